@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+# opmeter. `make help` lists the targets. All output is under $(B)/; quiet unless V=1.
+
+VERSION := 0.1.0
+B ?= $(if $(SAN),build/san,build)
+CC := gcc
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+
+PKGS := libbpf libelf sqlite3 rdkafka libmicrohttpd yaml-0.1 jansson libsodium zlib
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS = $(shell pkg-config --libs $(PKGS))
+CFLAGS_ALL = -std=gnu17 -O2 -g -D_GNU_SOURCE -DOPMETER_VERSION='"$(VERSION)"' -Wall -Wextra -Werror -Wshadow \
+	-Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-unused-parameter -fno-strict-aliasing -pthread \
+	-I. -I$(B) $(PKG_CFLAGS) $(CFLAGS)
+LDFLAGS_ALL = -pthread $(LDFLAGS)
+ifdef SAN
+CFLAGS_ALL += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+LDFLAGS_ALL += -fsanitize=address,undefined
+endif
+ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Werror -I. -Ibpf
+
+SRCS := $(filter-out userspace/cli/main.c,$(shell find userspace exporters -name '*.c' -not -path 'userspace/cupti/*'))
+OBJS := $(SRCS:%.c=$(B)/%.o)
+BPF_SRCS := $(wildcard bpf/*.bpf.c)
+BPF_OBJS := $(BPF_SRCS:%.c=$(B)/%.o)
+UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help all demo check unit bench soak fuzz undo deps clean install format
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  variables: V=1 verbose, SAN=1 sanitizers, T=name one test, KAFKA=1 demo through a broker, YES=1 ask nothing'
+
+all: $(B)/opmeter ## build build/opmeter
+
+deps: ## install what the build and the tests need (says first what that is)
+	@tools/deps
+
+demo: ## the main job, live, within a minute (KAFKA=1: through a real broker)
+	@tools/deps demo $(if $(KAFKA),kafka)
+	@$(MAKE) --no-print-directory all tests-build
+	@tests/demo/demo $(if $(KAFKA),--kafka)
+
+check: ## every test that needs no GPU
+	@tools/deps check
+	@$(MAKE) --no-print-directory all tests-build
+	@B=$(B) tests/run $(T)
+
+unit: $(UNIT) ## unit tests only: no root, under 30 s
+	@B=$(B) tests/run --unit $(T)
+
+undo: ## remove what the two commands installed and cached
+	@tools/deps undo
+
+clean: ## remove build/
+	$(Q)rm -rf build
+
+-include $(wildcard tests/*/rules.mk)
+
+tests-build: $(UNIT) $(TEST_PROGRAMS)
+.PHONY: tests-build
+
+$(B)/opmeter: $(B)/userspace/cli/main.o $(B)/libopmeter.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) -lm
+
+$(B)/libopmeter.a: $(OBJS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/%.o: %.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# The skeleton exists before any file of agent/ is compiled; after that the
+# dependency files know who includes it.
+ifneq ($(BPF_SRCS),)
+$(filter $(B)/userspace/agent/%,$(OBJS)): | $(B)/opmeter.skel.h
+endif
+
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
+
+$(B)/opmeter.bpf.o: $(BPF_OBJS)
+	$(call say,BPFLINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(B)/opmeter.skel.h: $(B)/opmeter.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name opmeter_bpf > $@
+
+$(B)/tests/unit/%: tests/unit/%.c $(B)/libopmeter.a
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(B)/libopmeter.a $(PKG_LIBS) -lcmocka -lm
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

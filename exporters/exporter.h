@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_EXPORTERS_EXPORTER_H
+#define OPMETER_EXPORTERS_EXPORTER_H
+
+/*
+ * The one small interface behind which everything leaves the node. An exporter
+ * takes events and acknowledges each when the far side has it for good; what is
+ * not acknowledged stays in the ledger's outbox and is offered again.
+ *
+ * One thread calls an exporter; acknowledgements come from within its poll().
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum om_topic {
+	OM_TOPIC_READINGS,
+	OM_TOPIC_ASSIGNMENTS,
+	OM_TOPIC_TOTALS,
+	OM_TOPIC_ALERTS,
+	OM_TOPIC_ALERTS_SHADOW,
+	OM_TOPIC_CASES,
+	OM_TOPIC_END,
+};
+/* "opmeter.readings.v1" ... (docs/formats.md) */
+const char *om_topic_name(enum om_topic topic);
+
+struct om_event {
+	enum om_topic topic;
+	const void *key;
+	size_t key_len;
+	const void *value;
+	size_t value_len;
+	/* CloudEvents binary mode if ce_type is set, structured JSON if it is NULL. */
+	const char *ce_type, *ce_source, *ce_id;
+	uint64_t time_ns;
+	uint64_t cookie; /* handed back by the acknowledgement */
+};
+
+struct om_exporter;
+struct om_exporter_ops {
+	const char *name;
+	/* 0 taken (all bytes copied); 1 full for now, offer again later; -errno refused for good. */
+	int (*send)(struct om_exporter *e, const struct om_event *ev);
+	/* Moves things along for at most timeout_ms and delivers acknowledgements. */
+	int (*poll)(struct om_exporter *e, int timeout_ms);
+	/* Waits until all taken events are acknowledged: 0, or 1 if the time ran out. */
+	int (*flush)(struct om_exporter *e, int timeout_ms);
+	void (*free)(struct om_exporter *e);
+};
+
+/* An implementation embeds this as its first member. */
+struct om_exporter {
+	const struct om_exporter_ops *ops;
+	/* err: 0 delivered, -errno lost and to be offered again. */
+	void (*acked)(void *ctx, uint64_t cookie, int err);
+	void *acked_ctx;
+	uint64_t sent_total, acked_total, failed_total;
+};
+
+#endif

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "../base/log.h"
+#include "verbs.h"
+
+int verb_fleet(int argc, char **argv)
+{
+	log_error("fleet: not built yet");
+	return EXIT_FAILED;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_CORE_LEDGER_H
+#define OPMETER_CORE_LEDGER_H
+
+/*
+ * The node's durable record: one SQLite file (WAL, synchronous=FULL) with one
+ * writer. It holds the registers by hour, the cursors (what of each process's
+ * count is already in a register), the log (RFC 6962 leaves over salted
+ * commitments) and the outbox. docs/formats.md, "Ledger" and "Leaf".
+ *
+ * Exactness: a count in the kernel only grows until its process is dead and
+ * om_ledger_forget() has been told so. om_ledger_accrue() adds to the registers
+ * what is new since the cursor and moves the cursor, in one transaction: a
+ * crash anywhere leaves both as before or both as after.
+ *
+ * Append before send: what leaves the node is first in the log; it is
+ * acknowledged only when the exporter's delivery callback says so.
+ *
+ * No function reads a clock: the caller passes Unix time in ns.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../base/cleanup.h"
+#include "../base/log.h"
+#include "register.h"
+
+struct om_ledger;
+
+enum om_ledger_flags {
+	OM_LEDGER_READ_ONLY = 1, /* for verbs that look; never blocks the writer */
+	OM_LEDGER_CREATE = 2,
+};
+
+/*
+ * Opens DIR/ledger.db. The writer also takes DIR/ledger.lock (flock).
+ * A ledger has a random id, new whenever it is created, restored from a copy or
+ * found broken: with OM_LEDGER_CREATE a damaged file is moved to
+ * DIR/quarantine-<id>-<time> and a new ledger is begun. A copy is recognised by
+ * the file's device, inode and the machine id kept beside the id.
+ *
+ * 0; -EWOULDBLOCK: another process writes it; -ENOENT; -EUCLEAN: damaged and
+ * not opened for writing; -ENOSPC; *err says what, where and what to do.
+ */
+int om_ledger_open(const char *dir, unsigned flags, uint64_t now_ns, struct om_ledger **ret,
+		   struct error_text *err);
+struct om_ledger *om_ledger_free(struct om_ledger *l); /* NULL is fine; returns NULL */
+#define _cleanup_ledger_ _cleanup_(om_ledger_freep)
+static inline void om_ledger_freep(struct om_ledger **l)
+{
+	*l = om_ledger_free(*l);
+}
+
+const struct om_id *om_ledger_id(const struct om_ledger *l);
+uint64_t om_ledger_start_ns(const struct om_ledger *l);
+/* True if open() had to begin a new ledger in place of a damaged or copied one. */
+bool om_ledger_was_replaced(const struct om_ledger *l);
+
+/* One process's count so far for one number format, as the kernel holds it now.
+ * Everything is cumulative since the process began. */
+struct om_usage {
+	struct om_id map; /* which set of kernel maps: new when they are made anew */
+	uint32_t tgid;
+	uint64_t start_ns;  /* process start, boot time: with tgid and map, one process */
+	uint64_t cgroup_id; /* read in the kernel at the call */
+	struct om_id job;   /* the job instance this cgroup is */
+	uint8_t format;
+	uint8_t meter;
+	struct om_value now; /* exact, calls, nested, duplicates, overflow_calls, lost[] */
+};
+
+/* One shape of one process, cumulative; stays in the ledger, never exported
+ * unless a case asks for it. */
+struct om_shape_usage {
+	struct om_id map, job;
+	uint32_t tgid;
+	uint64_t start_ns, cgroup_id;
+	uint64_t m, n, k, batch;
+	uint32_t types; /* cudaDataType of A, B, C and compute type, a byte each, A lowest */
+	uint32_t flags; /* docs/formats.md, "Shape" */
+	uint64_t calls;
+};
+
+/*
+ * Adds what is new to the registers of the hour of now_ns. `since_ns` is when
+ * the counts were last read (0: not known, the register's own last `to`, or
+ * now). A count below its cursor is never subtracted: it is counted in
+ * *ret_regressions (may be NULL) and the register stays.
+ * All or nothing. -ENOSPC: nothing was stored; call again with the same or later
+ * counts, nothing is lost while the kernel holds them.
+ */
+int om_ledger_accrue(struct om_ledger *l, const struct om_usage *u, size_t n, uint64_t since_ns,
+		     uint64_t now_ns, uint64_t *ret_regressions);
+
+/* Adds to a register directly, for meters that hold no cumulative count. */
+int om_ledger_add(struct om_ledger *l, const struct om_register_key *key,
+		  const struct om_value *delta, uint64_t now_ns);
+
+int om_ledger_store_shapes(struct om_ledger *l, const struct om_shape_usage *s, size_t n,
+			   uint64_t now_ns);
+
+/* The kernel no longer holds this process's entries, so its cursors may go. */
+int om_ledger_forget(struct om_ledger *l, const struct om_id *map, uint32_t tgid,
+		     uint64_t start_ns);
+
+/* Job instances: (boot id, cgroup id) -> id, made at first sight; the id is a
+ * keyed hash under a secret of this ledger, so it says nothing outside it.
+ * `path` may be NULL while it is not known; a path that comes later is recorded. */
+int om_ledger_job(struct om_ledger *l, const struct om_id *boot, uint64_t cgroup_id,
+		  const char *path, uint64_t now_ns, struct om_id *ret_job, bool *ret_is_new);
+
+/* Log entries: payload bytes under a kind. The leaf commits to them by a salt. */
+enum om_entry_kind {
+	OM_ENTRY_READINGS = 1,   /* n x OM_READING_SIZE */
+	OM_ENTRY_JOB = 2,        /* JSON: a job instance and its cgroup path */
+	OM_ENTRY_ASSIGNMENT = 3, /* JSON */
+	OM_ENTRY_ALERT = 4,      /* JSON: the CloudEvent as published */
+	OM_ENTRY_ACT = 5,        /* JSON: what a person or the program did: off, erase, ... */
+	OM_ENTRY_NODE = 6,       /* JSON: the inventory */
+	OM_ENTRY_CASE = 7,       /* JSON: a case record, restricted */
+	OM_ENTRY_END,
+};
+
+/*
+ * Appends one entry; `unique` (may be NULL) makes it happen once: 0 appended,
+ * 1 an entry with that unique name exists (*ret_index is that one's).
+ */
+int om_ledger_append(struct om_ledger *l, enum om_entry_kind kind, const char *unique,
+		     const void *payload, size_t len, uint64_t now_ns, uint64_t *ret_index);
+
+/*
+ * Publishes: encodes every register that changed since the last call as a
+ * reading of its day, appends them as one OM_ENTRY_READINGS, and marks them
+ * waiting for each exporter. *ret_n: how many. Cheap when nothing changed.
+ */
+int om_ledger_publish(struct om_ledger *l, const struct om_node_facts *node, uint64_t now_ns,
+		      size_t *ret_n);
+
+/* Outbox. An exporter is a name; it sees readings (the newest value of each
+ * register, so the backlog is bounded by the number of registers whatever the
+ * outage) and log entries of kinds ASSIGNMENT, ALERT and CASE, in order. */
+struct om_outbox_item {
+	enum om_entry_kind kind;
+	uint64_t sequence; /* names the item in om_ledger_ack() */
+	struct om_reading reading; /* kind READINGS: one register */
+	const void *payload; /* other kinds: loan until the next ledger call */
+	size_t len;
+	uint64_t time_ns;
+};
+int om_ledger_exporter(struct om_ledger *l, const char *name, int *ret_exporter);
+/* Calls fn for up to `max` waiting items that were not handed out since the
+ * last om_ledger_unsend(). fn returns 0, or non-zero to stop (item stays waiting).
+ * fn must not call the ledger. */
+int om_ledger_outbox(struct om_ledger *l, int exporter, size_t max,
+		     int (*fn)(void *ctx, const struct om_outbox_item *item), void *ctx);
+int om_ledger_ack(struct om_ledger *l, int exporter, enum om_entry_kind kind,
+		  const struct om_register_key *key, uint64_t sequence);
+/* Forget what was handed out but not acknowledged: it will be offered again. */
+void om_ledger_unsend(struct om_ledger *l, int exporter);
+int om_ledger_backlog(struct om_ledger *l, int exporter, uint64_t *ret_items);
+
+/* Reading back. Callbacks return 0 to go on, anything else stops and is returned. */
+int om_ledger_each_register(struct om_ledger *l,
+			    int (*fn)(void *ctx, const struct om_reading *day_value), void *ctx);
+int om_ledger_each_hour(struct om_ledger *l,
+			int (*fn)(void *ctx, const struct om_register_key *key, uint64_t hour,
+				  const struct om_value *v),
+			void *ctx);
+int om_ledger_each_job(struct om_ledger *l,
+		       int (*fn)(void *ctx, const struct om_id *job, uint64_t cgroup_id,
+				 const char *path, uint64_t first_seen_ns),
+		       void *ctx);
+int om_ledger_each_shape(struct om_ledger *l,
+			 int (*fn)(void *ctx, const struct om_shape_usage *s), void *ctx);
+struct om_entry {
+	uint64_t index, time_ns;
+	enum om_entry_kind kind;
+	const void *payload; /* NULL: destroyed by act `destroyed_by` */
+	size_t len;
+	uint64_t destroyed_by;
+};
+int om_ledger_each_entry(struct om_ledger *l, uint64_t from_index,
+			 int (*fn)(void *ctx, const struct om_entry *e), void *ctx);
+
+/* The log's tree head: RFC 6962 Merkle tree hash over all leaves. */
+struct om_tree_head {
+	uint64_t size;
+	uint8_t root[32];
+};
+int om_ledger_head(struct om_ledger *l, struct om_tree_head *ret);
+
+/* Recomputes every leaf, the root, and that the registers published in the log
+ * are the registers held. 0 and a count, or -EUCLEAN and *err naming the first
+ * entry that is wrong. */
+struct om_verify_report {
+	uint64_t entries, readings, destroyed;
+	struct om_tree_head head;
+};
+int om_ledger_verify(struct om_ledger *l, struct om_verify_report *ret, struct error_text *err);
+
+#endif
