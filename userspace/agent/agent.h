@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_AGENT_AGENT_H
+#define OPMETER_AGENT_AGENT_H
+
+/*
+ * The wiring of one node: probes -> drain -> attribution -> ledger -> exporters,
+ * and in standalone mode totals and policy behind it. All state is in one
+ * struct agent; agent_run() owns it from start to end.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../base/options.h"
+
+struct agent_config {
+	bool standalone; /* policy is judged here; otherwise the fleet does it */
+	const char *dir; /* of the ledger */
+	const char *pin_dir;
+	const char *tenants_path; /* NULL: every job is tenant `unknown` */
+	const char *regimes_dir;  /* NULL: no policy */
+	const char *owners_path;  /* NULL: every owner is unknown */
+	const char *offsets_path;
+	struct option_list libraries; /* probed from the start, before anything maps them */
+	const char *brokers;          /* NULL: no Kafka */
+	const char *kafka_config;
+	bool create_topics;
+	const char *file_path; /* NULL: no JSON-lines file */
+	const char *listen;    /* address:port of the OpenMetrics endpoint, NULL: none */
+	uint64_t drain_ns, publish_ns, heartbeat_ns;
+	uint64_t seconds; /* end after this many, 0: when told to */
+	bool detach;      /* at the end also remove probes and maps from the kernel */
+	bool json;        /* alerts to stdout as JSON lines, else as text */
+};
+
+/* Runs until SIGTERM or SIGINT. Returns an enum exit_code: the reason
+ * of a failure has been logged. */
+int agent_run(const struct agent_config *config);
+
+#endif

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent_options.h"
+
+#include <errno.h>
+
+#include "../base/log.h"
+
+#ifndef OPMETER_DATADIR
+#define OPMETER_DATADIR "/usr/share/opmeter"
+#endif
+
+static int check_config(const struct agent_config *c)
+{
+	if (c->drain_ns < 10000000ULL || c->publish_ns < c->drain_ns) {
+		log_error("--drain must be at least 10ms, and --publish at least --drain");
+		return -EINVAL;
+	}
+	if (!c->standalone && !c->brokers && !c->file_path) {
+		log_error("agent: readings have nowhere to go: give --brokers HOST:PORT or --file PATH, "
+			  "or run `opmeter standalone`");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int agent_options_parse(const char *verb, const char *summary, int argc, char **argv, struct agent_config *c)
+{
+	bool debug = false;
+	struct option options[] = {
+		{ "dir", "DIR", OPTION_STRING, &c->dir, "the ledger's directory (/var/lib/opmeter)" },
+		{ "pin-dir", "DIR", OPTION_STRING, &c->pin_dir, "maps and probes on bpffs (/sys/fs/bpf/opmeter)" },
+		{ "tenants", "FILE", OPTION_STRING, &c->tenants_path,
+		  "static map of cgroups to tenants (none: all `unknown`)" },
+		{ "offsets", "FILE", OPTION_STRING, &c->offsets_path,
+		  "proven descriptor offsets (" OPMETER_DATADIR "/offsets.yaml)" },
+		{ "library", "PATH", OPTION_STRINGS, &c->libraries,
+		  "probe this library before anything maps it; may be repeated" },
+		{ "drain", "TIME", OPTION_DURATION, &c->drain_ns, "how often counts are read and committed (1s)" },
+		{ "publish", "TIME", OPTION_DURATION, &c->publish_ns,
+		  "how often changed registers are logged and sent (15s)" },
+		{ "heartbeat", "TIME", OPTION_DURATION, &c->heartbeat_ns, "how often a sign of life is sent (60s)" },
+		{ "brokers", "LIST", OPTION_STRING, &c->brokers, "Kafka bootstrap servers, HOST:PORT,... (none)" },
+		{ "kafka-config", "FILE", OPTION_STRING, &c->kafka_config,
+		  "librdkafka properties, key=value a line (none)" },
+		{ "create-topics", NULL, OPTION_FLAG, &c->create_topics, "create missing topics" },
+		{ "file", "PATH", OPTION_STRING, &c->file_path, "also append events to this JSON-lines file (none)" },
+		{ "listen", "ADDR:PORT", OPTION_STRING, &c->listen, "OpenMetrics endpoint (none)" },
+		{ "seconds", "N", OPTION_UINT, &c->seconds, "end by itself after N seconds (0: never)" },
+		{ "detach", NULL, OPTION_FLAG, &c->detach, "at the end also remove the probes from the kernel" },
+		{ "json", NULL, OPTION_FLAG, &c->json, "print alerts as JSON lines" },
+		{ "debug", NULL, OPTION_FLAG, &debug, "log more" },
+		/* The last two are cut off for `agent`: owners never reach nodes. */
+		{ "regimes", "DIR", OPTION_STRING, &c->regimes_dir,
+		  "regimes to judge by (" OPMETER_DATADIR "/regimes)" },
+		{ "owners", "FILE", OPTION_STRING, &c->owners_path, "legal entities and their parents (none)" },
+		{ 0 },
+	};
+	struct option_spec spec = {
+		.verb = verb,
+		.summary = summary,
+		.options = options,
+		.footer = "Counting goes on in the kernel while the agent is stopped or replaced; --detach ends it.\n"
+			  "Needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.",
+	};
+	int operand, r;
+
+	c->dir = "/var/lib/opmeter";
+	c->pin_dir = "/sys/fs/bpf/opmeter";
+	c->offsets_path = OPMETER_DATADIR "/offsets.yaml";
+	c->drain_ns = 1000000000ULL;
+	c->publish_ns = 15000000000ULL;
+	c->heartbeat_ns = 60000000000ULL;
+	if (c->standalone)
+		c->regimes_dir = OPMETER_DATADIR "/regimes";
+	else
+		options[sizeof(options) / sizeof(options[0]) - 3].name = NULL;
+	r = options_parse(&spec, argc, argv, &operand);
+	if (r)
+		return r;
+	if (debug)
+		log_set_level(LOG_DEBUG);
+	return check_config(c);
+}
