@@ -9,7 +9,7 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpf
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
-PKGS := libbpf libelf sqlite3 rdkafka libmicrohttpd yaml-0.1 jansson libsodium zlib
+PKGS := libbpf libelf sqlite3 rdkafka libmicrohttpd yaml-0.1 jansson libsodium libcrypto zlib
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 CFLAGS_ALL = -std=gnu17 -O2 -g -D_GNU_SOURCE -DOPMETER_VERSION='"$(VERSION)"' -Wall -Wextra -Werror -Wshadow \
