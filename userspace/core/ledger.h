@@ -94,6 +94,14 @@ struct om_shape_usage {
 int om_ledger_accrue(struct om_ledger *l, const struct om_usage *u, size_t n, uint64_t since_ns,
 		     uint64_t now_ns, uint64_t *ret_regressions);
 
+/*
+ * The kernel's counts may already be in a ledger that this one replaces, or in
+ * one that was deleted: the first accrual then goes into `high` instead of
+ * `exact`, since what of it is new cannot be known. open() does this by itself
+ * for a replaced ledger; the agent calls it when a new ledger meets old maps.
+ */
+int om_ledger_expect_baseline(struct om_ledger *l);
+
 /* Adds to a register directly, for meters that hold no cumulative count. */
 int om_ledger_add(struct om_ledger *l, const struct om_register_key *key,
 		  const struct om_value *delta, uint64_t now_ns);
