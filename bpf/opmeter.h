@@ -157,11 +157,14 @@ struct om_proc {
 	om_u64 cgroup_id; /* at the time of the entry */
 	om_u64 shapes; /* entries of `shapes` that are charged to it */
 	om_u64 sums;
-	om_u64 execs; /* since the entry was made */
-	om_u64 forks;
+	om_u64 exec_ns; /* boot time of the last exec since the entry was made; 0: none */
+	om_u64 first_ns; /* boot time of the entry */
 	om_u64 cublas_start, cublas_end; /* text of the libcublas it last entered */
 	char comm[OM_COMM_SIZE];
 };
+
+/* map `lineages`, om_proc_key -> om_proc_key: the parent of a child of a metered
+ * process as it was at the fork; its oldest entries give way. */
 
 /* map `threads` (task storage): which probe fired last, and where. */
 struct om_thread {
@@ -195,11 +198,12 @@ enum om_off {
 	OM_OFF_NODE = 1,
 	OM_OFF_SHAPE = 2,
 };
+#define OM_DEVICE_MAJORS_MAX 5
 struct om_control {
 	om_u32 off; /* enum om_off */
 	om_u32 shapes_per_process; /* quota */
 	om_u32 sums_per_process;
-	om_u32 device_majors[5]; /* character devices of the GPU driver; 0: none */
+	om_u32 device_majors[OM_DEVICE_MAJORS_MAX]; /* character devices of the GPU driver; 0: none */
 };
 
 /* map `meta`, one element, written by user space under the lock. */
@@ -225,6 +229,18 @@ struct om_stats {
 	om_u64 thread_failed; /* no storage: a duplicate could not be told */
 	om_u64 cgroup_failed;
 	om_u64 library_missing; /* a probe whose library's facts are gone */
+};
+
+/* Facts of this kernel (bpf/feature.bpf.c); not pinned, not part of the ABI. */
+struct om_features {
+	om_u8 has_copy_from_user;
+	om_u8 has_attach_cookie;
+	om_u8 has_loop;
+	om_u8 has_task_storage;
+	om_u8 has_start_boottime;
+	om_u8 has_cgroup_id;
+	om_u8 has_fentry; /* found by trying: opens of GPU devices are seen */
+	om_u8 pad;
 };
 
 #endif
