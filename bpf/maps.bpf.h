@@ -26,6 +26,13 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
+	__type(value, struct om_limits);
+} limits SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
 	__type(value, struct om_meta);
 } meta SEC(".maps") __weak;
 
@@ -106,11 +113,11 @@ struct {
 	__type(value, struct om_offsets);
 } offsets SEC(".maps") __weak;
 
-static __always_inline struct om_control *control_get(void)
+static __always_inline struct om_limits *limits_get(void)
 {
 	u32 zero = 0;
 
-	return bpf_map_lookup_elem(&control, &zero);
+	return bpf_map_lookup_elem(&limits, &zero);
 }
 
 /* Atomic although per CPU: a sleepable program can be preempted by another. */

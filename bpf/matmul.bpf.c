@@ -29,6 +29,13 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+static __always_inline struct om_control *control_get(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&control, &zero);
+}
+
 static const struct om_sum no_sum;
 
 static __always_inline struct om_sum *sum_at(void *map, struct om_sum_key *key)
@@ -71,15 +78,15 @@ static __noinline struct om_sum *sum_get(struct om_shape_key *key, u32 types)
 	};
 	struct om_proc_key proc_key = { .start_ns = key->start_ns, .tgid = key->tgid };
 	struct om_sum *s = bpf_map_lookup_elem(&sums, &sum_key);
-	struct om_control *c = control_get();
+	struct om_limits *limit = limits_get();
 	struct om_proc *p;
 
 	if (s)
 		return s;
 	p = proc_get(&proc_key);
-	if (!p || !c)
+	if (!p || !limit)
 		return spill_get(&sum_key);
-	if (__sync_fetch_and_add(&p->sums, 1) >= c->sums_per_process && types != OM_TYPES_UNKNOWN) {
+	if (__sync_fetch_and_add(&p->sums, 1) >= limit->sums_per_process && types != OM_TYPES_UNKNOWN) {
 		om_stat_add(sum_quota);
 		sum_key.types = OM_TYPES_UNKNOWN;
 	}
@@ -145,7 +152,7 @@ static __noinline int count_sum(struct om_shape_key *key, u64 product)
 static __noinline int count_new(struct om_shape_key *key)
 {
 	struct om_proc_key proc_key = { .start_ns = key->start_ns, .tgid = key->tgid };
-	struct om_control *c = control_get();
+	struct om_limits *limit = limits_get();
 	u64 product = 0, one = 1, *calls;
 	struct om_proc *p;
 	long rc;
@@ -153,9 +160,9 @@ static __noinline int count_new(struct om_shape_key *key)
 	if (!product_of(key, &product))
 		return lose(key, key->types, OM_LOST_ABSURD);
 	p = proc_get(&proc_key);
-	if (!p || !c)
+	if (!p || !limit)
 		return count_sum(key, product);
-	if (__sync_fetch_and_add(&p->shapes, 1) >= c->shapes_per_process) {
+	if (__sync_fetch_and_add(&p->shapes, 1) >= limit->shapes_per_process) {
 		__sync_fetch_and_add(&p->shapes, -1);
 		om_stat_add(shape_quota);
 		return count_sum(key, product);
@@ -518,4 +525,98 @@ int on_gemm(struct pt_regs *ctx)
 	if (!site)
 		return 0;
 	return finish(&key, gemm_read(ctx, &key, site, t));
+}
+
+/* --- grouped: sizes are in host arrays, one element a group. Each group counts
+ * as a call of its own shape, with its size as the batch. --- */
+
+#define GROUPS_MAX (1 << 16)
+
+struct groups {
+	struct om_shape_key key;
+	u64 transa, transb, m, n, k, size; /* addresses */
+	u64 count;
+	bool is_wide;
+	int rc;
+};
+
+static __always_inline int group_value(u64 array, u32 index, bool is_wide, u64 *ret)
+{
+	u64 v = 0;
+
+	if (bpf_copy_from_user(&v, is_wide ? 8 : 4, (void *)(array + (u64)index * (is_wide ? 8 : 4))))
+		return LOST(OM_LOST_FAILED_READ);
+	*ret = size_of(v, is_wide);
+	return 0;
+}
+
+static long on_group(u32 index, struct groups *g)
+{
+	u64 transa = 0, transb = 0, v = 0;
+	int rc;
+
+	rc = group_value(g->transa, index, false, &transa);
+	if (!rc)
+		rc = group_value(g->transb, index, false, &transb);
+	if (!rc)
+		rc = group_value(g->m, index, g->is_wide, &v);
+	g->key.m = v;
+	if (!rc)
+		rc = group_value(g->n, index, g->is_wide, &v);
+	g->key.n = v;
+	if (!rc)
+		rc = group_value(g->k, index, g->is_wide, &v);
+	g->key.k = v;
+	if (!rc)
+		rc = group_value(g->size, index, g->is_wide, &v);
+	g->key.batch = v;
+	g->rc = rc;
+	if (rc)
+		return 1;
+	g->key.flags = (g->key.flags & ~15u) | transposition(transa, false) | transposition(transb, false) << 2;
+	count(&g->key);
+	return 0;
+}
+
+static __noinline int groups_read(struct pt_regs *ctx, struct groups *g, const struct om_call_site *site,
+				  struct om_thread *t)
+{
+	struct om_words w = {};
+
+	if (!g || !site)
+		return LOST(OM_LOST_UNREAD);
+	if (om_words_read(&w, ctx, site->stack_words))
+		return LOST(OM_LOST_FAILED_READ);
+	g->is_wide = site->flags & OM_CALL_WIDE;
+	g->transa = WORD(w, site->transa);
+	g->transb = WORD(w, site->transb);
+	g->m = WORD(w, site->m);
+	g->n = WORD(w, site->n);
+	g->k = WORD(w, site->k);
+	g->size = WORD(w, site->group_size);
+	g->count = size_of(WORD(w, site->batch), g->is_wide);
+	g->key.types = types_of(site, &w);
+	g->key.flags = (u32)site->class << 8;
+	if (is_nested(ctx, &g->key, site, t, OM_RETURN_ADDRESS(&w)))
+		g->key.flags |= OM_FLAG_NESTED;
+	return g->count > GROUPS_MAX ? LOST(OM_LOST_ABSURD) : 0;
+}
+
+SEC("uprobe.s")
+int on_gemm_grouped(struct pt_regs *ctx)
+{
+	const struct om_call_site *site;
+	struct om_thread *t = NULL;
+	struct groups g = {};
+	int rc;
+
+	site = begin(ctx, &g.key, &t);
+	if (!site)
+		return 0;
+	rc = groups_read(ctx, &g, site, t);
+	if (!rc) {
+		bpf_loop(g.count, on_group, &g, 0);
+		rc = g.rc;
+	}
+	return rc ? lose(&g.key, rc == LOST(OM_LOST_ABSURD) ? g.key.types : OM_TYPES_UNKNOWN, rc - 1) : 0;
 }

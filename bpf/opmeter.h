@@ -193,17 +193,24 @@ struct om_cgroup {
 	char path[OM_CGROUP_PATH_SIZE];
 };
 
-/* map `control`, one element, read first by every program. */
+/* map `control`, one element, read first by every program. Alone in its map, so
+ * that switching is one write that races with nothing. */
 enum om_off {
 	OM_OFF_NODE = 1,
 	OM_OFF_SHAPE = 2,
 };
-#define OM_DEVICE_MAJORS_MAX 5
 struct om_control {
-	om_u32 off; /* enum om_off */
-	om_u32 shapes_per_process; /* quota */
+	om_u32 off; /* enum om_off; 0: the meter is on */
+	om_u32 pad;
+};
+
+/* map `limits`, one element. */
+#define OM_DEVICE_MAJORS_MAX 5
+struct om_limits {
+	om_u32 shapes_per_process;
 	om_u32 sums_per_process;
 	om_u32 device_majors[OM_DEVICE_MAJORS_MAX]; /* character devices of the GPU driver; 0: none */
+	om_u32 pad;
 };
 
 /* map `meta`, one element, written by user space under the lock. */

@@ -118,16 +118,16 @@ int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 SEC("fentry/chrdev_open")
 int BPF_PROG(on_device_open, struct inode *inode, struct file *file)
 {
-	struct om_control *c = control_get();
+	struct om_limits *limit = limits_get();
 	u32 major = inode->i_rdev >> MAJOR_SHIFT;
 	struct om_proc_key key;
 	struct om_proc *p;
 	bool is_ours = false;
 
-	if (!c || !major)
+	if (!limit || !major)
 		return 0;
 	for (int i = 0; i < OM_DEVICE_MAJORS_MAX; i++)
-		is_ours |= c->device_majors[i] == major;
+		is_ours |= limit->device_majors[i] == major;
 	if (!is_ours)
 		return 0;
 	proc_key_of(bpf_get_current_task_btf(), &key);

@@ -46,6 +46,7 @@ struct probes_config {
 	uint32_t sums_per_process;   /* 64 */
 	/* Character devices of the GPU driver (/proc/devices); 0: none. */
 	uint32_t device_majors[OM_DEVICE_MAJORS_MAX];
+	uint64_t build_salt; /* tests of upgrades: not 0 makes this instance another build */
 };
 
 struct probes;
@@ -129,6 +130,7 @@ int probes_cost(const struct probes *p, struct probes_cost *ret);
 /* For agent/drain.c. */
 enum probes_map {
 	PROBES_CONTROL,
+	PROBES_LIMITS,
 	PROBES_META,
 	PROBES_SHAPES,
 	PROBES_SUMS,
