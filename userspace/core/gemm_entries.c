@@ -7,6 +7,7 @@
  */
 
 #include "gemm_entries.h"
+#include "format.h"
 
 #include <errno.h>
 #include <string.h>
@@ -145,4 +146,11 @@ int om_gemm_entry_find(const char *symbol)
 		if (!strcmp(om_gemm_entries[i].symbol, symbol))
 			return (int)i;
 	return -ENOENT;
+}
+
+opcount om_gemm_ops(opcount products, uint8_t format)
+{
+	opcount ops;
+
+	return opcount_mul(products, format & OM_FORMAT_COMPLEX ? 8 : 2, &ops) ? OPCOUNT_MAX : ops;
 }

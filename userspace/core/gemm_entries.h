@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../base/opcount.h"
+
 enum om_gemm_class {
 	OM_GEMM_LT_MATMUL = 1, /* cublasLtMatmul: sizes in the descriptors */
 	OM_GEMM_PLAIN = 2,
@@ -52,5 +54,12 @@ extern const size_t om_gemm_uncounted_count;
 
 /* Index into om_gemm_entries, or -ENOENT. */
 int om_gemm_entry_find(const char *symbol);
+
+/*
+ * Operations of `products` = m * n * k * batch scalar products of one number
+ * format (core/format.h): a multiply and an add each; for complex operands four
+ * multiplies and four adds, whatever algorithm is used. Saturates at OPCOUNT_MAX.
+ */
+opcount om_gemm_ops(opcount products, uint8_t format);
 
 #endif
