@@ -13,7 +13,7 @@ PKGS := libbpf libelf sqlite3 rdkafka libmicrohttpd yaml-0.1 jansson libsodium l
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 CFLAGS_ALL = -std=gnu17 -O2 -g -D_GNU_SOURCE -DOPMETER_VERSION='"$(VERSION)"' -Wall -Wextra -Werror -Wshadow \
-	-Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-unused-parameter -fno-strict-aliasing -pthread \
+	-Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-unused-parameter -Wno-missing-field-initializers -fno-strict-aliasing -pthread \
 	-I. -I$(B) $(PKG_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(LDFLAGS)
 ifdef SAN

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_CORE_ATTRIBUTION_H
+#define OPMETER_CORE_ATTRIBUTION_H
+
+/*
+ * The static map: which cgroup belongs to which tenant, as the operator says it.
+ *
+ *     rules:                      # the first that matches counts
+ *       - match: {path: "/kubepods.slice/**"}   # **: any, *: within a component, ?: one character
+ *         tenant: acme
+ *         model: acme-large       # optional
+ *         phase: training         # optional, and then somebody must stand for it:
+ *         declared: {by: "J. Doe, contract 17", date: 2026-11-01}
+ *       - match: {pod: 6f0c2f3e-*}              # or slurm-job, container, unit, user
+ *         tenant: borealis
+ *
+ * The path begins at the cgroup2 mount. No rule matches: tenant `unknown`,
+ * metered all the same.
+ */
+
+#include "../base/log.h"
+#include "assignment.h"
+
+struct tenant_map;
+
+int tenant_map_load(const char *path, struct tenant_map **ret, struct error_text *err);
+struct tenant_map *tenant_map_free(struct tenant_map *m);
+static inline void tenant_map_freep(struct tenant_map **m)
+{
+	*m = tenant_map_free(*m);
+}
+size_t tenant_map_rules(const struct tenant_map *m);
+
+struct attribution {
+	const char *tenant;  /* never NULL */
+	const char *model;   /* NULL: not said */
+	enum om_phase phase; /* OM_PHASE_UNKNOWN: not said */
+	char evidence[512];
+	const char *version; /* digest of the map, "none" without one */
+	const char *declared_by; /* of the phase; NULL */
+};
+/* m may be NULL; path may be NULL: not known. Never fails. Loans from m. */
+void tenant_map_attribute(const struct tenant_map *m, const char *cgroup_path, struct attribution *ret);
+
+#endif

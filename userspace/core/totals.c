@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Registers and jobs stand in dense arrays, found through open-addressed
+ * indexes that hold positions. Totals are summed when asked for: the state is
+ * the input and nothing else, so there is no derived figure that could drift.
+ */
+#include "totals.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/cleanup.h"
+
+#define EMPTY UINT32_MAX
+
+struct index {
+	uint32_t *slot; /* positions, EMPTY if free; at most half full */
+	size_t mask;
+};
+
+struct job {
+	struct om_id ledger, id;
+	struct om_assignment *assigned[OM_ASSIGN_END]; /* owned; NULL: none */
+	enum om_phase phase;
+};
+
+struct om_totals {
+	struct om_reading *registers;
+	uint32_t *job_of; /* position of a register's job */
+	size_t count, room, max;
+	struct job *jobs;
+	size_t jobs_count, jobs_room;
+	struct index by_key, by_job;
+};
+
+/* Job and ledger ids are random already; what is beside them is mixed in. */
+static uint64_t hash_ids(const struct om_id *ledger, const struct om_id *job)
+{
+	uint64_t a, b;
+
+	memcpy(&a, ledger, 8);
+	memcpy(&b, job, 8);
+	return (a ^ b) * 0x9e3779b97f4a7c15ULL;
+}
+
+static uint64_t hash_key(const struct om_register_key *k)
+{
+	uint64_t h = hash_ids(&k->ledger, &k->job) ^ ((uint64_t)k->day << 16 | (uint64_t)k->format << 8 | k->meter);
+
+	h *= 0xff51afd7ed558ccdULL;
+	return h ^ h >> 32;
+}
+
+static bool key_equal(const struct om_register_key *a, const struct om_register_key *b)
+{
+	return a->day == b->day && a->format == b->format && a->meter == b->meter && om_id_equal(&a->job, &b->job) &&
+	       om_id_equal(&a->ledger, &b->ledger);
+}
+
+static int index_init(struct index *x, size_t slots)
+{
+	x->slot = malloc(slots * sizeof(*x->slot));
+	if (!x->slot)
+		return -ENOMEM;
+	memset(x->slot, 0xff, slots * sizeof(*x->slot));
+	x->mask = slots - 1;
+	return 0;
+}
+
+struct om_totals *om_totals_new(size_t registers_max)
+{
+	struct om_totals *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->max = registers_max;
+	if (index_init(&t->by_key, 1024) || index_init(&t->by_job, 256))
+		return om_totals_free(t);
+	return t;
+}
+
+struct om_totals *om_totals_free(struct om_totals *t)
+{
+	if (!t)
+		return NULL;
+	for (size_t i = 0; i < t->jobs_count; i++)
+		for (int k = 0; k < OM_ASSIGN_END; k++)
+			free(t->jobs[i].assigned[k]);
+	free(t->jobs);
+	free(t->registers);
+	free(t->job_of);
+	free(t->by_key.slot);
+	free(t->by_job.slot);
+	free(t);
+	return NULL;
+}
+
+static uint32_t *find_register(const struct om_totals *t, const struct om_register_key *key)
+{
+	size_t i = hash_key(key) & t->by_key.mask;
+
+	while (t->by_key.slot[i] != EMPTY && !key_equal(&t->registers[t->by_key.slot[i]].key, key))
+		i = (i + 1) & t->by_key.mask;
+	return &t->by_key.slot[i];
+}
+
+static uint32_t *find_job(const struct om_totals *t, const struct om_id *ledger, const struct om_id *job)
+{
+	uint64_t h = hash_ids(ledger, job);
+	size_t i = (h ^ h >> 32) & t->by_job.mask;
+
+	while (t->by_job.slot[i] != EMPTY) {
+		const struct job *j = &t->jobs[t->by_job.slot[i]];
+
+		if (om_id_equal(&j->id, job) && om_id_equal(&j->ledger, ledger))
+			break;
+		i = (i + 1) & t->by_job.mask;
+	}
+	return &t->by_job.slot[i];
+}
+
+static int grow_registers(struct om_totals *t)
+{
+	size_t room = t->room ? 2 * t->room : 256;
+	struct om_reading *r;
+	uint32_t *j;
+	struct index bigger;
+
+	r = reallocarray(t->registers, room, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	t->registers = r;
+	j = reallocarray(t->job_of, room, sizeof(*j));
+	if (!j)
+		return -ENOMEM;
+	t->job_of = j;
+	t->room = room;
+	if (2 * room <= t->by_key.mask + 1)
+		return 0;
+	if (index_init(&bigger, 4 * room))
+		return -ENOMEM;
+	free(t->by_key.slot);
+	t->by_key = bigger;
+	for (size_t i = 0; i < t->count; i++)
+		*find_register(t, &t->registers[i].key) = (uint32_t)i;
+	return 0;
+}
+
+static int grow_jobs(struct om_totals *t)
+{
+	size_t room = t->jobs_room ? 2 * t->jobs_room : 64;
+	struct job *j = reallocarray(t->jobs, room, sizeof(*j));
+	struct index bigger;
+
+	if (!j)
+		return -ENOMEM;
+	t->jobs = j;
+	t->jobs_room = room;
+	if (2 * room <= t->by_job.mask + 1)
+		return 0;
+	if (index_init(&bigger, 4 * room))
+		return -ENOMEM;
+	free(t->by_job.slot);
+	t->by_job = bigger;
+	for (size_t i = 0; i < t->jobs_count; i++)
+		*find_job(t, &t->jobs[i].ledger, &t->jobs[i].id) = (uint32_t)i;
+	return 0;
+}
+
+/* The position of a job, made if it is new. */
+static int need_job(struct om_totals *t, const struct om_id *ledger, const struct om_id *job, uint32_t *ret)
+{
+	uint32_t *slot = find_job(t, ledger, job);
+
+	if (*slot == EMPTY) {
+		if (t->jobs_count >= t->max)
+			return -ENOSPC;
+		if (t->jobs_count == t->jobs_room && grow_jobs(t))
+			return -ENOMEM;
+		slot = find_job(t, ledger, job);
+		t->jobs[t->jobs_count] = (struct job){ .ledger = *ledger, .id = *job };
+		*slot = (uint32_t)t->jobs_count++;
+	}
+	*ret = *slot;
+	return 0;
+}
+
+static int put_new(struct om_totals *t, const struct om_reading *r)
+{
+	uint32_t job;
+	int rc;
+
+	if (t->count >= t->max)
+		return -ENOSPC;
+	rc = need_job(t, &r->key.ledger, &r->key.job, &job);
+	if (rc == 0 && t->count == t->room)
+		rc = grow_registers(t);
+	if (rc)
+		return rc;
+	*find_register(t, &r->key) = (uint32_t)t->count;
+	t->registers[t->count] = *r;
+	t->job_of[t->count++] = job;
+	return 0;
+}
+
+static bool value_equal(const struct om_value *a, const struct om_value *b)
+{
+	return !om_value_is_regression(a, b) && !om_value_is_regression(b, a) && a->to_ns == b->to_ns;
+}
+
+int om_totals_put(struct om_totals *t, const struct om_reading *r)
+{
+	uint32_t at = *find_register(t, &r->key);
+	struct om_reading *known;
+	struct om_value before;
+	bool later;
+
+	if (at == EMPTY)
+		return put_new(t, r);
+	known = &t->registers[at];
+	before = known->value;
+	later = r->sequence > known->sequence;
+	om_value_join(&known->value, &r->value);
+	/* A device meter that came to stand behind the figure does not leave it again. */
+	known->attempted = known->attempted && r->attempted;
+	if (later) {
+		known->sequence = r->sequence;
+		known->node = r->node;
+	}
+	if (!value_equal(&before, &known->value) && !(later && om_value_is_regression(&before, &r->value)))
+		return 0;
+	/* An older reading is below what is known and no fault; a later one is. */
+	return later && om_value_is_regression(&before, &r->value) ? 2 : 1;
+}
+
+int om_totals_assign(struct om_totals *t, const struct om_assignment *a)
+{
+	struct om_assignment *copy;
+	struct job *j;
+	uint32_t at;
+	int r = need_job(t, &a->ledger, &a->job, &at);
+
+	if (r)
+		return r;
+	j = &t->jobs[at];
+	/* Equal times: the larger text, so that the order of arrival has no part in it. */
+	if (j->assigned[a->kind] && (j->assigned[a->kind]->at_ns > a->at_ns ||
+				     (j->assigned[a->kind]->at_ns == a->at_ns &&
+				      strcmp(j->assigned[a->kind]->value, a->value) >= 0)))
+		return 1;
+	copy = j->assigned[a->kind] ? j->assigned[a->kind] : malloc(sizeof(*copy));
+	if (!copy)
+		return -ENOMEM;
+	*copy = *a;
+	j->assigned[a->kind] = copy;
+	if (a->kind == OM_ASSIGN_PHASE && om_phase_parse(a->value, &j->phase))
+		j->phase = OM_PHASE_UNKNOWN;
+	return 0;
+}
+
+const struct om_assignment *om_totals_assigned(const struct om_totals *t, const struct om_id *ledger,
+					       const struct om_id *job, enum om_assignment_kind kind)
+{
+	uint32_t at = *find_job(t, ledger, job);
+
+	return at == EMPTY ? NULL : t->jobs[at].assigned[kind];
+}
+
+static const char *assigned_value(const struct job *j, enum om_assignment_kind kind, const char *otherwise)
+{
+	return j->assigned[kind] ? j->assigned[kind]->value : otherwise;
+}
+
+int om_totals_each_register(struct om_totals *t, int (*fn)(void *ctx, const struct om_attributed *a), void *ctx)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		const struct job *j = &t->jobs[t->job_of[i]];
+		struct om_attributed a = {
+			.reading = &t->registers[i],
+			.tenant = assigned_value(j, OM_ASSIGN_TENANT, "unknown"),
+			.model = assigned_value(j, OM_ASSIGN_MODEL, "unassigned"),
+			.phase = j->phase,
+		};
+		int r = fn(ctx, &a);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+size_t om_totals_registers(const struct om_totals *t)
+{
+	return t->count;
+}
+
+/* A register as a line of the sum: sorted by subject, equal ones are added. */
+struct line {
+	const struct job *job;
+	const struct om_reading *reading;
+};
+
+static int compare_lines(const void *x, const void *y)
+{
+	const struct job *a = ((const struct line *)x)->job, *b = ((const struct line *)y)->job;
+	int r = strcmp(assigned_value(a, OM_ASSIGN_TENANT, "unknown"), assigned_value(b, OM_ASSIGN_TENANT, "unknown"));
+
+	return r ? r
+		 : strcmp(assigned_value(a, OM_ASSIGN_MODEL, "unassigned"),
+			  assigned_value(b, OM_ASSIGN_MODEL, "unassigned"));
+}
+
+static void add_saturating(opcount *to, opcount v)
+{
+	if (opcount_add(*to, v, to))
+		*to = OPCOUNT_MAX;
+}
+
+/* The part of a figure that an assignment speaks of; rounded away from doubt. */
+static opcount part(opcount v, uint32_t ppm, bool up)
+{
+	opcount r;
+
+	if (opcount_muldiv(v, ppm, 1000000, &r))
+		return OPCOUNT_MAX;
+	return up && r < v && ppm ? r + 1 : r;
+}
+
+static void add_training(struct om_subject_total *s, const struct job *j, opcount low, opcount high)
+{
+	const struct om_assignment *a = j->assigned[OM_ASSIGN_PHASE];
+
+	switch (j->phase) {
+	case OM_PHASE_TRAINING:
+	case OM_PHASE_FROZEN:
+		add_saturating(&s->training_low, part(low, a->share_low_ppm, false));
+		add_saturating(&s->training_high,
+			       a->share_high_ppm == 1000000 ? high : part(high, a->share_high_ppm, true));
+		return;
+	case OM_PHASE_INFERENCE:
+		/* What is not the inference share may be training. */
+		add_saturating(&s->training_high, part(high, 1000000 - a->share_low_ppm, true));
+		return;
+	case OM_PHASE_UNKNOWN:
+		add_saturating(&s->training_high, high);
+		return;
+	}
+}
+
+static void add_line(struct om_subject_total *s, const struct line *l)
+{
+	const struct om_value *v = &l->reading->value;
+	opcount low = om_value_lower(v), high = om_value_upper(v);
+
+	add_saturating(&s->all_low, low);
+	add_saturating(&s->all_high, high);
+	add_training(s, l->job, low, high);
+	s->attempted |= l->reading->attempted;
+	for (int i = 0; i < OM_LOSS_END; i++)
+		s->losses += v->lost[i];
+	s->calls += v->calls;
+	s->meters |= 1u << l->reading->key.meter;
+	s->registers++;
+	if (v->to_ns > s->as_of_ns)
+		s->as_of_ns = v->to_ns;
+}
+
+int om_totals_each(struct om_totals *t, int (*fn)(void *ctx, const struct om_subject_total *s), void *ctx)
+{
+	_cleanup_free_ struct line *lines = NULL;
+	struct om_subject_total s = { 0 };
+	int r;
+
+	if (t->count == 0)
+		return 0;
+	lines = malloc(t->count * sizeof(*lines));
+	if (!lines)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->count; i++)
+		lines[i] = (struct line){ &t->jobs[t->job_of[i]], &t->registers[i] };
+	qsort(lines, t->count, sizeof(*lines), compare_lines);
+	for (size_t i = 0; i < t->count; i++) {
+		if (i && compare_lines(&lines[i - 1], &lines[i])) {
+			r = fn(ctx, &s);
+			if (r)
+				return r;
+			s = (struct om_subject_total){ 0 };
+		}
+		s.tenant = assigned_value(lines[i].job, OM_ASSIGN_TENANT, "unknown");
+		s.model = assigned_value(lines[i].job, OM_ASSIGN_MODEL, "unassigned");
+		add_line(&s, &lines[i]);
+	}
+	return fn(ctx, &s);
+}

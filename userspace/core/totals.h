@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_CORE_TOTALS_H
+#define OPMETER_CORE_TOTALS_H
+
+/*
+ * Totals: registers summed under assignments. Registers and assignments may come
+ * in any order, repeated or late: the totals are the same. A tenant that is
+ * assigned late or changes moves totals, never registers.
+ *
+ * Training counts in both bounds with the share of its assignment; work of
+ * unknown phase counts in the upper bound only; inference in neither.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "assignment.h"
+#include "register.h"
+
+struct om_totals;
+
+/* `registers_max` bounds the memory: about 400 bytes each. NULL: out of memory. */
+struct om_totals *om_totals_new(size_t registers_max);
+struct om_totals *om_totals_free(struct om_totals *t);
+static inline void om_totals_freep(struct om_totals **t)
+{
+	*t = om_totals_free(*t);
+}
+
+/* Joins a reading into its register. 0; 1: nothing new in it; 2: it is below
+ * what is known (a regression: the maximum stays); -ENOSPC. */
+int om_totals_put(struct om_totals *t, const struct om_reading *r);
+/* The latest `at` for one job and kind holds. 0; 1: an older one; -ENOSPC. */
+int om_totals_assign(struct om_totals *t, const struct om_assignment *a);
+/* The assignment that holds, or NULL. A loan until the next call. */
+const struct om_assignment *om_totals_assigned(const struct om_totals *t, const struct om_id *ledger,
+					       const struct om_id *job, enum om_assignment_kind kind);
+
+struct om_subject_total {
+	const char *tenant; /* "unknown" if no assignment says */
+	const char *model;  /* "unassigned" likewise */
+	opcount training_low, training_high;
+	opcount all_low, all_high;
+	bool attempted;	   /* some figure has no device meter behind it */
+	uint64_t losses;   /* sum over causes */
+	uint64_t calls;
+	uint32_t meters;   /* bit mask, 1 << enum om_meter */
+	uint64_t registers;
+	uint64_t as_of_ns; /* the latest `to` */
+};
+/* In the order of tenant and model. Strings are loans during the call. */
+int om_totals_each(struct om_totals *t, int (*fn)(void *ctx, const struct om_subject_total *s), void *ctx);
+
+/* Every register with the tenant, model and phase that hold for it. */
+struct om_attributed {
+	const struct om_reading *reading;
+	const char *tenant, *model;
+	enum om_phase phase;
+};
+int om_totals_each_register(struct om_totals *t, int (*fn)(void *ctx, const struct om_attributed *a), void *ctx);
+size_t om_totals_registers(const struct om_totals *t);
+
+#endif
