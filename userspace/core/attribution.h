@@ -2,21 +2,19 @@
 #ifndef OPMETER_CORE_ATTRIBUTION_H
 #define OPMETER_CORE_ATTRIBUTION_H
 
-/*
- * The static map: which cgroup belongs to which tenant, as the operator says it.
- *
- *     rules:                      # the first that matches counts
- *       - match: {path: "/kubepods.slice/**"}   # **: any, *: within a component, ?: one character
- *         tenant: acme
- *         model: acme-large       # optional
- *         phase: training         # optional, and then somebody must stand for it:
- *         declared: {by: "J. Doe, contract 17", date: 2026-11-01}
- *       - match: {pod: 6f0c2f3e-*}              # or slurm-job, container, unit, user
- *         tenant: borealis
- *
- * The path begins at the cgroup2 mount. No rule matches: tenant `unknown`,
- * metered all the same.
- */
+// The static map: which cgroup belongs to which tenant, as the operator says it.
+//
+//     rules:                      # the first that matches counts
+//       - match: {path: "/kubepods.slice/**"}   # **: any, *: within a component, ?: one character
+//         tenant: acme
+//         model: acme-large       # optional
+//         phase: training         # optional, and then somebody must stand for it:
+//         declared: {by: "J. Doe, contract 17", date: 2026-11-01}
+//       - match: {pod: 6f0c2f3e-*}              # or slurm-job, container, unit, user
+//         tenant: borealis
+//
+// The path begins at the cgroup2 mount. No rule matches: tenant `unknown`,
+// metered all the same.
 
 #include "../base/log.h"
 #include "assignment.h"
