@@ -381,7 +381,7 @@ static __noinline int lt_matrix_read(const struct om_offsets *o, u64 address, st
 		return LOST(OM_LOST_UNREAD);
 	if (bpf_copy_from_user(b, size, (void *)address))
 		return LOST(OM_LOST_FAILED_READ);
-	if (o->layout_mode != OM_OFFSET_NONE && FIELD32(b, o->layout_mode) == LT_MODE_GROUPED)
+	if (o->layout_mode != OM_OFFSET_NONE && (FIELD32(b, o->layout_mode) & 0xffff) == LT_MODE_GROUPED)
 		return LOST(OM_LOST_UNREAD);
 	ret->rows = FIELD64(b, o->layout_rows);
 	ret->cols = FIELD64(b, o->layout_cols);

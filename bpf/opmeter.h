@@ -74,7 +74,8 @@ struct om_offsets {
 	om_u16 layout_rows; /* u64 */
 	om_u16 layout_cols; /* u64 */
 	om_u16 layout_batch; /* s32 */
-	om_u16 layout_mode;  /* u32, 2: grouped, sizes on the device; OM_OFFSET_NONE: has none */
+	om_u16 layout_mode;  /* low 16 bits of a u32 (12.9 and 13.10 keep something else above),
+			      * 2: grouped, sizes on the device; OM_OFFSET_NONE: has none */
 	om_u16 desc_size;    /* bytes to read of an operation descriptor */
 	om_u16 desc_compute; /* u32 cublasComputeType_t */
 	om_u16 desc_transa;  /* u32 cublasOperation_t */

@@ -261,15 +261,28 @@ static int library_check(const struct library *lib, struct error_text *err)
 	return 0;
 }
 
+/* Brings the page of a probe into memory first: the kernel reads it otherwise,
+ * without a lock that ext4 of 6.18 wants to see held, and warns in its log. */
+static int page_read(int fd, uint64_t offset)
+{
+	char byte;
+	ssize_t n = pread(fd, &byte, 1, (off_t)offset);
+
+	return n < 0 ? -errno : n ? 0 : -ENODATA;
+}
+
 static int entries_attach(struct probes *p, const struct library *lib, const struct attachment *a, int row,
 			  struct error_text *err)
 {
 	char name[ATTACHMENT_NAME_SIZE], dir[PATH_MAX - 512], pin[PATH_MAX];
+	_cleanup_close_ int fd = open(lib->open_path, O_RDONLY | O_CLOEXEC);
 	int type = perf_type();
 	int rc;
 
 	if (type < 0)
 		return error_set(err, type, "the kernel has no uprobes (CONFIG_UPROBE_EVENTS)");
+	if (fd < 0)
+		return error_set(err, -errno, "%s: %s", lib->open_path, strerror(errno));
 	attachment_format(a, name);
 	snprintf(dir, sizeof(dir), "%s/libraries/%s", p->dir, name);
 	if (mkdir(dir, 0700))
@@ -280,8 +293,10 @@ static int entries_attach(struct probes *p, const struct library *lib, const str
 		if (is_repeated(lib, i))
 			continue;
 		snprintf(pin, sizeof(pin), "%s/%u", dir, e->entry);
-		rc = probe_attach(type, prog_fd_of(p, e->entry), lib->open_path, e->file_offset,
-				  OM_COOKIE(e->entry, row, a->seq), pin);
+		rc = page_read(fd, e->file_offset);
+		if (!rc)
+			rc = probe_attach(type, prog_fd_of(p, e->entry), lib->open_path, e->file_offset,
+					  OM_COOKIE(e->entry, row, a->seq), pin);
 		if (rc)
 			return error_set(err, rc, "%s: cannot attach to %s: %s%s", lib->display_path,
 					 om_gemm_entries[e->entry].symbol, strerror(-rc),

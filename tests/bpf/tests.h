@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_TESTS_BPF_TESTS_H
+#define OPMETER_TESTS_BPF_TESTS_H
+
+/* Each runs in a process of its own and returns if it has passed. */
+void test_entries_12(void);
+void test_entries_13(void);
+void test_lt_12(void);
+void test_lt_13(void);
+
+#endif
