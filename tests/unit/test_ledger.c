@@ -132,9 +132,9 @@ static void outbox_offers_until_acknowledged(void **state)
 	assert_int_equal(om_ledger_append(l, OM_ENTRY_ALERT, "a1", "{}", 2, T0, NULL), 0);
 	assert_int_equal(om_ledger_append(l, OM_ENTRY_ALERT, "a1", "{}", 2, T0, NULL), 1);
 	om_ledger_accrue(l, &u, 1, 0, T0, NULL);
-	assert_int_equal(om_ledger_publish(l, &node, T0 + 1, &n), 0);
+	assert_int_equal(om_ledger_publish(l, &node, T0 + 1, NULL, NULL, &n), 0);
 	assert_int_equal(n, 1);
-	assert_int_equal(om_ledger_publish(l, &node, T0 + 2, &n), 0);
+	assert_int_equal(om_ledger_publish(l, &node, T0 + 2, NULL, NULL, &n), 0);
 	assert_int_equal(n, 0);
 	assert_int_equal(om_ledger_outbox(l, e, 10, see, &s), 0);
 	assert_int_equal(s.readings, 1);
@@ -148,7 +148,7 @@ static void outbox_offers_until_acknowledged(void **state)
 	/* A newer value is offered even while the older one is under way, and an old acknowledgement does not end it. */
 	u = usage(10, 1500, 4);
 	om_ledger_accrue(l, &u, 1, 0, T0, NULL);
-	om_ledger_publish(l, &node, T0 + 3, &n);
+	om_ledger_publish(l, &node, T0 + 3, NULL, NULL, &n);
 	assert_int_equal(om_ledger_ack(l, e, OM_ENTRY_READINGS, &s.last.reading.key, s.last.sequence), 0);
 	assert_int_equal(om_ledger_ack(l, e, OM_ENTRY_ALERT, NULL, 0), 0);
 	assert_int_equal(om_ledger_backlog(l, e, &backlog), 0);
@@ -173,7 +173,7 @@ static void verify_finds_what_was_changed(void **state)
 		struct om_usage u = usage(10, 1000 * i, i);
 
 		om_ledger_accrue(l, &u, 1, 0, T0, NULL);
-		om_ledger_publish(l, &node, T0 + i, &n);
+		om_ledger_publish(l, &node, T0 + i, NULL, NULL, &n);
 	}
 	assert_int_equal(om_ledger_verify(l, &report, &err), 0);
 	assert_int_equal(report.entries, 5);

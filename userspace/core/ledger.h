@@ -142,9 +142,10 @@ int om_ledger_append(struct om_ledger *l, enum om_entry_kind kind, const char *u
  * Publishes: encodes every register that changed since the last call as a
  * reading of its day, appends them as one OM_ENTRY_READINGS, and marks them
  * waiting for each exporter. *ret_n: how many. Cheap when nothing changed.
+ * fn (may be NULL) sees each once it is stored.
  */
 int om_ledger_publish(struct om_ledger *l, const struct om_node_facts *node, uint64_t now_ns,
-		      size_t *ret_n);
+		      void (*fn)(void *ctx, const struct om_reading *r), void *ctx, size_t *ret_n);
 
 /* Outbox. An exporter is a name; it sees readings (the newest value of each
  * register, so the backlog is bounded by the number of registers whatever the
@@ -165,6 +166,10 @@ int om_ledger_outbox(struct om_ledger *l, int exporter, size_t max,
 		     int (*fn)(void *ctx, const struct om_outbox_item *item), void *ctx);
 int om_ledger_ack(struct om_ledger *l, int exporter, enum om_entry_kind kind,
 		  const struct om_register_key *key, uint64_t sequence);
+/* Around many acknowledgements: one commit for all of them. A crash between
+ * only means that they are offered again. */
+int om_ledger_ack_begin(struct om_ledger *l);
+int om_ledger_ack_end(struct om_ledger *l);
 /* Forget what was handed out but not acknowledged: it will be offered again. */
 void om_ledger_unsend(struct om_ledger *l, int exporter);
 int om_ledger_backlog(struct om_ledger *l, int exporter, uint64_t *ret_items);

@@ -175,6 +175,16 @@ int om_ledger_ack(struct om_ledger *l, int exporter, enum om_entry_kind kind, co
 	return ledger_run(l, s);
 }
 
+int om_ledger_ack_begin(struct om_ledger *l)
+{
+	return ledger_begin(l);
+}
+
+int om_ledger_ack_end(struct om_ledger *l)
+{
+	return ledger_end(l, 0);
+}
+
 void om_ledger_unsend(struct om_ledger *l, int exporter)
 {
 	if (exporter >= 0 && exporter < LEDGER_EXPORTERS_MAX)

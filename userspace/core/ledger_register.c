@@ -412,8 +412,10 @@ static int publish_in(struct om_ledger *l, const struct om_node_facts *node, con
 	return r ?: ledger_meta_put(l, "sequence", &sequence, sizeof(sequence));
 }
 
-int om_ledger_publish(struct om_ledger *l, const struct om_node_facts *node, uint64_t now_ns, size_t *ret_n)
+int om_ledger_publish(struct om_ledger *l, const struct om_node_facts *node, uint64_t now_ns,
+		      void (*fn)(void *ctx, const struct om_reading *r), void *ctx, size_t *ret_n)
 {
+	struct om_reading reading;
 	_cleanup_free_ struct om_register_key *keys = NULL;
 	_cleanup_free_ uint8_t *payload = NULL;
 	size_t n = 0;
@@ -430,11 +432,14 @@ int om_ledger_publish(struct om_ledger *l, const struct om_node_facts *node, uin
 	if (r)
 		return r;
 	r = ledger_end(l, publish_in(l, node, keys, n, payload, now_ns));
-	if (r == 0) {
-		l->sequence += n;
-		*ret_n = n;
-	}
-	return r;
+	if (r)
+		return r;
+	l->sequence += n;
+	*ret_n = n;
+	for (size_t i = 0; fn && i < n; i++)
+		if (om_reading_decode(payload + i * OM_READING_SIZE, OM_READING_SIZE, &reading) == 0)
+			fn(ctx, &reading);
+	return 0;
 }
 
 int om_ledger_each_hour(struct om_ledger *l,

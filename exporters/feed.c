@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "feed.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <jansson.h>
+
+#include "../userspace/base/cleanup.h"
+#include "../userspace/core/alert.h"
+#include "../userspace/core/assignment.h"
+
+#define WINDOW 4096 /* events under way at once */
+
+struct flight {
+	enum om_entry_kind kind; /* 0: a heartbeat, nothing to acknowledge */
+	struct om_register_key key;
+	uint64_t sequence;
+	uint32_t next_free;
+};
+
+struct om_feed {
+	struct om_ledger *ledger;
+	struct om_exporter *exporter;
+	char name[32], source[64];
+	int outbox;
+	struct flight flight[WINDOW];
+	uint32_t free_head; /* WINDOW: none */
+	uint32_t under_way;
+	bool lost; /* the exporter gave something back: offer again */
+	uint64_t heartbeats;
+	int error; /* of the ledger, within a callback */
+};
+
+static uint32_t take_off(struct om_feed *f)
+{
+	uint32_t i = f->free_head;
+
+	f->free_head = f->flight[i].next_free;
+	f->under_way++;
+	return i;
+}
+
+static void land(struct om_feed *f, uint32_t i)
+{
+	f->flight[i].next_free = f->free_head;
+	f->free_head = i;
+	f->under_way--;
+}
+
+static void on_acked(void *ctx, uint64_t cookie, int err)
+{
+	struct om_feed *f = ctx;
+	struct flight *fl = &f->flight[cookie];
+	int r = 0;
+
+	if (fl->kind && err)
+		f->lost = true;
+	else if (fl->kind)
+		r = om_ledger_ack(f->ledger, f->outbox, fl->kind, &fl->key, fl->sequence);
+	if (r && !f->error)
+		f->error = r;
+	land(f, (uint32_t)cookie);
+}
+
+int om_feed_new(struct om_ledger *l, const char *name, struct om_exporter *e, struct om_feed **ret)
+{
+	struct om_feed *f = calloc(1, sizeof(*f));
+	char id[OM_ID_STRLEN];
+	int r;
+
+	if (!f)
+		return -ENOMEM;
+	f->ledger = l;
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	snprintf(f->source, sizeof(f->source), "/opmeter/%s", om_id_format(om_ledger_id(l), id));
+	for (uint32_t i = 0; i < WINDOW; i++)
+		f->flight[i].next_free = i + 1;
+	r = om_ledger_exporter(l, name, &f->outbox);
+	if (r) {
+		free(f);
+		return r;
+	}
+	f->exporter = e;
+	e->acked = on_acked;
+	e->acked_ctx = f;
+	*ret = f;
+	return 0;
+}
+
+struct om_feed *om_feed_free(struct om_feed *f)
+{
+	if (!f)
+		return NULL;
+	f->exporter->ops->free(f->exporter);
+	free(f);
+	return NULL;
+}
+
+static int send_event(struct om_feed *f, struct om_event *ev, enum om_entry_kind kind,
+		      const struct om_register_key *key, uint64_t sequence)
+{
+	uint32_t i;
+	int r;
+
+	if (f->free_head == WINDOW)
+		return 1;
+	i = take_off(f);
+	f->flight[i].kind = kind;
+	f->flight[i].sequence = sequence;
+	if (key)
+		f->flight[i].key = *key;
+	ev->cookie = i;
+	r = f->exporter->ops->send(f->exporter, ev);
+	if (r)
+		land(f, i);
+	return r;
+}
+
+static int send_reading(struct om_feed *f, const struct om_outbox_item *item)
+{
+	uint8_t key[OM_REGISTER_KEY_SIZE], value[OM_READING_SIZE];
+	char id[20 + 1 + 48 + 1];
+	struct om_event ev = {
+		.topic = OM_TOPIC_READINGS,
+		.key = key,
+		.key_len = sizeof(key),
+		.value = value,
+		.value_len = sizeof(value),
+		.ce_type = "opmeter.reading.v1",
+		.ce_source = f->source,
+		.ce_id = id,
+		.time_ns = item->time_ns,
+	};
+	int n;
+
+	om_register_key_encode(&item->reading.key, key);
+	om_reading_encode(&item->reading, value);
+	n = snprintf(id, sizeof(id), "%llu-", (unsigned long long)item->reading.sequence);
+	for (int i = 16; i < OM_REGISTER_KEY_SIZE; i++)
+		n += snprintf(id + n, sizeof(id) - (size_t)n, "%02x", key[i]);
+	return send_event(f, &ev, OM_ENTRY_READINGS, &item->reading.key, item->sequence);
+}
+
+/* An alert's topic follows from its type and the mode of its regime. */
+static enum om_topic topic_of(const json_t *event)
+{
+	const char *mode = json_string_value(json_object_get(json_object_get(event, "data"), "mode"));
+
+	return mode && !strcmp(mode, "shadow") ? OM_TOPIC_ALERTS_SHADOW : OM_TOPIC_ALERTS;
+}
+
+static int send_assignment(struct om_feed *f, const struct om_outbox_item *item, const json_t *o)
+{
+	char key[160], time[OM_TIME_STRLEN], id[64];
+	json_t *event;
+	_cleanup_free_ char *text = NULL;
+	struct om_event ev = { .topic = OM_TOPIC_ASSIGNMENTS, .key = key, .time_ns = item->time_ns };
+
+	ev.key_len = (size_t)snprintf(key, sizeof(key), "%s/%s/%s", json_string_value(json_object_get(o, "ledger")),
+				      json_string_value(json_object_get(o, "job")),
+				      json_string_value(json_object_get(o, "kind")));
+	snprintf(id, sizeof(id), "assignment-%llu", (unsigned long long)item->sequence);
+	event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:O}", "specversion", "1.0", "id", id, "source", f->source, "type",
+			  "opmeter.assignment.v1", "time", om_time_format(item->time_ns, time), "datacontenttype",
+			  "application/json", "data", o);
+	text = event ? json_dumps(event, JSON_COMPACT) : NULL;
+	json_decref(event);
+	if (!text)
+		return -ENOMEM;
+	ev.value = text;
+	ev.value_len = strlen(text);
+	return send_event(f, &ev, item->kind, NULL, item->sequence);
+}
+
+static int send_entry(struct om_feed *f, const struct om_outbox_item *item)
+{
+	_cleanup_(json_decrefp) json_t *o = json_loadb(item->payload, item->len, 0, NULL);
+	struct om_event ev = { .value = item->payload, .value_len = item->len, .time_ns = item->time_ns };
+
+	if (!json_is_object(o))
+		return -EBADMSG;
+	if (item->kind == OM_ENTRY_ASSIGNMENT)
+		return send_assignment(f, item, o);
+	ev.topic = item->kind == OM_ENTRY_CASE ? OM_TOPIC_CASES : topic_of(o);
+	ev.key = json_string_value(json_object_get(o, "id"));
+	ev.key_len = ev.key ? strlen(ev.key) : 0;
+	return send_event(f, &ev, item->kind, NULL, item->sequence);
+}
+
+static int offer(void *ctx, const struct om_outbox_item *item)
+{
+	struct om_feed *f = ctx;
+	int r = item->kind == OM_ENTRY_READINGS ? send_reading(f, item) : send_entry(f, item);
+
+	if (r < 0 && !f->error)
+		f->error = r;
+	return r;
+}
+
+int om_feed_step(struct om_feed *f, int timeout_ms)
+{
+	int r;
+
+	f->error = 0;
+	if (f->lost && f->under_way == 0) {
+		om_ledger_unsend(f->ledger, f->outbox);
+		f->lost = false;
+	}
+	r = om_ledger_outbox(f->ledger, f->outbox, WINDOW, offer, f);
+	if (r < 0)
+		return r;
+	if (f->under_way == 0)
+		return f->error;
+	r = om_ledger_ack_begin(f->ledger);
+	if (r)
+		return r;
+	f->exporter->ops->poll(f->exporter, timeout_ms);
+	r = om_ledger_ack_end(f->ledger);
+	return r ?: f->error;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+int om_feed_drain(struct om_feed *f, int timeout_ms)
+{
+	uint64_t end = now_ms() + (uint64_t)timeout_ms, backlog = 1;
+
+	while (now_ms() < end) {
+		if (om_feed_step(f, 20) < 0 || om_ledger_backlog(f->ledger, f->outbox, &backlog))
+			return 1;
+		if (backlog == 0 && f->under_way == 0)
+			return 0;
+	}
+	return 1;
+}
+
+int om_feed_heartbeat(struct om_feed *f, uint64_t now_ns, uint64_t interval_ns, uint64_t registers)
+{
+	struct om_feed_totals t;
+	struct alert a = { .type = ALERT_HEARTBEAT, .source = f->source, .subject = "node", .time_ns = now_ns };
+	struct om_event ev = { .topic = OM_TOPIC_ALERTS, .time_ns = now_ns };
+	char number[24], data[256], id[OM_ID_STRLEN];
+	_cleanup_free_ char *text = NULL;
+
+	om_feed_totals(f, &t);
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)now_ns);
+	snprintf(data, sizeof(data), "{\"interval_s\":%llu,\"sequence\":\"%llu\",\"registers\":\"%llu\",\"backlog\":\"%llu\"}",
+		 (unsigned long long)(interval_ns / 1000000000), (unsigned long long)f->heartbeats++,
+		 (unsigned long long)registers, (unsigned long long)t.backlog);
+	alert_make_id(ALERT_HEARTBEAT, f->source, "", "", "node", number, &a.id);
+	a.data = data;
+	text = alert_encode(&a);
+	if (!text)
+		return -ENOMEM;
+	om_id_format(&a.id, id);
+	ev.key = f->source; /* one key: the last sign of life is what counts */
+	ev.key_len = strlen(f->source);
+	ev.value = text;
+	ev.value_len = strlen(text);
+	return send_event(f, &ev, 0, NULL, 0);
+}
+
+void om_feed_totals(struct om_feed *f, struct om_feed_totals *ret)
+{
+	*ret = (struct om_feed_totals){
+		.name = f->name,
+		.sent = f->exporter->sent_total,
+		.acked = f->exporter->acked_total,
+		.failed = f->exporter->failed_total,
+	};
+	om_ledger_backlog(f->ledger, f->outbox, &ret->backlog);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_EXPORTERS_FEED_H
+#define OPMETER_EXPORTERS_FEED_H
+
+/*
+ * From the ledger's outbox through one exporter and back: what the exporter
+ * acknowledges leaves the outbox, what it loses is offered again. The outbox is
+ * the queue; a feed holds a bounded window of it.
+ */
+
+#include <stdint.h>
+
+#include "../userspace/core/ledger.h"
+#include "exporter.h"
+
+struct om_feed;
+
+/* Takes the exporter over (frees it with itself). `name` names the outbox. */
+int om_feed_new(struct om_ledger *l, const char *name, struct om_exporter *e, struct om_feed **ret);
+struct om_feed *om_feed_free(struct om_feed *f);
+
+/* Offers what waits, moves things along for at most timeout_ms, acknowledges. 0, or -errno of the ledger. */
+int om_feed_step(struct om_feed *f, int timeout_ms);
+/* Until everything is acknowledged or the time ran out: 0, or 1. */
+int om_feed_drain(struct om_feed *f, int timeout_ms);
+
+/* A sign of life; not in the outbox: one that is lost is itself the message. */
+int om_feed_heartbeat(struct om_feed *f, uint64_t now_ns, uint64_t interval_ns, uint64_t registers);
+
+struct om_feed_totals {
+	const char *name;
+	uint64_t backlog, sent, acked, failed;
+};
+void om_feed_totals(struct om_feed *f, struct om_feed_totals *ret);
+
+#endif
