@@ -89,7 +89,7 @@ def surroundings(d):
         print("not run: what needs root and BTF")
         return True
     base = ["standalone", "--dir", d / "ledger", "--seconds", "1", "--regimes", "data/regimes",
-            "--offsets", "data/offsets.yaml"]
+            "--offsets", "data/offsets.csv"]
     pins = Path(f"/sys/fs/bpf/opmeter-bad-{os.getpid()}")
     ok = check("pins that are not on bpffs", [*base, "--pin-dir", d / "pins"], 1, "bpffs|bpf file system")
     ok &= check("an offsets file that is missing",

@@ -32,7 +32,7 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		{ "tenants", "FILE", OPTION_STRING, &c->tenants_path,
 		  "static map of cgroups to tenants (none: all `unknown`)" },
 		{ "offsets", "FILE", OPTION_STRING, &c->offsets_path,
-		  "proven descriptor offsets (" OPMETER_DATADIR "/offsets.yaml)" },
+		  "proven descriptor offsets (" OPMETER_DATADIR "/offsets.csv)" },
 		{ "library", "PATH", OPTION_STRINGS, &c->libraries,
 		  "probe this library before anything maps it; may be repeated" },
 		{ "drain", "TIME", OPTION_DURATION, &c->drain_ns, "how often counts are read and committed (1s)" },
@@ -66,7 +66,7 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 
 	c->dir = "/var/lib/opmeter";
 	c->pin_dir = "/sys/fs/bpf/opmeter";
-	c->offsets_path = OPMETER_DATADIR "/offsets.yaml";
+	c->offsets_path = OPMETER_DATADIR "/offsets.csv";
 	c->drain_ns = 1000000000ULL;
 	c->publish_ns = 15000000000ULL;
 	c->heartbeat_ns = 60000000000ULL;
