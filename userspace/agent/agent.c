@@ -1,11 +1,325 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * The wiring of one node. Opening follows the data's way, from what it ends in
+ * to where it begins: ledger, judgements, exporters, then probes and discovery,
+ * so that nothing is counted that could not be kept.
+ *
+ * One thread, one loop: library events as they come, a drain each --drain, a
+ * publication each --publish. Everything else waits in the kernel's maps or in
+ * the ledger's outbox, so being late costs nothing but time.
+ */
 #include "agent.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+
+#include "../../exporters/file.h"
+#include "../../exporters/kafka.h"
 #include "../base/exit_code.h"
-#include "../base/log.h"
+#include "agent_internal.h"
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
+uint64_t agent_now_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME);
+}
+
+uint64_t agent_boot_ns(void)
+{
+	return clock_ns(CLOCK_BOOTTIME);
+}
+
+static struct agent *agent_free(struct agent *a)
+{
+	if (!a)
+		return NULL;
+	discovery_free(a->discovery);
+	drain_free(a->drain);
+	probes_free(a->probes);
+	for (size_t i = 0; i < a->sink_count; i++)
+		om_feed_free(a->sinks[i]);
+	om_openmetrics_free(a->metrics);
+	om_totals_free(a->totals);
+	owners_free(a->owners);
+	regimes_free(a->regimes);
+	om_offsets_free(a->offsets);
+	tenant_map_free(a->tenants);
+	cgroups_free(a->cgroups);
+	om_ledger_free(a->ledger);
+	free(a);
+	return NULL;
+}
+
+static void agent_freep(struct agent **a)
+{
+	*a = agent_free(*a);
+}
+
+/* Files that people write: read first, so that a slip is told before anything is touched. */
+static int open_configuration(struct agent *a, struct error_text *err)
+{
+	const struct agent_config *c = a->config;
+	int r;
+
+	r = om_offsets_load(c->offsets_path, &a->offsets, err);
+	if (r == 0 && c->tenants_path)
+		r = tenant_map_load(c->tenants_path, &a->tenants, err);
+	if (r == 0 && c->regimes_dir)
+		r = regimes_load(c->regimes_dir, &a->regimes, err);
+	if (r == 0 && c->owners_path)
+		r = owners_load(c->owners_path, &a->owners, err);
+	return r;
+}
+
+static int open_ledger(struct agent *a, struct error_text *err)
+{
+	char id[OM_ID_STRLEN];
+	int r = om_ledger_open(a->config->dir, OM_LEDGER_CREATE, agent_now_ns(), &a->ledger, err);
+
+	if (r)
+		return r;
+	snprintf(a->source, sizeof(a->source), "/opmeter/%s", om_id_format(om_ledger_id(a->ledger), id));
+	a->node.ledger_start_ns = om_ledger_start_ns(a->ledger);
+	r = cgroups_open(&a->cgroups, err);
+	r = r ?: agent_load_totals(a);
+	if (r == 0 && om_ledger_was_replaced(a->ledger)) {
+		log_warn("%s: the ledger was damaged or a copy: it was set aside and a new one begun", a->config->dir);
+		agent_say(a, "the ledger was damaged or a copy and was replaced", "ledger",
+			  "Look at the directory it was set aside in; registers under the old id stay as published.");
+	}
+	return r;
+}
+
+static int add_sink(struct agent *a, const char *name, struct om_exporter *e)
+{
+	int r = om_feed_new(a->ledger, name, e, &a->sinks[a->sink_count]);
+
+	if (r)
+		e->ops->free(e);
+	else
+		a->sink_count++;
+	return r;
+}
+
+static int open_exporters(struct agent *a, struct error_text *err)
+{
+	const struct agent_config *c = a->config;
+	struct om_kafka_config kafka = { c->brokers, c->kafka_config };
+	struct om_exporter *e;
+	int r = 0;
+
+	if (c->brokers) {
+		struct error_text topics = { 0 };
+
+		/* A broker that is away now may be there later: the outbox waits. */
+		if (c->create_topics && om_kafka_create_topics(&kafka, 0, 0, 5000, &topics))
+			log_warn("%s; going on, events wait in the ledger", topics.text);
+		r = om_kafka_open(&kafka, &e, err);
+		r = r ?: add_sink(a, "kafka", e);
+	}
+	if (r == 0 && c->file_path) {
+		r = om_file_open(c->file_path, &e, err);
+		r = r ?: add_sink(a, "file", e);
+	}
+	if (r == 0 && c->listen)
+		r = om_openmetrics_open(c->listen, &a->metrics, err);
+	return r;
+}
+
+static int open_probes(struct agent *a, struct error_text *err)
+{
+	struct probes_config pc = { .pin_dir = a->config->pin_dir };
+	struct discovery_config dc = { .offsets = a->offsets };
+	int r;
+
+	r = probes_open(&pc, &a->probes, err);
+	r = r ?: drain_new(a->probes, &a->drain);
+	/* Counts that another ledger may already hold: an interval, never a figure. */
+	if (r == 0 && probes_was_adopted(a->probes) && om_ledger_start_ns(a->ledger) + 60000000000ULL > agent_now_ns() &&
+	    om_totals_registers(a->totals) == 0)
+		r = om_ledger_expect_baseline(a->ledger);
+	a->is_off = r == 0 && probes_is_off(a->probes);
+	r = r ?: discovery_open(&dc, &agent_discovery_ops, a, &a->discovery, err);
+	for (size_t i = 0; r == 0 && i < a->config->libraries.count; i++)
+		r = discovery_add(a->discovery, a->config->libraries.item[i], err)
+			    ? error_set(err, -EINVAL, "--library %s: cannot be probed", a->config->libraries.item[i])
+			    : 0;
+	r = r ?: discovery_scan(a->discovery);
+	r = r ?: probes_sweep(a->probes, NULL);
+	return r;
+}
+
+static int agent_open(const struct agent_config *config, struct agent **ret, struct error_text *err)
+{
+	_cleanup_(agent_freep) struct agent *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return -ENOMEM;
+	a->config = config;
+	r = open_configuration(a, err);
+	if (r)
+		return r == -EINVAL || r == -ENOENT ? -EINVAL : r;
+	r = open_ledger(a, err);
+	r = r ?: open_exporters(a, err);
+	r = r ?: open_probes(a, err);
+	if (r)
+		return r;
+	*ret = TAKE_PTR(a);
+	return 0;
+}
+
+static void feed_all(struct agent *a)
+{
+	for (size_t i = 0; i < a->sink_count; i++) {
+		int r = om_feed_step(a->sinks[i], 0);
+
+		if (r && r != -ENOSPC)
+			log_warn("an exporter stumbled: %s", strerror(-r));
+	}
+}
+
+/* When the next of each is due, CLOCK_MONOTONIC: a clock that steps must not stop the meter. */
+struct schedule {
+	uint64_t drain, publish, heartbeat, end;
+};
+
+static int on_time(struct agent *a, struct schedule *s, uint64_t now)
+{
+	const struct agent_config *c = a->config;
+	int r = 0;
+
+	if (now >= s->drain) {
+		s->drain = now + c->drain_ns;
+		r = agent_meter(a);
+	}
+	if (r == 0 && now >= s->publish) {
+		s->publish = now + c->publish_ns;
+		r = agent_publish(a);
+		if (a->metrics)
+			agent_render_metrics(a);
+	}
+	if (now >= s->heartbeat) {
+		s->heartbeat = now + c->heartbeat_ns;
+		for (size_t i = 0; i < a->sink_count; i++)
+			om_feed_heartbeat(a->sinks[i], agent_now_ns(), c->heartbeat_ns, om_totals_registers(a->totals));
+	}
+	feed_all(a);
+	return r ?: a->failed;
+}
+
+static int block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int agent_loop(struct agent *a, int signal_fd)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	struct schedule s = { .drain = now, .publish = now + a->config->publish_ns, .heartbeat = now };
+	struct pollfd fds[] = { { .fd = signal_fd, .events = POLLIN },
+				{ .fd = discovery_fd(a->discovery), .events = POLLIN } };
+	int r = 0;
+
+	s.end = a->config->seconds ? now + a->config->seconds * 1000000000ULL : UINT64_MAX;
+	while (r == 0 && now < s.end) {
+		uint64_t due = s.drain < s.publish ? s.drain : s.publish;
+		int wait_ms = due > now ? (int)((due - now) / 1000000) + 1 : 0;
+
+		/* With an exporter, deliveries are to be noticed soon. */
+		if (a->sink_count && wait_ms > 50)
+			wait_ms = 50;
+		if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
+			return -errno;
+		if (fds[0].revents)
+			break;
+		r = discovery_step(a->discovery, 0);
+		now = clock_ns(CLOCK_MONOTONIC);
+		r = r ?: on_time(a, &s, now);
+	}
+	return r;
+}
+
+/* The last of everything, in the order of the data's way. */
+static int agent_end(struct agent *a)
+{
+	struct error_text err = { 0 };
+	int r = agent_meter(a);
+
+	r = r ?: agent_publish(a);
+	for (size_t i = 0; i < a->sink_count; i++)
+		if (om_feed_drain(a->sinks[i], 5000))
+			log_warn("an exporter has not acknowledged everything: the rest waits in the ledger");
+	if (a->config->detach) {
+		a->discovery = discovery_free(a->discovery);
+		a->drain = drain_free(a->drain);
+		a->probes = probes_free(a->probes);
+		if (probes_remove_all(a->config->pin_dir, &err))
+			log_warn("%s", err.text);
+	}
+	return r;
+}
+
+static int exit_code_of(int r)
+{
+	switch (r) {
+	case 0:
+		return EXIT_OK;
+	case -EINVAL:
+		return EXIT_USAGE;
+	case -EPERM:
+	case -EACCES:
+		return EXIT_NOPERM;
+	default:
+		return EXIT_FAILED;
+	}
+}
 
 int agent_run(const struct agent_config *config)
 {
-	log_error("the agent is not wired yet");
-	return EXIT_FAILED;
+	_cleanup_(agent_freep) struct agent *a = NULL;
+	_cleanup_close_ int signal_fd = block_signals();
+	struct error_text err = { 0 };
+	char id[OM_ID_STRLEN];
+	int r;
+
+	if (signal_fd < 0) {
+		log_error("signals cannot be taken: %s", strerror(-signal_fd));
+		return EXIT_FAILED;
+	}
+	r = agent_open(config, &a, &err);
+	if (r) {
+		log_error("%s", err.text[0] ? err.text : strerror(-r));
+		return exit_code_of(r);
+	}
+	printf("ready pid=%d ledger=%s libraries=%zu\n", (int)getpid(), om_id_format(om_ledger_id(a->ledger), id),
+	       probes_attached_count(a->probes));
+	fflush(stdout);
+	r = agent_loop(a, signal_fd);
+	if (r == 0)
+		r = agent_end(a);
+	if (r)
+		log_error("ended: %s; the kernel goes on counting, start again to go on", strerror(-r));
+	return exit_code_of(r);
 }

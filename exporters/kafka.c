@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kafka.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <librdkafka/rdkafka.h>
+
+#include "../userspace/base/cleanup.h"
+#include "../userspace/core/assignment.h"
+
+#define CONTENT_TYPE_READING "application/vnd.opmeter.reading.v1"
+#define CONTENT_TYPE_EVENT "application/cloudevents+json"
+
+struct kafka_exporter {
+	struct om_exporter base; /* first */
+	struct om_kafka_config config;
+	rd_kafka_t *producer;
+	rd_kafka_topic_t *topic[OM_TOPIC_END];
+	char *brokers, *config_path;
+};
+
+/* One line a second is enough to say that a broker is away. */
+static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+	static time_t last; /* librdkafka's threads race for it: a line more or less does no harm */
+	time_t now = time(NULL);
+
+	if (level > 4 ? log_get_level() < LOG_DEBUG : now == last)
+		return;
+	last = now;
+	log_line(level <= 3 ? LOG_WARN : level <= 4 ? LOG_INFO : LOG_DEBUG, "kafka: %s: %s", facility, text);
+}
+
+static char *trim(char *s)
+{
+	char *end;
+
+	while (isspace((unsigned char)*s))
+		s++;
+	end = s + strlen(s);
+	while (end > s && isspace((unsigned char)end[-1]))
+		*--end = '\0';
+	return s;
+}
+
+static int read_properties(rd_kafka_conf_t *conf, const char *path, bool *scram, struct error_text *err)
+{
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+	char line[4096], why[256];
+
+	if (!f)
+		return error_set(err, -errno, "%s: cannot be read: %m", path);
+	for (int n = 1; fgets(line, sizeof(line), f); n++) {
+		char *key = trim(line), *value = strchr(key, '=');
+
+		if (!*key || *key == '#')
+			continue;
+		if (!value)
+			return error_set(err, -EINVAL, "%s:%d: expected key=value", path, n);
+		*value++ = '\0';
+		key = trim(key);
+		value = trim(value);
+		if (rd_kafka_conf_set(conf, key, value, why, sizeof(why)) != RD_KAFKA_CONF_OK)
+			return error_set(err, -EINVAL, "%s:%d: %s", path, n, why);
+		if (!strncmp(value, "SCRAM-", 6))
+			*scram = true;
+	}
+	return 0;
+}
+
+void *om_kafka_conf(const struct om_kafka_config *config, struct error_text *err)
+{
+	static const char *const settings[][2] = {
+		{ "client.id", "opmeter" },
+		{ "socket.keepalive.enable", "true" },
+		{ "reconnect.backoff.max.ms", "2000" },
+		{ "topic.metadata.refresh.interval.ms", "60000" },
+		{ "allow.auto.create.topics", "false" },
+	};
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	bool scram = false;
+	char why[256];
+
+	rd_kafka_conf_set_log_cb(conf, on_log);
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why)) != RD_KAFKA_CONF_OK) {
+			error_set(err, -EINVAL, "librdkafka: %s", why);
+			break;
+		}
+	}
+	if (rd_kafka_conf_set(conf, "bootstrap.servers", config->brokers, why, sizeof(why)) != RD_KAFKA_CONF_OK)
+		error_set(err, -EINVAL, "--brokers: %s", why);
+	else if (config->config_path && read_properties(conf, config->config_path, &scram, err))
+		error_set(err, -EINVAL, "%s: cannot be used", config->config_path);
+	else if (scram && rd_kafka_version() < 0x020601ff)
+		/* Fixed by librdkafka 2.6.1; Kafka 4 refuses the login of older ones. */
+		error_set(err, -EINVAL,
+			  "%s: SCRAM needs librdkafka 2.6.1 or later (this is %s): Kafka 4 refuses its login; use mTLS or a "
+			  "newer librdkafka",
+			  config->config_path, rd_kafka_version_str());
+	else if (!err->text[0])
+		return conf;
+	rd_kafka_conf_destroy(conf);
+	return NULL;
+}
+
+static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
+{
+	struct kafka_exporter *k = opaque;
+	int err = m->err ? -EIO : 0;
+
+	if (err)
+		k->base.failed_total++;
+	else
+		k->base.acked_total++;
+	k->base.acked(k->base.acked_ctx, (uint64_t)(uintptr_t)m->_private, err);
+}
+
+/* Registers of one job stay together (docs/formats.md, "Register"). */
+static int32_t partition_of(const rd_kafka_topic_t *topic, const void *key, size_t len, int32_t partitions, void *opaque,
+			    void *msg_opaque)
+{
+	uint64_t a, b;
+
+	if (len != OM_REGISTER_KEY_SIZE)
+		return rd_kafka_msg_partitioner_murmur2(topic, key, len, partitions, opaque, msg_opaque);
+	memcpy(&a, key, 8);
+	memcpy(&b, (const char *)key + 16, 8);
+	return (int32_t)((a ^ b) % (uint64_t)partitions);
+}
+
+static int make_producer(struct kafka_exporter *k, struct error_text *err)
+{
+	static const char *const settings[][2] = {
+		{ "enable.idempotence", "true" },
+		{ "acks", "all" },
+		{ "message.timeout.ms", "0" }, /* the outbox decides how long something waits: for ever */
+		{ "queue.buffering.max.messages", "10000" },
+		{ "queue.buffering.max.kbytes", "16384" },
+		{ "linger.ms", "5" },
+		{ "compression.type", "lz4" },
+	};
+	rd_kafka_conf_t *conf = om_kafka_conf(&k->config, err);
+	char why[256];
+
+	if (!conf)
+		return -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why)) != RD_KAFKA_CONF_OK)
+			return error_set(err, -EINVAL, "librdkafka: %s", why);
+	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+	rd_kafka_conf_set_opaque(conf, k);
+	k->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+	if (!k->producer) {
+		rd_kafka_conf_destroy(conf);
+		return error_set(err, -EINVAL, "kafka: %s", why);
+	}
+	for (int t = 0; t < OM_TOPIC_END; t++) {
+		rd_kafka_topic_conf_t *tc = rd_kafka_topic_conf_new();
+
+		rd_kafka_topic_conf_set_partitioner_cb(tc, partition_of);
+		k->topic[t] = rd_kafka_topic_new(k->producer, om_topic_name((enum om_topic)t), tc);
+		if (!k->topic[t])
+			return error_set(err, -EINVAL, "kafka: %s: %s", om_topic_name((enum om_topic)t),
+					 rd_kafka_err2str(rd_kafka_last_error()));
+	}
+	return 0;
+}
+
+static void end_producer(struct kafka_exporter *k)
+{
+	if (!k->producer)
+		return;
+	/* What is purged comes back through on_delivery() as lost, and is offered again. */
+	rd_kafka_purge(k->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+	rd_kafka_flush(k->producer, 1000);
+	for (int t = 0; t < OM_TOPIC_END; t++) {
+		if (k->topic[t])
+			rd_kafka_topic_destroy(k->topic[t]);
+		k->topic[t] = NULL;
+	}
+	rd_kafka_destroy(k->producer);
+	k->producer = NULL;
+}
+
+static rd_kafka_headers_t *headers_of(const struct om_event *ev)
+{
+	rd_kafka_headers_t *h = rd_kafka_headers_new(6);
+	char time_text[OM_TIME_STRLEN];
+
+	if (!ev->ce_type) {
+		rd_kafka_header_add(h, "content-type", -1, CONTENT_TYPE_EVENT, -1);
+		return h;
+	}
+	rd_kafka_header_add(h, "ce_specversion", -1, "1.0", -1);
+	rd_kafka_header_add(h, "ce_type", -1, ev->ce_type, -1);
+	rd_kafka_header_add(h, "ce_source", -1, ev->ce_source, -1);
+	rd_kafka_header_add(h, "ce_id", -1, ev->ce_id, -1);
+	rd_kafka_header_add(h, "ce_time", -1, om_time_format(ev->time_ns, time_text), -1);
+	rd_kafka_header_add(h, "content-type", -1, CONTENT_TYPE_READING, -1);
+	return h;
+}
+
+static int kafka_send(struct om_exporter *e, const struct om_event *ev)
+{
+	struct kafka_exporter *k = (struct kafka_exporter *)e;
+	rd_kafka_headers_t *headers;
+	rd_kafka_resp_err_t r;
+
+	if (!k->producer)
+		return 1;
+	headers = headers_of(ev);
+	r = rd_kafka_producev(k->producer, RD_KAFKA_V_RKT(k->topic[ev->topic]), RD_KAFKA_V_KEY(ev->key, ev->key_len),
+			      RD_KAFKA_V_VALUE((void *)ev->value, ev->value_len), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+			      RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE((void *)(uintptr_t)ev->cookie),
+			      RD_KAFKA_V_END);
+	if (r) {
+		rd_kafka_headers_destroy(headers);
+		/* A full queue empties; a fatal producer is replaced at the next poll; the outbox waits for both. */
+		return r == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ? -EMSGSIZE : 1;
+	}
+	e->sent_total++;
+	return 0;
+}
+
+static int kafka_poll(struct om_exporter *e, int timeout_ms)
+{
+	struct kafka_exporter *k = (struct kafka_exporter *)e;
+	struct error_text err = { 0 };
+	char why[256];
+
+	if (k->producer) {
+		rd_kafka_poll(k->producer, timeout_ms);
+		if (!rd_kafka_fatal_error(k->producer, why, sizeof(why)))
+			return 0;
+		log_warn("kafka: the producer ended: %s: beginning a new one", why);
+		end_producer(k);
+	}
+	return make_producer(k, &err);
+}
+
+static int kafka_flush(struct om_exporter *e, int timeout_ms)
+{
+	struct kafka_exporter *k = (struct kafka_exporter *)e;
+
+	return k->producer && rd_kafka_flush(k->producer, timeout_ms) ? 1 : 0;
+}
+
+static void kafka_free(struct om_exporter *e)
+{
+	struct kafka_exporter *k = (struct kafka_exporter *)e;
+
+	end_producer(k);
+	free(k->brokers);
+	free(k->config_path);
+	free(k);
+}
+
+int om_kafka_open(const struct om_kafka_config *config, struct om_exporter **ret, struct error_text *err)
+{
+	static const struct om_exporter_ops ops = {
+		.name = "kafka", .send = kafka_send, .poll = kafka_poll, .flush = kafka_flush, .free = kafka_free
+	};
+	struct kafka_exporter *k = calloc(1, sizeof(*k));
+	int r;
+
+	if (!k)
+		return -ENOMEM;
+	k->base.ops = &ops;
+	k->brokers = strdup(config->brokers);
+	k->config_path = config->config_path ? strdup(config->config_path) : NULL;
+	k->config = (struct om_kafka_config){ k->brokers, k->config_path };
+	r = make_producer(k, err);
+	if (r) {
+		kafka_free(&k->base);
+		return r;
+	}
+	*ret = &k->base;
+	return 0;
+}
+
+static const struct topic_spec {
+	enum om_topic topic;
+	bool compacted;
+} topic_specs[] = {
+	{ OM_TOPIC_READINGS, true }, { OM_TOPIC_ASSIGNMENTS, true },	 { OM_TOPIC_TOTALS, true },
+	{ OM_TOPIC_ALERTS, false },  { OM_TOPIC_ALERTS_SHADOW, false }, { OM_TOPIC_CASES, false },
+};
+
+static rd_kafka_NewTopic_t *new_topic(const struct topic_spec *s, int partitions, int replication)
+{
+	char why[256];
+	rd_kafka_NewTopic_t *t =
+		rd_kafka_NewTopic_new(om_topic_name(s->topic), partitions, replication ? replication : -1, why, sizeof(why));
+
+	if (!t)
+		return NULL;
+	rd_kafka_NewTopic_set_config(t, "cleanup.policy", s->compacted ? "compact" : "delete");
+	/* A week in which a reader that fell behind still sees every value. */
+	if (s->compacted)
+		rd_kafka_NewTopic_set_config(t, "min.compaction.lag.ms", "604800000");
+	else
+		rd_kafka_NewTopic_set_config(t, "retention.ms", "-1");
+	return t;
+}
+
+static int topics_result(rd_kafka_event_t *ev, struct error_text *err)
+{
+	const rd_kafka_CreateTopics_result_t *res = rd_kafka_event_CreateTopics_result(ev);
+	const rd_kafka_topic_result_t **topics;
+	size_t n;
+
+	if (!res || rd_kafka_event_error(ev))
+		return error_set(err, -EIO, "kafka: topics cannot be created: %s", rd_kafka_event_error_string(ev));
+	topics = rd_kafka_CreateTopics_result_topics(res, &n);
+	for (size_t i = 0; i < n; i++) {
+		rd_kafka_resp_err_t e = rd_kafka_topic_result_error(topics[i]);
+
+		if (e && e != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+			return error_set(err, -EIO, "kafka: %s: %s", rd_kafka_topic_result_name(topics[i]),
+					 rd_kafka_topic_result_error_string(topics[i]));
+	}
+	return 0;
+}
+
+int om_kafka_create_topics(const struct om_kafka_config *config, int partitions, int replication, int timeout_ms,
+			   struct error_text *err)
+{
+	rd_kafka_NewTopic_t *topics[ARRAY_SIZE(topic_specs)];
+	rd_kafka_conf_t *conf = om_kafka_conf(config, err);
+	rd_kafka_queue_t *queue;
+	rd_kafka_event_t *ev;
+	rd_kafka_t *rk;
+	char why[256];
+	int r;
+
+	if (!conf)
+		return -EINVAL;
+	rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+	if (!rk) {
+		rd_kafka_conf_destroy(conf);
+		return error_set(err, -EINVAL, "kafka: %s", why);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(topic_specs); i++)
+		topics[i] = new_topic(&topic_specs[i], partitions, replication);
+	queue = rd_kafka_queue_new(rk);
+	rd_kafka_CreateTopics(rk, topics, ARRAY_SIZE(topic_specs), NULL, queue);
+	ev = rd_kafka_queue_poll(queue, timeout_ms);
+	r = ev ? topics_result(ev, err)
+	       : error_set(err, -ETIMEDOUT, "kafka: %s did not answer within %d ms", config->brokers, timeout_ms);
+	if (ev)
+		rd_kafka_event_destroy(ev);
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_NewTopic_destroy_array(topics, ARRAY_SIZE(topic_specs));
+	rd_kafka_destroy(rk);
+	return r;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_AGENT_AGENT_INTERNAL_H
+#define OPMETER_AGENT_AGENT_INTERNAL_H
+
+/* What the wiring's own files share; nobody else includes it. */
+
+#include "../../exporters/feed.h"
+#include "../../exporters/openmetrics.h"
+#include "../core/attribution.h"
+#include "../core/offsets.h"
+#include "../core/ownership.h"
+#include "../core/policy.h"
+#include "../core/regime.h"
+#include "../core/totals.h"
+#include "agent.h"
+#include "cgroups.h"
+#include "discovery.h"
+#include "drain.h"
+#include "probes.h"
+
+#define AGENT_SINKS_MAX 2
+#define AGENT_REGISTERS_MAX 4000000
+#define AGENT_JOBS_SLOTS 8192 /* a cache: a cgroup that finds no place is looked up each time */
+
+/* A job instance that was seen in this run of the agent. */
+struct agent_job {
+	uint64_t cgroup_id; /* 0: free */
+	struct om_id job;
+	bool has_path;
+};
+
+struct agent_library {
+	uint64_t dev, ino;
+	uint64_t attached_ns; /* boot time; 0: its probes were there before us */
+};
+
+struct agent {
+	const struct agent_config *config;
+	char source[64];
+	struct om_ledger *ledger;
+	struct cgroups *cgroups;
+	struct tenant_map *tenants; /* NULL: none */
+	struct om_offsets_table *offsets;
+	struct regimes *regimes; /* NULL: policy is not judged here */
+	struct owners *owners;
+	struct om_totals *totals;
+	struct probes *probes;
+	struct drain *drain;
+	struct discovery *discovery;
+	struct om_feed *sinks[AGENT_SINKS_MAX];
+	size_t sink_count;
+	struct om_openmetrics *metrics;
+	struct agent_job jobs[AGENT_JOBS_SLOTS];
+	struct agent_library libraries[OM_LIBRARIES_MAX];
+	size_t library_count;
+	struct om_node_facts node;
+	uint64_t last_drain_ns, last_shapes_ns;
+	uint64_t regressions, drains, drain_failures;
+	bool is_off;	/* as last seen */
+	bool ledger_full; /* said already */
+	int failed;	/* first error inside a callback */
+};
+
+uint64_t agent_now_ns(void);  /* Unix time */
+uint64_t agent_boot_ns(void); /* since boot, as the kernel side counts */
+
+/* agent_meter.c: one drain, from the kernel to the ledger. */
+int agent_meter(struct agent *a);
+/* The job instance of a cgroup, with its judgements made at first sight. */
+int agent_job(struct agent *a, uint64_t cgroup_id, struct om_id *ret);
+/* A loss that no kernel counter knows, put on the job of a process. */
+int agent_lose(struct agent *a, uint64_t cgroup_id, enum om_loss loss, uint64_t n);
+
+/* agent_judge.c: assignments, totals, policy. */
+int agent_load_totals(struct agent *a);
+int agent_assign(struct agent *a, const struct om_id *job, const char *path, uint64_t from_ns);
+int agent_publish(struct agent *a); /* publishes, and judges where policy is judged */
+/* A finding about the metering itself: once for each subject and cause. */
+int agent_say(struct agent *a, const char *cause, const char *subject, const char *what_to_do);
+
+/* agent_libraries.c: what discovery finds, attached and released. */
+extern const struct discovery_ops agent_discovery_ops;
+void agent_switch_probes(struct agent *a);
+
+/* agent_metrics.c */
+void agent_render_metrics(struct agent *a);
+
+#endif

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Judgements: assignments of jobs from the static map, totals under them, and
+ * the findings of policy. Each is in the ledger before anybody hears of it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <jansson.h>
+
+#include "agent_internal.h"
+
+static int load_assignment(void *ctx, const struct om_entry *e)
+{
+	struct agent *a = ctx;
+	struct om_assignment as;
+	int r;
+
+	if (e->kind != OM_ENTRY_ASSIGNMENT || !e->payload || om_assignment_decode(e->payload, e->len, &as))
+		return 0;
+	r = om_totals_assign(a->totals, &as);
+	return r < 0 ? r : 0;
+}
+
+static int load_register(void *ctx, const struct om_reading *r)
+{
+	int rc = om_totals_put(((struct agent *)ctx)->totals, r);
+
+	return rc < 0 ? rc : 0;
+}
+
+/* Jobs of earlier runs are judged by today's map too. */
+static int reassign(void *ctx, const struct om_id *job, uint64_t cgroup_id, const char *path, uint64_t first_seen_ns)
+{
+	return path ? agent_assign(ctx, job, path, first_seen_ns) : 0;
+}
+
+int agent_load_totals(struct agent *a)
+{
+	int r;
+
+	a->totals = om_totals_new(AGENT_REGISTERS_MAX);
+	if (!a->totals)
+		return -ENOMEM;
+	r = om_ledger_each_entry(a->ledger, 0, load_assignment, a);
+	r = r ?: om_ledger_each_register(a->ledger, load_register, a);
+	return r ?: om_ledger_each_job(a->ledger, reassign, a);
+}
+
+static int assign_one(struct agent *a, struct om_assignment *as)
+{
+	const struct om_assignment *now = om_totals_assigned(a->totals, &as->ledger, &as->job, as->kind);
+	_cleanup_free_ char *text = NULL;
+	int r;
+
+	if (now && !strcmp(now->value, as->value))
+		return 0;
+	text = om_assignment_encode(as);
+	if (!text)
+		return -ENOMEM;
+	r = om_ledger_append(a->ledger, OM_ENTRY_ASSIGNMENT, NULL, text, strlen(text), as->at_ns, NULL);
+	if (r < 0)
+		return r;
+	r = om_totals_assign(a->totals, as);
+	return r < 0 ? r : 0;
+}
+
+int agent_assign(struct agent *a, const struct om_id *job, const char *path, uint64_t from_ns)
+{
+	struct om_assignment as = {
+		.ledger = *om_ledger_id(a->ledger), .job = *job, .from_ns = from_ns, .share_low_ppm = 1000000,
+		.share_high_ppm = 1000000, .at_ns = agent_now_ns()
+	};
+	struct attribution at;
+	int r;
+
+	tenant_map_attribute(a->tenants, path, &at);
+	snprintf(as.evidence, sizeof(as.evidence), "%s", at.evidence);
+	snprintf(as.rule, sizeof(as.rule), "static-map");
+	snprintf(as.version, sizeof(as.version), "%s", at.version);
+	as.kind = OM_ASSIGN_TENANT;
+	snprintf(as.value, sizeof(as.value), "%s", at.tenant);
+	r = assign_one(a, &as);
+	if (r == 0 && at.model) {
+		as.kind = OM_ASSIGN_MODEL;
+		snprintf(as.value, sizeof(as.value), "%s", at.model);
+		r = assign_one(a, &as);
+	}
+	if (r == 0 && at.declared_by) {
+		as.kind = OM_ASSIGN_PHASE;
+		snprintf(as.value, sizeof(as.value), "%s", om_phase_name(at.phase));
+		snprintf(as.person, sizeof(as.person), "%s", at.declared_by);
+		r = assign_one(a, &as);
+	}
+	return r;
+}
+
+static void show(const struct agent *a, const struct alert *al, const char *event)
+{
+	char when[16];
+	time_t t = (time_t)(al->time_ns / 1000000000);
+	struct tm tm;
+
+	if (!a->config->standalone)
+		return;
+	if (a->config->json) {
+		printf("%s\n", event);
+	} else {
+		gmtime_r(&t, &tm);
+		strftime(when, sizeof(when), "%H:%M:%SZ", &tm);
+		printf("%s  %s%s  %s\n", when, al->shadow ? "shadow " : "",
+		       al->type == ALERT_LEVEL	 ? "ALERT level"
+		       : al->type == ALERT_OWNER ? "ALERT owner"
+		       : al->type == ALERT_CASE	 ? "CASE"
+						 : "ALERT data",
+		       al->sentence);
+	}
+	fflush(stdout);
+}
+
+static int raise(void *ctx, const struct alert *al)
+{
+	struct agent *a = ctx;
+	char unique[OM_ID_STRLEN];
+	_cleanup_free_ char *event = alert_encode(al);
+	int r;
+
+	if (!event)
+		return -ENOMEM;
+	om_id_format(&al->id, unique);
+	r = om_ledger_append(a->ledger, al->type == ALERT_CASE ? OM_ENTRY_CASE : OM_ENTRY_ALERT, unique, event,
+			     strlen(event), al->time_ns, NULL);
+	if (r == 0)
+		show(a, al, event);
+	return r < 0 ? r : 0;
+}
+
+int agent_say(struct agent *a, const char *cause, const char *subject, const char *what_to_do)
+{
+	struct alert al = { .type = ALERT_DATA, .source = a->source, .subject = subject, .time_ns = agent_now_ns() };
+	json_t *o = json_pack("{s:s,s:s}", "cause", cause, "what_to_do", what_to_do);
+	int r;
+
+	alert_make_id(ALERT_DATA, a->source, cause, "", subject, "", &al.id);
+	snprintf(al.sentence, sizeof(al.sentence), "%s: %s. %s", subject, cause, what_to_do);
+	json_object_set_new(o, "sentence", json_string(al.sentence));
+	al.data = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	if (!al.data)
+		return -ENOMEM;
+	r = raise(a, &al);
+	alert_done(&al);
+	return r;
+}
+
+struct judging {
+	struct agent *a;
+	struct policy policy;
+};
+
+static int judge(void *ctx, const struct om_subject_total *s)
+{
+	struct judging *j = ctx;
+
+	return policy_judge(&j->policy, s, raise, j->a);
+}
+
+static void to_totals(void *ctx, const struct om_reading *r)
+{
+	struct agent *a = ctx;
+	int rc = om_totals_put(a->totals, r);
+
+	if (rc < 0 && !a->failed)
+		a->failed = rc;
+}
+
+int agent_publish(struct agent *a)
+{
+	struct judging j = { a, { a->regimes, a->owners, a->source, agent_now_ns() } };
+	size_t n;
+	int r;
+
+	r = om_ledger_publish(a->ledger, &a->node, j.policy.now_ns, to_totals, a, &n);
+	if (r == -ENOSPC)
+		return 0; /* agent_meter() has said so */
+	if (r == 0 && n && a->regimes)
+		r = om_totals_each(a->totals, judge, &j);
+	return r ?: a->failed;
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The agent's OpenMetrics page: what tenants compute, what was lost, what we cost. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "agent_internal.h"
+
+#define SAMPLES_MAX 5000
+
+static int operations(void *ctx, const struct om_attributed *at)
+{
+	struct agent *a = ctx;
+	const struct om_reading *r = at->reading;
+	char job[OM_ID_STRLEN], day[24];
+	const char *labels[] = { "tenant", at->tenant, "model", at->model, "phase", om_phase_name(at->phase),
+				 "format", om_format_name(r->key.format), "meter", om_meter_name(r->key.meter),
+				 "job", om_id_format(&r->key.job, job), "day", day, NULL };
+
+	snprintf(day, sizeof(day), "%u", r->key.day);
+	om_openmetrics_sample(a->metrics, "opmeter_operations_total", labels, opcount_to_double(r->value.exact));
+	return 0;
+}
+
+static int calls(void *ctx, const struct om_subject_total *s)
+{
+	const char *labels[] = { "tenant", s->tenant, "model", s->model, NULL };
+
+	om_openmetrics_sample(((struct agent *)ctx)->metrics, "opmeter_calls_total", labels, (double)s->calls);
+	return 0;
+}
+
+static int losses(void *ctx, const struct om_subject_total *s)
+{
+	const char *labels[] = { "tenant", s->tenant, "model", s->model, NULL };
+
+	om_openmetrics_sample(((struct agent *)ctx)->metrics, "opmeter_losses_total", labels, (double)s->losses);
+	return 0;
+}
+
+static void gauge(struct agent *a, const char *name, const char *unit, const char *help, double value)
+{
+	om_openmetrics_family(a->metrics, name, "gauge", unit, help);
+	om_openmetrics_sample(a->metrics, name, NULL, value);
+}
+
+static void counter(struct agent *a, const char *family, const char *help, double value)
+{
+	char name[80];
+
+	snprintf(name, sizeof(name), "%s_total", family);
+	om_openmetrics_family(a->metrics, family, "counter", NULL, help);
+	om_openmetrics_sample(a->metrics, name, NULL, value);
+}
+
+static void render_kernel(struct agent *a)
+{
+	struct om_stats s;
+
+	if (probes_stats(a->probes, &s))
+		return;
+	counter(a, "opmeter_probe_hits", "Calls that a probe saw while the meter was on.", (double)s.hits);
+	counter(a, "opmeter_probe_duplicates", "Further probes that fired on a call already counted.",
+		(double)s.duplicates);
+	counter(a, "opmeter_probe_off", "Calls made while the meter was off.", (double)s.off);
+	counter(a, "opmeter_shape_quota", "Calls counted without their shape: the process was at its quota.",
+		(double)s.shape_quota);
+	counter(a, "opmeter_spill_failed", "Calls lost with no name to them: no room anywhere.", (double)s.spill_failed);
+}
+
+static void render_self(struct agent *a)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	om_openmetrics_family(a->metrics, "opmeter_cpu_seconds", "counter", "seconds", "CPU time of this agent.");
+	om_openmetrics_sample(a->metrics, "opmeter_cpu_seconds_total", NULL,
+			      (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+				      (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
+	gauge(a, "opmeter_resident_max_bytes", "bytes", "Largest resident set of this agent.", (double)u.ru_maxrss * 1024);
+	gauge(a, "opmeter_registers", NULL, "Registers held.", (double)om_totals_registers(a->totals));
+	gauge(a, "opmeter_libraries", NULL, "Library files with probes.", (double)probes_attached_count(a->probes));
+	gauge(a, "opmeter_on", NULL, "1 while the meter counts.", a->is_off ? 0 : 1);
+	counter(a, "opmeter_drains", "Drains committed to the ledger.", (double)a->drains);
+	counter(a, "opmeter_drain_failures", "Drains that could not be committed; the kernel kept the counts.",
+		(double)a->drain_failures);
+	counter(a, "opmeter_regressions", "Counts below their cursor: never subtracted.", (double)a->regressions);
+}
+
+void agent_render_metrics(struct agent *a)
+{
+	static const char *const version[] = { "version", OPMETER_VERSION, NULL };
+
+	om_openmetrics_begin(a->metrics, SAMPLES_MAX);
+	om_openmetrics_family(a->metrics, "opmeter_build", "info", NULL, "The program.");
+	om_openmetrics_sample(a->metrics, "opmeter_build_info", version, 1);
+	om_openmetrics_family(a->metrics, "opmeter_operations", "counter", NULL,
+			      "Operations by job and day, an approximate view (double); exact in the ledger and on Kafka.");
+	om_totals_each_register(a->totals, operations, a);
+	om_openmetrics_family(a->metrics, "opmeter_calls", "counter", NULL, "Library calls counted.");
+	om_totals_each(a->totals, calls, a);
+	om_openmetrics_family(a->metrics, "opmeter_losses", "counter", NULL,
+			      "Calls or processes that could not be counted; see the ledger for causes.");
+	om_totals_each(a->totals, losses, a);
+	om_openmetrics_family(a->metrics, "opmeter_backlog", "gauge", NULL, "Events that an exporter has not acknowledged.");
+	for (size_t i = 0; i < a->sink_count; i++) {
+		struct om_feed_totals t;
+		const char *labels[] = { "exporter", NULL, NULL };
+
+		om_feed_totals(a->sinks[i], &t);
+		labels[1] = t.name;
+		om_openmetrics_sample(a->metrics, "opmeter_backlog", labels, (double)t.backlog);
+	}
+	render_kernel(a);
+	render_self(a);
+	om_openmetrics_commit(a->metrics);
+}
