@@ -143,6 +143,7 @@ static int open_probes(struct agent *a, struct error_text *err)
 {
 	struct probes_config pc = { .pin_dir = a->config->pin_dir };
 	struct discovery_config dc = { .offsets = a->offsets };
+	size_t swept = 0;
 	int r;
 
 	r = probes_open(&pc, &a->probes, err);
@@ -158,7 +159,9 @@ static int open_probes(struct agent *a, struct error_text *err)
 			    ? error_set(err, -EINVAL, "--library %s: cannot be probed", a->config->libraries.item[i])
 			    : 0;
 	r = r ?: discovery_scan(a->discovery);
-	r = r ?: probes_sweep(a->probes, NULL);
+	r = r ?: probes_sweep(a->probes, &swept);
+	if (r == 0 && swept)
+		log_info("%zu library files that nobody maps any more: their probes are being released", swept);
 	return r;
 }
 

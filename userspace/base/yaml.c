@@ -54,7 +54,7 @@ int yaml_error(const struct yaml_node *n, struct error_text *err, const char *fm
 	return error_at(n->doc, n->line, err, text);
 }
 
-struct yaml *yaml_free(struct yaml *y)
+struct yaml *yaml_close(struct yaml *y)
 {
 	if (!y)
 		return NULL;
@@ -256,7 +256,7 @@ static int build(struct builder *b, yaml_parser_t *parser)
 
 int yaml_parse(const char *name, const void *text, size_t len, struct yaml **ret, struct error_text *err)
 {
-	_cleanup_(yaml_freep) struct yaml *y = calloc(1, sizeof(*y));
+	_cleanup_(yaml_closep) struct yaml *y = calloc(1, sizeof(*y));
 	unsigned char hash[crypto_hash_sha256_BYTES];
 	struct builder b = { .y = y, .err = err };
 	yaml_parser_t parser;

@@ -13,7 +13,7 @@
  *
  * Every function that takes a struct error_text writes one sentence that begins
  * with FILE:LINE and returns -EINVAL. A node belongs to its document; strings
- * are loans until yaml_free().
+ * are loans until yaml_close().
  */
 
 #include <stdbool.h>
@@ -29,10 +29,11 @@ struct yaml_node;
 /* 0; -errno of reading (err filled); -EINVAL. */
 int yaml_load(const char *path, struct yaml **ret, struct error_text *err);
 int yaml_parse(const char *name, const void *text, size_t len, struct yaml **ret, struct error_text *err);
-struct yaml *yaml_free(struct yaml *y); /* NULL is fine; returns NULL */
-static inline void yaml_freep(struct yaml **y)
+/* Not yaml_free(): libyaml exports that name. */
+struct yaml *yaml_close(struct yaml *y); /* NULL is fine; returns NULL */
+static inline void yaml_closep(struct yaml **y)
 {
-	*y = yaml_free(*y);
+	*y = yaml_close(*y);
 }
 
 struct yaml_node *yaml_root(struct yaml *y);

@@ -27,7 +27,7 @@ struct tenant_map *tenant_map_free(struct tenant_map *m)
 {
 	if (!m)
 		return NULL;
-	yaml_free(m->yaml);
+	yaml_close(m->yaml);
 	free(m->rules);
 	free(m);
 	return NULL;

@@ -48,7 +48,7 @@ struct owners *owners_free(struct owners *o)
 		free(o->entities[i].edges);
 	free(o->entities);
 	free(o->bindings);
-	yaml_free(o->yaml);
+	yaml_close(o->yaml);
 	free(o);
 	return NULL;
 }

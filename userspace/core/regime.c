@@ -33,7 +33,7 @@ struct regimes *regimes_free(struct regimes *r)
 	if (!r)
 		return NULL;
 	for (size_t i = 0; i < r->file_count; i++)
-		yaml_free(r->files[i]);
+		yaml_close(r->files[i]);
 	for (size_t i = 0; i < r->set_count; i++)
 		free(r->set[i].codes);
 	for (size_t i = 0; i < r->count; i++)
