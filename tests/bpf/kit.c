@@ -355,8 +355,25 @@ static int run(const struct kit_test *t)
 	return 1;
 }
 
+/* For table.py, which compares it with the vendor's headers. */
+static int print_table(void)
+{
+	for (size_t i = 0; i < om_gemm_entry_count; i++) {
+		const struct om_gemm_entry *e = &om_gemm_entries[i];
+
+		printf("entry %s %u %u %u %u %u %u %u %u %u %u %u %u %u %u %u %08x\n", e->symbol, e->library, e->class,
+		       e->size_width, e->is_v1, e->transa, e->transb, e->m, e->n, e->k, e->batch, e->group_size,
+		       e->a_type, e->b_type, e->c_type, e->compute, e->types);
+	}
+	for (size_t i = 0; i < om_gemm_uncounted_count; i++)
+		printf("uncounted %s\n", om_gemm_uncounted[i].pattern);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 2 && !strcmp(argv[1], "--table"))
+		return print_table();
 	if (getenv("VERBOSE"))
 		log_set_level(LOG_DEBUG);
 	for (const struct kit_test *t = kit_tests; argc == 2 && t->name; t++)

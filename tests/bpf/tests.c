@@ -7,5 +7,8 @@ const struct kit_test kit_tests[] = {
 	{ "entries_13", test_entries_13 },
 	{ "lt_12", test_lt_12 },
 	{ "lt_13", test_lt_13 },
+	{ "faults", test_faults },
+	{ "unproven", test_unproven },
+	{ "paged_out", test_paged_out },
 	{ NULL, NULL },
 };

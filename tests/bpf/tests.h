@@ -7,5 +7,8 @@ void test_entries_12(void);
 void test_entries_13(void);
 void test_lt_12(void);
 void test_lt_13(void);
+void test_faults(void);
+void test_unproven(void);
+void test_paged_out(void);
 
 #endif
