@@ -10,5 +10,19 @@ void test_lt_13(void);
 void test_faults(void);
 void test_unproven(void);
 void test_paged_out(void);
+void test_overlay(void);
+void test_nested(void);
+void test_loader_killed(void);
+void test_upgrade(void);
+void test_adopt(void);
+void test_off(void);
+void test_quota(void);
+void test_map_full(void);
+void test_types_flood(void);
+void test_environment(void);
+void test_killed_inside(void);
+void test_killed_calling(void);
+void test_short_lives(void);
+void test_cgroup(void);
 
 #endif
