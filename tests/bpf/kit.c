@@ -144,6 +144,20 @@ struct blas kit_load(const char *version, const char *name)
 	return kit_load_path(kit_library_path(version, name));
 }
 
+struct blas kit_load_built(const char *name)
+{
+	const char *build = getenv("B") ? getenv("B") : "build";
+	char path[PATH_MAX], *full;
+	struct blas b;
+
+	snprintf(path, sizeof(path), "%s/tests/bpf/%s", build, name);
+	full = realpath(path, NULL);
+	check(full, "%s: %m", path);
+	b = kit_load_path(full);
+	free(full);
+	return b;
+}
+
 struct probes *kit_open(const struct probes_config *more)
 {
 	struct probes_config c = more ? *more : (struct probes_config){};
@@ -255,6 +269,7 @@ pid_t kit_spawn(void (*fn)(void *arg), void *arg)
 	if (pid)
 		return pid;
 	fn(arg);
+	fflush(NULL);
 	_exit(0);
 }
 

@@ -51,6 +51,7 @@ void kit_describe(const char *path, struct library *ret);
 void kit_keep_entries(struct library *lib, const char *const *symbols);
 struct blas kit_load(const char *version, const char *name);
 struct blas kit_load_path(const char *path);
+struct blas kit_load_built(const char *name); /* a stand-in: $B/tests/bpf/NAME */
 
 struct probes *kit_open(const struct probes_config *more);
 void kit_attach(struct probes *p, const struct library *lib);

@@ -131,18 +131,14 @@ static void nest_check(const struct drain_result *r)
 
 void test_nested(void)
 {
-	const char *build = getenv("B") ? getenv("B") : "build";
 	_cleanup_probes_ struct probes *p = NULL;
 	_cleanup_drain_ struct drain *d = NULL;
 	struct drain_result r;
-	char path[2][PATH_MAX];
 	struct totals t;
 	pid_t pid;
 
-	snprintf(path[0], PATH_MAX, "%s/tests/bpf/libnest_lt.so", build);
-	snprintf(path[1], PATH_MAX, "%s/tests/bpf/libnest_blas.so", build);
-	nest_lt = kit_load_path(realpath(path[0], NULL));
-	nest_blas = kit_load_path(realpath(path[1], NULL));
+	nest_lt = kit_load_built("libnest_lt.so");
+	nest_blas = kit_load_built("libnest_blas.so");
 	vendor = kit_load("13.10.0.20", "libcublasLt.so.13"); /* makes the descriptors */
 	lt = kit_lt(&vendor, BF16, BF16, BF16, COMPUTE_32F, false, false, 19, 23, 29, 1);
 	lt.matmul = kit_symbol(&nest_lt, "cublasLtMatmul");

@@ -17,8 +17,9 @@
  *     DIR/libraries/SEQ-DEV-INO-BUILD/ENTRY    links of one library file
  *
  * No descriptor is held for a probe: the pin holds it. One thread uses a struct
- * probes; releasing happens on a thread of its own, as a detachment takes 0.1 s
- * a probe.
+ * probes. Releasing unpins on a thread of its own; the kernel then detaches, 0.1 s
+ * a probe, on a thread of its, so a released probe may fire for some seconds. Its
+ * calls are counted, or are duplicates beside newer probes.
  */
 
 #include <stdbool.h>
@@ -61,7 +62,7 @@ struct probes;
 int probes_open(const struct probes_config *config, struct probes **ret, struct error_text *err);
 
 /* Lets go: pins stay, counting goes on. A release in progress ends after the
- * probe it is at (0.1 s); what is left is swept by the next instance. NULL is fine. */
+ * probe it is at; what is left is swept by the next instance. NULL is fine. */
 struct probes *probes_free(struct probes *p);
 static inline void probes_freep(struct probes **p)
 {
@@ -95,7 +96,7 @@ int probes_release(struct probes *p, uint64_t dev, uint64_t ino);
  * kept: to be called once, when discovery's first scan is through. */
 int probes_sweep(struct probes *p, size_t *ret_count);
 
-/* Waits until what was to be released is released: 0, or -ETIMEDOUT. */
+/* Waits until what was to be released is unpinned: 0, or -ETIMEDOUT. */
 int probes_wait_released(struct probes *p, int timeout_ms);
 
 /* Files that have probes now, by any instance. */

@@ -58,12 +58,22 @@ static int on_libbpf_line(enum libbpf_print_level level, const char *fmt, va_lis
 	return 0;
 }
 
-/* Loads the one program that reads the facts, and with it, if `with_fentry`, the
- * one that a locked-down kernel refuses. */
-static int features_try(bool with_fentry, struct om_features *ret)
+/* Each load makes libbpf read the kernel's types, which takes 0.25 s: so the facts
+ * are read by a program of the same load, and separately only to explain why a
+ * load has failed. */
+static int features_read(struct opmeter_bpf *skel, struct om_features *ret)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run);
+	int rc = bpf_prog_test_run_opts(bpf_program__fd(skel->progs.read_features), &run);
+
+	if (!rc)
+		*ret = skel->bss->features;
+	return rc;
+}
+
+static int features_read_alone(struct om_features *ret)
 {
 	struct opmeter_bpf *skel = opmeter_bpf__open();
-	LIBBPF_OPTS(bpf_test_run_opts, run);
 	struct bpf_program *prog;
 	struct bpf_map *map;
 	int rc;
@@ -71,41 +81,32 @@ static int features_try(bool with_fentry, struct om_features *ret)
 	if (!skel)
 		return -errno;
 	bpf_object__for_each_program(prog, skel->obj)
-		bpf_program__set_autoload(prog, prog == skel->progs.read_features ||
-							(with_fentry && prog == skel->progs.on_device_open));
+		bpf_program__set_autoload(prog, prog == skel->progs.read_features);
 	bpf_object__for_each_map(map, skel->obj)
-		if (!bpf_map__is_internal(map) && bpf_map__max_entries(map) > 1)
-			bpf_map__set_max_entries(map, 1);
+		bpf_map__set_autocreate(map, bpf_map__is_internal(map));
 	rc = opmeter_bpf__load(skel);
 	if (!rc)
-		rc = bpf_prog_test_run_opts(bpf_program__fd(skel->progs.read_features), &run);
-	if (!rc) {
-		*ret = skel->bss->features;
-		ret->has_fentry = with_fentry;
-	}
+		rc = features_read(skel, ret);
 	opmeter_bpf__destroy(skel);
 	return rc;
 }
 
-static int features_check(struct om_features *f, struct error_text *err)
+static int load_explain(int load_rc, struct error_text *err)
 {
-	int rc = features_try(true, f);
+	struct om_features f = {};
 
-	if (rc)
-		rc = features_try(false, f);
-	if (rc)
-		return error_set(err, rc, "the kernel refuses BPF programs: %s (opmeter -v shows its reasons)",
-				 strerror(-rc));
-	if (!f->has_copy_from_user || !f->has_attach_cookie || !f->has_loop || !f->has_task_storage ||
-	    !f->has_start_boottime || !f->has_cgroup_id)
-		return error_set(err, -ENOTSUP,
-				 "the kernel lacks:%s%s%s%s%s%s; Linux 6.1 has them all",
-				 f->has_copy_from_user ? "" : " bpf_copy_from_user",
-				 f->has_attach_cookie ? "" : " bpf_get_attach_cookie",
-				 f->has_loop ? "" : " bpf_loop", f->has_task_storage ? "" : " task storage",
-				 f->has_start_boottime ? "" : " start_boottime",
-				 f->has_cgroup_id ? "" : " 64-bit cgroup ids");
-	return 0;
+	if (features_read_alone(&f))
+		return error_set(err, load_rc, "the kernel refuses BPF programs: %s (opmeter -v shows its reasons)",
+				 strerror(-load_rc));
+	if (f.has_copy_from_user && f.has_attach_cookie && f.has_loop && f.has_task_storage &&
+	    f.has_start_boottime && f.has_cgroup_id)
+		return error_set(err, load_rc, "the kernel refuses the programs: %s (opmeter -v shows its reasons)",
+				 strerror(-load_rc));
+	return error_set(err, -ENOTSUP, "the kernel lacks:%s%s%s%s%s%s; Linux 6.1 has them all",
+			 f.has_copy_from_user ? "" : " bpf_copy_from_user",
+			 f.has_attach_cookie ? "" : " bpf_get_attach_cookie", f.has_loop ? "" : " bpf_loop",
+			 f.has_task_storage ? "" : " task storage", f.has_start_boottime ? "" : " start_boottime",
+			 f.has_cgroup_id ? "" : " 64-bit cgroup ids");
 }
 
 /* --- maps --- */
@@ -388,22 +389,58 @@ static int make_dirs(struct probes *p, struct error_text *err)
 	return 0;
 }
 
-static int load_into(struct probes *p, const struct probes_config *c, struct error_text *err)
+static void maps_close(struct probes *p)
 {
-	int adopted = maps_adopt(p, err);
-	int rc;
+	for (size_t i = 0; i < PROBES_MAP_END; i++) {
+		closep(&p->map_fd[i]);
+		p->map_fd[i] = -1;
+	}
+}
 
+/* Opens, adopts and loads: 0 adopted, 1 loaded with maps to be pinned, -errno. A
+ * refusal by the kernel leaves *ret_refused true. */
+static int load_try(struct probes *p, const struct probes_config *c, bool with_fentry, bool *ret_refused,
+		    struct error_text *err)
+{
+	int adopted, rc;
+
+	*ret_refused = false;
+	opmeter_bpf__destroy(p->skel);
+	maps_close(p);
+	p->skel = opmeter_bpf__open();
+	if (!p->skel)
+		return error_set(err, -errno, "cannot open the programs: %s", strerror(errno));
+	adopted = maps_adopt(p, err);
 	if (adopted < 0)
 		return adopted;
 	rc = adopted ? maps_size(p, c) : 0;
 	if (rc)
-		return rc;
-	bpf_program__set_autoload(p->skel->progs.read_features, false);
-	bpf_program__set_autoload(p->skel->progs.on_device_open, p->features.has_fentry);
+		return error_set(err, rc, "cannot set the capacity of the maps: %s", strerror(-rc));
+	bpf_program__set_autoload(p->skel->progs.on_device_open, with_fentry);
 	rc = opmeter_bpf__load(p->skel);
+	*ret_refused = rc;
+	return rc ? rc : adopted;
+}
+
+static int load_into(struct probes *p, const struct probes_config *c, struct error_text *err)
+{
+	bool with_fentry = libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_TRACING, NULL) == 1;
+	bool is_refused;
+	int rc, adopted;
+
+	adopted = load_try(p, c, with_fentry, &is_refused, err);
+	if (is_refused && with_fentry) {
+		with_fentry = false;
+		adopted = load_try(p, c, false, &is_refused, err);
+	}
+	if (is_refused)
+		return load_explain(adopted, err);
+	if (adopted < 0)
+		return adopted;
+	rc = features_read(p->skel, &p->features);
 	if (rc)
-		return error_set(err, rc, "the kernel refuses the programs: %s (opmeter -v shows its reasons)",
-				 strerror(-rc));
+		return error_set(err, rc, "cannot read the facts of this kernel: %s", strerror(-rc));
+	p->features.has_fentry = with_fentry;
 	rc = adopted ? maps_make(p, err) : 0;
 	if (rc)
 		return error_set(err, rc, "cannot make the maps: %s", strerror(-rc));
@@ -425,17 +462,11 @@ int probes_load(struct probes *p, const struct probes_config *c, struct error_te
 
 	libbpf_set_print(on_libbpf_line);
 	p->salt = c->build_salt;
-	rc = features_check(&p->features, err);
-	if (rc)
-		return rc;
 	rc = make_dirs(p, err);
 	if (rc)
 		return rc;
 	rc = probes_lock(p->dir, &lock);
 	if (rc)
 		return error_set(err, rc, "%s: cannot lock: %s", p->dir, strerror(-rc));
-	p->skel = opmeter_bpf__open();
-	if (!p->skel)
-		return error_set(err, -errno, "cannot open the programs: %s", strerror(errno));
 	return load_into(p, c, err);
 }

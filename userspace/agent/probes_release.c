@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Detaching in the background: the kernel takes 0.1 s for each probe, 6 s for a
- * libcublas. A pin that is unlinked detaches its probe. Whoever stops in the
- * middle leaves a directory with the rest, which the next sweep finds.
+ * libcublas. A pin that is unlinked detaches its probe; 6.18 does so on a worker
+ * of its own, so unlinking is quick there, which nobody promises. Whoever stops
+ * in the middle leaves a directory with the rest, which the next sweep finds.
  *
  * Removing takes no lock: an attachment's number is never used again, and
  * nobody adopts one that has lost a pin.
