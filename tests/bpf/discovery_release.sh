@@ -23,9 +23,8 @@ run env LD_PRELOAD="$lib" sleep 600
 expect appeared 2
 kill "$pid"
 expect released 2
-# Files looked at until the release, and until it came back.
-mapfile -t checked < <(grep -E 'released|appeared' "$T/log" | sed -n '2,3p' | sed -E 's/.*checked=([0-9]+).*/\1/')
-[ "${checked[0]}" = "${checked[1]}" ] || fail "looked at again: checked ${checked[0]}, then ${checked[1]} files"
+mapfile -t at < <(grep "appeared .*path=$T/" "$T/log" | sed -E 's/.* at=([^ ]+) .*/\1/')
+[ "${at[0]}" = "${at[1]}" ] || fail "described anew: ${at[0]}, then ${at[1]}"
 
 # A forked child does not map anything anew: no event tells of it.
 run python3 -c "
@@ -40,7 +39,7 @@ while [ -d "/proc/$pid" ]; do sleep 0.1; done
 started+=("$(cat "$T/child")")
 expect_none "mapped pid=$(cat "$T/child") seen=live" 1.2
 expect "mapped pid=$(cat "$T/child") seen=scan"
-[ "$(grep -c released "$T/log")" = 2 ] || fail "released under a living child"
+[ "$(seen released)" = 2 ] || fail "released under a living child"
 kill "$(cat "$T/child")"
 expect released 3
 
@@ -52,7 +51,7 @@ threading.Thread(target=lambda: time.sleep(600)).start()
 ctypes.CDLL(None).syscall(60, 0)"
 expect appeared 4
 sleep 1.2
-[ "$(grep -c released "$T/log")" = 3 ] || fail "released under a living thread"
+[ "$(seen released)" = 3 ] || fail "released under a living thread"
 kill -9 "$pid"
 expect released 4
 

@@ -11,7 +11,6 @@
 #include "userspace/base/options.h"
 
 static volatile sig_atomic_t is_stopping;
-static const struct discovery *watched; /* for the totals */
 
 static void on_signal(int sig)
 {
@@ -22,11 +21,10 @@ static const char *describe(const struct library *lib)
 {
 	static char text[PATH_MAX + 256];
 	char hash[OM_SHA256_STRLEN];
-	struct discovery_totals t;
 
-	discovery_get_totals(watched, &t);
-	snprintf(text, sizeof(text), "kind=%u entries=%zu proven=%d checked=%lu sha256=%s path=%s", lib->kind,
-		 lib->entry_count, lib->is_proven, t.checked, om_sha256_format(lib->text_hash, hash),
+	/* at: where it is described; the same again means that it was not hashed again. */
+	snprintf(text, sizeof(text), "kind=%u entries=%zu proven=%d at=%p sha256=%s path=%s", lib->kind,
+		 lib->entry_count, lib->is_proven, (const void *)lib, om_sha256_format(lib->text_hash, hash),
 		 lib->display_path);
 	return text;
 }
@@ -99,7 +97,6 @@ int main(int argc, char **argv)
 	config.ring_bytes = ring;
 	if (!r)
 		r = discovery_open(&config, &ops, NULL, &d, &err);
-	watched = d;
 	for (size_t i = 0; i < add.count && !r; i++)
 		r = discovery_add(d, add.item[i], &err);
 	if (!r)

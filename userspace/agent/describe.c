@@ -68,7 +68,8 @@ void library_offsets(const struct om_offsets_row *row, struct om_offsets *ret)
 
 	for (unsigned i = 0; i < OM_OFFSET_FIELD_END; i++) {
 		uint16_t *e = &end[i >= OM_OFFSET_DESC_COMPUTE];
-		uint16_t past = (uint16_t)(row->at[i] + om_offset_field_size(i));
+		unsigned size = om_offset_field_size(i);
+		uint16_t past = (uint16_t)(row->at[i] + (size < 4 ? 4 : size)); /* whole words are read */
 
 		/* What is not read must not make the read longer: it could cross into a
 		 * page that is not there. */

@@ -27,7 +27,7 @@ static const struct {
 	[OM_OFFSET_LAYOUT_LD] = { "layout_ld", 8, false },
 	[OM_OFFSET_LAYOUT_BATCH] = { "layout_batch", 4, false },
 	[OM_OFFSET_LAYOUT_STRIDE] = { "layout_stride", 8, false },
-	[OM_OFFSET_LAYOUT_MODE] = { "layout_mode", 4, true },
+	[OM_OFFSET_LAYOUT_MODE] = { "layout_mode", 2, true },
 	[OM_OFFSET_DESC_COMPUTE] = { "desc_compute", 4, false },
 	[OM_OFFSET_DESC_SCALE] = { "desc_scale", 4, false },
 	[OM_OFFSET_DESC_TRANSA] = { "desc_transa", 4, false },
@@ -114,19 +114,32 @@ static int parse_offset(const struct reader *r, enum om_offset_field field, cons
 		return bad(r, fields[field].name, text, "is missing");
 	if (!strcmp(text, "-")) {
 		*ret = OM_OFFSET_ABSENT;
-		return fields[field].may_be_absent ? 0 : bad(r, fields[field].name, text, "must be known");
+		return 0;
 	}
 	for (const char *c = text; *c; c++) {
 		if (*c < '0' || *c > '9' || c - text > 3)
 			return bad(r, fields[field].name, text, "is not a byte offset");
 		v = v * 10 + (unsigned)(*c - '0');
 	}
-	if (v + fields[field].size > OFFSET_LIMIT)
-		return bad(r, fields[field].name, text, "lies beyond the 64 bytes that are read");
-	if (v % fields[field].size)
-		return bad(r, fields[field].name, text, "is not aligned to the field's size");
 	*ret = (uint16_t)v;
 	return 0;
+}
+
+static int check_field(const struct om_offsets_row *row, unsigned i, char *why, size_t size)
+{
+	unsigned at = row->at[i];
+
+	if (at == OM_OFFSET_ABSENT && fields[i].may_be_absent)
+		return 0;
+	if (at == OM_OFFSET_ABSENT)
+		snprintf(why, size, "%s must be known", fields[i].name);
+	else if (at + fields[i].size > OFFSET_LIMIT)
+		snprintf(why, size, "%s at %u lies beyond the %u bytes that are read", fields[i].name, at, OFFSET_LIMIT);
+	else if (at % fields[i].size)
+		snprintf(why, size, "%s at %u is not aligned to its %u bytes", fields[i].name, at, fields[i].size);
+	else
+		return 0;
+	return -EINVAL;
 }
 
 static bool is_of_layout(unsigned field)
@@ -134,22 +147,31 @@ static bool is_of_layout(unsigned field)
 	return field < OM_OFFSET_DESC_COMPUTE;
 }
 
-static int check_overlap(const struct reader *r, const struct om_offsets_row *row)
+static bool do_overlap(const struct om_offsets_row *row, unsigned a, unsigned b)
 {
-	for (unsigned a = 0; a < OM_OFFSET_FIELD_END; a++)
-		for (unsigned b = 0; b < a; b++) {
-			if (is_of_layout(a) != is_of_layout(b) || row->at[a] == OM_OFFSET_ABSENT ||
-			    row->at[b] == OM_OFFSET_ABSENT)
-				continue;
-			if (row->at[a] < row->at[b] + fields[b].size && row->at[b] < row->at[a] + fields[a].size)
-				return bad(r, fields[a].name, fields[b].name, "overlap");
-		}
+	return is_of_layout(a) == is_of_layout(b) && row->at[a] != OM_OFFSET_ABSENT &&
+	       row->at[b] != OM_OFFSET_ABSENT && row->at[a] < row->at[b] + fields[b].size &&
+	       row->at[b] < row->at[a] + fields[a].size;
+}
+
+int om_offsets_check(const struct om_offsets_row *row, char *why, size_t size)
+{
+	for (unsigned a = 0; a < OM_OFFSET_FIELD_END; a++) {
+		if (check_field(row, a, why, size))
+			return -EINVAL;
+		for (unsigned b = 0; b < a; b++)
+			if (do_overlap(row, a, b)) {
+				snprintf(why, size, "%s and %s overlap", fields[b].name, fields[a].name);
+				return -EINVAL;
+			}
+	}
 	return 0;
 }
 
 static int parse_row(const struct reader *r, char *line, struct om_offsets_row *row)
 {
 	int rc = parse_hash(r, next_field(&line), row->text_sha256);
+	char why[128];
 
 	if (!rc)
 		rc = parse_text(r, "library", next_field(&line), row->library, sizeof(row->library));
@@ -163,7 +185,9 @@ static int parse_row(const struct reader *r, char *line, struct om_offsets_row *
 		rc = parse_text(r, "proved", next_field(&line), row->proved, sizeof(row->proved));
 	if (!rc && line)
 		rc = bad(r, "column", line, "is one too many");
-	return rc ? rc : check_overlap(r, row);
+	if (!rc && om_offsets_check(row, why, sizeof(why)))
+		rc = error_set(r->err, -EINVAL, "%s:%u: %s", r->path, r->line, why);
+	return rc;
 }
 
 static int add_row(struct reader *r, char *line, struct om_offsets_table *t)

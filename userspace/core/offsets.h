@@ -29,7 +29,8 @@ enum om_offset_field {
 	OM_OFFSET_LAYOUT_LD,     /* s64 */
 	OM_OFFSET_LAYOUT_BATCH,  /* s32 batch count */
 	OM_OFFSET_LAYOUT_STRIDE, /* s64 elements from one matrix of the batch to the next */
-	OM_OFFSET_LAYOUT_MODE,   /* u32 cublasLtBatchMode_t; builds before 13.1 have none */
+	OM_OFFSET_LAYOUT_MODE,   /* u16 cublasLtBatchMode_t; older builds have none. Its attribute is 32 bits
+				  * wide, but 13.10 keeps something else in the upper half of the word */
 	OM_OFFSET_DESC_COMPUTE,  /* u32 cublasComputeType_t */
 	OM_OFFSET_DESC_SCALE,    /* u32 cudaDataType */
 	OM_OFFSET_DESC_TRANSA,   /* u32 cublasOperation_t */
@@ -39,7 +40,7 @@ enum om_offset_field {
 #define OM_OFFSET_ABSENT UINT16_MAX
 
 const char *om_offset_field_name(enum om_offset_field field); /* "layout_rows": the column */
-unsigned om_offset_field_size(enum om_offset_field field);    /* bytes: 4 or 8 */
+unsigned om_offset_field_size(enum om_offset_field field);    /* bytes: 2, 4 or 8 */
 
 #define OM_SHA256_SIZE 32
 #define OM_SHA256_STRLEN 65
@@ -79,6 +80,10 @@ const struct om_offsets_row *om_offsets_row(const struct om_offsets_table *t, si
 /* NULL: this build is not proven. t may be NULL: nothing is. */
 const struct om_offsets_row *om_offsets_find(const struct om_offsets_table *t,
 					     const uint8_t text_sha256[OM_SHA256_SIZE]);
+
+/* 0, or -EINVAL and one sentence in why: an offset out of range, not aligned to its
+ * field, or in another field. The reader checks each row so. */
+int om_offsets_check(const struct om_offsets_row *row, char *why, size_t size);
 
 /* One line of the file, without the newline. 0, or -ENOSPC. */
 int om_offsets_format_row(const struct om_offsets_row *row, char *buf, size_t size);
