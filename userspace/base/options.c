@@ -100,36 +100,57 @@ static int usage_error(const struct option_spec *spec, const char *what, const c
 	return -EINVAL;
 }
 
+/* Moves argv[from] to argv[to] < from, so that operands end up behind all options. */
+static void move_arg(char **argv, int from, int to)
+{
+	char *arg = argv[from];
+
+	memmove(&argv[to + 1], &argv[to], (size_t)(from - to) * sizeof(*argv));
+	argv[to] = arg;
+}
+
+static int parse_one(const struct option_spec *spec, int argc, char **argv, int *i)
+{
+	const char *value, *arg = argv[*i];
+	const struct option *o = arg[1] == '-' ? find(spec, arg + 2, &value) : NULL;
+
+	if (!o)
+		return usage_error(spec, "no option", arg);
+	if (o->kind == OPTION_FLAG && value)
+		return usage_error(spec, "takes no value:", arg);
+	if (o->kind != OPTION_FLAG && !value) {
+		if (++*i == argc)
+			return usage_error(spec, "no value for", arg);
+		value = argv[*i];
+	}
+	return store(o, value) ? usage_error(spec, "bad value for option:", value ? value : arg) : 0;
+}
+
 int options_parse(const struct option_spec *spec, int argc, char **argv, int *ret_operand)
 {
-	int i;
+	int options_end = 1, i;
 
-	for (i = 1; i < argc && !strncmp(argv[i], "--", 2); i++) {
-		const struct option *o;
-		const char *value;
+	for (i = 1; i < argc; i++) {
+		int first = i, r;
 
-		if (!strcmp(argv[i], "--")) {
-			i++;
-			break;
-		}
 		if (!strcmp(argv[i], "--help")) {
 			print_help(spec);
 			return 1;
 		}
-		o = find(spec, argv[i] + 2, &value);
-		if (!o)
-			return usage_error(spec, "no option", argv[i]);
-		if (o->kind == OPTION_FLAG && value)
-			return usage_error(spec, "takes no value:", argv[i]);
-		if (o->kind != OPTION_FLAG && !value && ++i == argc)
-			return usage_error(spec, "no value for", argv[i - 1]);
-		if (store(o, value ? value : argv[i]))
-			return usage_error(spec, "bad value for option:", argv[i]);
+		if (!strcmp(argv[i], "--")) {
+			move_arg(argv, i, options_end++);
+			break;
+		}
+		if (argv[i][0] != '-' || !argv[i][1])
+			continue;
+		r = parse_one(spec, argc, argv, &i);
+		if (r)
+			return r;
+		while (first <= i)
+			move_arg(argv, first++, options_end++);
 	}
-	if (i < argc && argv[i][0] == '-' && argv[i][1])
-		return usage_error(spec, "no option", argv[i]);
-	if (i < argc && !spec->operands)
-		return usage_error(spec, "takes no operand:", argv[i]);
-	*ret_operand = i;
+	if (options_end < argc && !spec->operands)
+		return usage_error(spec, "takes no operand:", argv[options_end]);
+	*ret_operand = options_end;
 	return 0;
 }
