@@ -21,7 +21,7 @@ PLAYER = str(BUILD / "tests/player/player")
 CACHE = Path(os.environ.get("OPMETER_CACHE", os.path.expanduser("~/.cache/opmeter")))
 CUDA12 = CACHE / "cuda/12.9.3.13"
 CUDA13 = CACHE / "cuda/13.10.0.20"
-TYPES_BF16 = "440e0e0e"  # compute 32F, A, B, C bf16
+TYPES_BF16 = "440e0e0e"  # compute type 32F, then C, B, A: bf16
 
 
 def skip(why):
@@ -50,7 +50,11 @@ class Rig:
     def __init__(self, name, options=()):
         self.tag = f"opmeter-test-{name}-{uuid.uuid4().hex[:8]}"
         self.dir = Path(tempfile.mkdtemp(prefix=self.tag + "-"))
-        self.pins = f"/sys/fs/bpf/{self.tag}"
+        # A BPF file system of the test's own: unmounting it releases every pin.
+        self.bpf = self.dir / "bpf"
+        self.bpf.mkdir()
+        subprocess.run(["mount", "-t", "bpf", self.tag, self.bpf], check=True)
+        self.pins = str(self.bpf / "opmeter")
         self.cgroup_root = Path(cgroup2_root()) / self.tag
         self.cgroup_root.mkdir()
         self.ledger = self.dir / "ledger"
@@ -76,7 +80,8 @@ class Rig:
 
     def start(self, *extra, binary=OPMETER, wait=True):
         args = [binary, "standalone", "--dir", self.ledger, "--pin-dir", self.pins,
-                "--drain", "200ms", "--publish", "500ms", *self.options, *extra]
+                "--drain", "200ms", "--publish", "500ms", "--regimes", "tests/demo/regimes",
+                "--offsets", "data/offsets.csv", *self.options, *extra]
         self.agent = subprocess.Popen([str(a) for a in args], stdout=self.log, stderr=self.log)
         if wait:
             self.wait_for(lambda: self.ready(), "the agent to be ready")
@@ -132,10 +137,7 @@ class Rig:
             if p and p.poll() is None:
                 p.kill()
                 p.wait()
-        if os.path.isdir(self.pins):
-            subprocess.run([OPMETER, "off", "--detach", "--wait", "--pin-dir", self.pins], check=False,
-                           stdout=self.log, stderr=self.log)
-            shutil.rmtree(self.pins, ignore_errors=True)
+        subprocess.run(["umount", self.bpf], check=False, stdout=self.log, stderr=self.log)
         for _ in range(50):
             dirs = [d for d, _, _ in os.walk(self.cgroup_root, topdown=False)]
             for d in dirs:
