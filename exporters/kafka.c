@@ -294,7 +294,8 @@ static rd_kafka_NewTopic_t *new_topic(const struct topic_spec *s, int partitions
 {
 	char why[256];
 	rd_kafka_NewTopic_t *t =
-		rd_kafka_NewTopic_new(om_topic_name(s->topic), partitions, replication ? replication : -1, why, sizeof(why));
+		rd_kafka_NewTopic_new(om_topic_name(s->topic), partitions ? partitions : -1, replication ? replication : -1, why,
+				      sizeof(why));
 
 	if (!t)
 		return NULL;

@@ -116,13 +116,19 @@ class Rig:
         assert rc == 0, f"the player ended with {rc}"
         return json.loads(player.report.read_text())
 
-    def readings(self):
-        out = subprocess.run([OPMETER, "ledger", "export", "--readings", "--dir", self.ledger],
+    def export(self, what):
+        out = subprocess.run([OPMETER, "ledger", "export", f"--{what}", "--dir", self.ledger],
                              check=True, capture_output=True, text=True).stdout
         return [json.loads(line) for line in out.splitlines()]
 
-    def total(self, field="exact"):
-        return sum(int(r[field]) for r in self.readings() if r["meter"] == "shape")
+    def readings(self, below=""):
+        """Registers by day of the jobs in this rig's cgroups: other processes of the machine are metered too."""
+        jobs = {e["payload"]["job"] for e in self.export("entries")
+                if e["kind"] == "job" and f"/{self.tag}/{below}" in (e["payload"]["path"] or "")}
+        return [r for r in self.export("readings") if r["job"] in jobs]
+
+    def total(self, field="exact", below=""):
+        return sum(int(r[field]) for r in self.readings(below) if r["meter"] == "shape")
 
     def wait_for(self, condition, what, timeout=30):
         end = time.monotonic() + timeout

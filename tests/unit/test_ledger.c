@@ -215,6 +215,35 @@ static void a_damaged_ledger_is_set_aside(void **state)
 	om_ledger_free(l);
 }
 
+/* A crash between the ledger's making and its first accrual must not forget which of both it is. */
+static void a_new_ledger_may_meet_old_counts(void **state)
+{
+	struct om_ledger *l = open_ledger(OM_LEDGER_CREATE | OM_LEDGER_EXPECT_BASELINE);
+	struct om_usage u = usage(10, 1000, 3);
+
+	om_ledger_free(l);
+	l = open_ledger(OM_LEDGER_CREATE | OM_LEDGER_EXPECT_BASELINE);
+	om_ledger_accrue(l, &u, 1, 0, T0, NULL);
+	assert_int_equal(total(l), 0);
+	u = usage(10, 1100, 4);
+	om_ledger_accrue(l, &u, 1, 0, T0, NULL);
+	assert_int_equal(total(l), 100);
+	om_ledger_free(l);
+}
+
+static void new_maps_clear_the_doubt(void **state)
+{
+	struct om_ledger *l = open_ledger(OM_LEDGER_CREATE | OM_LEDGER_EXPECT_BASELINE);
+	struct om_usage u = usage(10, 1000, 3);
+
+	assert_int_equal(om_ledger_clear_baseline(l), 0);
+	om_ledger_free(l);
+	l = open_ledger(OM_LEDGER_CREATE | OM_LEDGER_EXPECT_BASELINE);
+	om_ledger_accrue(l, &u, 1, 0, T0, NULL);
+	assert_int_equal(total(l), 1000);
+	om_ledger_free(l);
+}
+
 static void a_copy_gets_an_id_of_its_own(void **state)
 {
 	struct om_ledger *l = open_ledger(OM_LEDGER_CREATE);
@@ -267,6 +296,8 @@ int main(void)
 		T(outbox_offers_until_acknowledged),
 		T(verify_finds_what_was_changed),
 		T(a_damaged_ledger_is_set_aside),
+		T(a_new_ledger_may_meet_old_counts),
+		T(new_maps_clear_the_doubt),
 		T(a_copy_gets_an_id_of_its_own),
 		T(one_writer),
 		T(a_job_keeps_its_id_and_gets_its_path_late),

@@ -87,7 +87,7 @@ static int open_configuration(struct agent *a, struct error_text *err)
 static int open_ledger(struct agent *a, struct error_text *err)
 {
 	char id[OM_ID_STRLEN];
-	int r = om_ledger_open(a->config->dir, OM_LEDGER_CREATE, agent_now_ns(), &a->ledger, err);
+	int r = om_ledger_open(a->config->dir, OM_LEDGER_CREATE | OM_LEDGER_EXPECT_BASELINE, agent_now_ns(), &a->ledger, err);
 
 	if (r)
 		return r;
@@ -148,10 +148,9 @@ static int open_probes(struct agent *a, struct error_text *err)
 
 	r = probes_open(&pc, &a->probes, err);
 	r = r ?: drain_new(a->probes, &a->drain);
-	/* Counts that another ledger may already hold: an interval, never a figure. */
-	if (r == 0 && probes_was_adopted(a->probes) && om_ledger_start_ns(a->ledger) + 60000000000ULL > agent_now_ns() &&
-	    om_totals_registers(a->totals) == 0)
-		r = om_ledger_expect_baseline(a->ledger);
+	/* Maps that are newly made hold nothing that another ledger could have. */
+	if (r == 0 && !probes_was_adopted(a->probes))
+		r = om_ledger_clear_baseline(a->ledger);
 	a->is_off = r == 0 && probes_is_off(a->probes);
 	r = r ?: discovery_open(&dc, &agent_discovery_ops, a, &a->discovery, err);
 	for (size_t i = 0; r == 0 && i < a->config->libraries.count; i++)

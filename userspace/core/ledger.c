@@ -275,8 +275,9 @@ static int pragmas(struct om_ledger *l)
 	return 0;
 }
 
-static int create(struct om_ledger *l, const char *db_path, uint64_t now_ns)
+static int create(struct om_ledger *l, const char *db_path, bool baseline, uint64_t now_ns)
 {
+	const uint8_t expects = baseline;
 	uint32_t version = SCHEMA_VERSION;
 	struct origin origin;
 	int r;
@@ -298,6 +299,8 @@ static int create(struct om_ledger *l, const char *db_path, uint64_t now_ns)
 	r = r ?: ledger_meta_put(l, "start", &l->start_ns, sizeof(l->start_ns));
 	r = r ?: ledger_meta_put(l, "origin", &origin, sizeof(origin));
 	r = r ?: ledger_meta_put(l, "sequence", &l->sequence, sizeof(l->sequence));
+	r = r ?: ledger_meta_put(l, "baseline", &expects, sizeof(expects));
+	l->baseline = baseline;
 	return ledger_end(l, r);
 }
 
@@ -403,7 +406,8 @@ static int take_lock(struct om_ledger *l, const char *dir, struct error_text *er
 }
 
 /* The writer's way in: an intact ledger of this place, or a new one. */
-static int open_writer(struct om_ledger *l, const char *dir, const char *path, uint64_t now_ns, struct error_text *err)
+static int open_writer(struct om_ledger *l, const char *dir, const char *path, unsigned flags, uint64_t now_ns,
+		       struct error_text *err)
 {
 	bool exists = access(path, F_OK) == 0;
 	const char *why = NULL;
@@ -429,9 +433,7 @@ static int open_writer(struct om_ledger *l, const char *dir, const char *path, u
 	if (r == 0 && !exists) {
 		memset(&l->tree, 0, sizeof(l->tree));
 		l->sequence = 0;
-		r = create(l, path, now_ns);
-		if (r == 0 && l->was_replaced)
-			r = om_ledger_expect_baseline(l);
+		r = create(l, path, l->was_replaced || (flags & OM_LEDGER_EXPECT_BASELINE), now_ns);
 	}
 	if (r == -EPROTONOSUPPORT)
 		return error_set(err, r, "%s: written by a later version of opmeter; use that one", path);
@@ -477,7 +479,7 @@ int om_ledger_open(const char *dir, unsigned flags, uint64_t now_ns, struct om_l
 		if (mkdir(dir, 0700) && errno != EEXIST)
 			return error_set(err, -errno, "%s: cannot be made: %m", dir);
 		r = take_lock(l, dir, err);
-		r = r ?: open_writer(l, dir, path, now_ns, err);
+		r = r ?: open_writer(l, dir, path, flags, now_ns, err);
 	}
 	if (r)
 		return r;
@@ -500,15 +502,18 @@ bool om_ledger_was_replaced(const struct om_ledger *l)
 	return l->was_replaced;
 }
 
-int om_ledger_expect_baseline(struct om_ledger *l)
+int om_ledger_clear_baseline(struct om_ledger *l)
 {
-	uint8_t yes = 1;
-	int r = ledger_begin(l);
+	const uint8_t no = 0;
+	int r;
 
+	if (!l->baseline)
+		return 0;
+	r = ledger_begin(l);
 	if (r)
 		return r;
-	r = ledger_end(l, ledger_meta_put(l, "baseline", &yes, sizeof(yes)));
+	r = ledger_end(l, ledger_meta_put(l, "baseline", &no, sizeof(no)));
 	if (r == 0)
-		l->baseline = true;
+		l->baseline = false;
 	return r;
 }

@@ -32,6 +32,8 @@ struct om_ledger;
 enum om_ledger_flags {
 	OM_LEDGER_READ_ONLY = 1, /* for verbs that look; never blocks the writer */
 	OM_LEDGER_CREATE = 2,
+	/* A new ledger, also the first one, begins as om_ledger_expect_baseline() says. */
+	OM_LEDGER_EXPECT_BASELINE = 4,
 };
 
 /*
@@ -96,11 +98,12 @@ int om_ledger_accrue(struct om_ledger *l, const struct om_usage *u, size_t n, ui
 
 /*
  * The kernel's counts may already be in a ledger that this one replaces, or in
- * one that was deleted: the first accrual then goes into `high` instead of
- * `exact`, since what of it is new cannot be known. open() does this by itself
- * for a replaced ledger; the agent calls it when a new ledger meets old maps.
+ * one that was deleted: then the first accrual goes into `high` instead of
+ * `exact`, since what of it is new cannot be known. open() arranges that for a
+ * ledger that it has to replace. A caller that finds the kernel's maps newly
+ * made knows better and says so: nothing of what they hold can stand elsewhere.
  */
-int om_ledger_expect_baseline(struct om_ledger *l);
+int om_ledger_clear_baseline(struct om_ledger *l);
 
 /* Adds to a register directly, for meters that hold no cumulative count. */
 int om_ledger_add(struct om_ledger *l, const struct om_register_key *key,
