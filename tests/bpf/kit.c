@@ -47,10 +47,10 @@ const char *kit_library_path(const char *version, const char *name)
 {
 	static char path[PATH_MAX];
 	const char *home = getenv("HOME");
-	const char *dir = getenv("OPMETER_CUDA");
+	const char *cache = getenv("OPMETER_CACHE");
 
-	if (dir)
-		snprintf(path, sizeof(path), "%s/%s/%s", dir, version, name);
+	if (cache)
+		snprintf(path, sizeof(path), "%s/cuda/%s/%s", cache, version, name);
 	else
 		snprintf(path, sizeof(path), "%s/.cache/opmeter/cuda/%s/%s", home ? home : "/root", version, name);
 	if (access(path, R_OK))
@@ -370,32 +370,15 @@ static int run(const struct kit_test *t)
 	return 1;
 }
 
-/* For table.py, which compares it with the vendor's headers. */
-static int print_table(void)
+int kit_main(int argc, char **argv, const struct kit_test *tests)
 {
-	for (size_t i = 0; i < om_gemm_entry_count; i++) {
-		const struct om_gemm_entry *e = &om_gemm_entries[i];
-
-		printf("entry %s %u %u %u %u %u %u %u %u %u %u %u %u %u %u %u %08x\n", e->symbol, e->library, e->class,
-		       e->size_width, e->is_v1, e->transa, e->transb, e->m, e->n, e->k, e->batch, e->group_size,
-		       e->a_type, e->b_type, e->c_type, e->compute, e->types);
-	}
-	for (size_t i = 0; i < om_gemm_uncounted_count; i++)
-		printf("uncounted %s\n", om_gemm_uncounted[i].pattern);
-	return 0;
-}
-
-int main(int argc, char **argv)
-{
-	if (argc == 2 && !strcmp(argv[1], "--table"))
-		return print_table();
 	if (getenv("VERBOSE"))
 		log_set_level(LOG_DEBUG);
-	for (const struct kit_test *t = kit_tests; argc == 2 && t->name; t++)
+	for (const struct kit_test *t = tests; argc == 2 && t->name; t++)
 		if (!strcmp(t->name, argv[1]))
 			return run(t);
 	fprintf(stderr, "usage: %s TEST; the tests are:", argv[0]);
-	for (const struct kit_test *t = kit_tests; t->name; t++)
+	for (const struct kit_test *t = tests; t->name; t++)
 		fprintf(stderr, " %s", t->name);
 	fputc('\n', stderr);
 	return 2;

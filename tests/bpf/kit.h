@@ -44,7 +44,7 @@ struct blas {
 
 /* A tmpfs of this test, and its BPF file system. */
 extern char kit_dir[48], kit_pins[64];
-/* ~/.cache/opmeter/cuda/VERSION/NAME; skips if it is not there. */
+/* $OPMETER_CACHE/cuda/VERSION/NAME (~/.cache/opmeter); skips if it is not there. */
 const char *kit_library_path(const char *version, const char *name);
 void kit_describe(const char *path, struct library *ret);
 /* Only the entries named (NULL: all that the table has). */
@@ -92,11 +92,11 @@ uint64_t kit_shape_calls(const struct drain_result *r, pid_t pid, uint64_t m, ui
 uint64_t kit_now_ns(void);
 void kit_sleep_ms(unsigned ms);
 
-/* The tests (one for each script of this directory). */
+/* The tests of a program, by name. */
 struct kit_test {
 	const char *name;
 	void (*run)(void);
 };
-extern const struct kit_test kit_tests[];
+int kit_main(int argc, char **argv, const struct kit_test *tests);
 
 #endif

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests.h"
 #include "kit.h"
 
-const struct kit_test kit_tests[] = {
+#include <stdio.h>
+#include <string.h>
+
+#include "tests.h"
+#include "userspace/core/gemm_entries.h"
+
+static const struct kit_test tests[] = {
 	{ "entries_12", test_entries_12 },
 	{ "entries_13", test_entries_13 },
 	{ "lt_12", test_lt_12 },
@@ -26,3 +31,25 @@ const struct kit_test kit_tests[] = {
 	{ "cgroup", test_cgroup },
 	{ NULL, NULL },
 };
+
+/* For table.py, which compares it with the vendor's headers. */
+static int print_table(void)
+{
+	for (size_t i = 0; i < om_gemm_entry_count; i++) {
+		const struct om_gemm_entry *e = &om_gemm_entries[i];
+
+		printf("entry %s %u %u %u %u %u %u %u %u %u %u %u %u %u %u %u %08x\n", e->symbol, e->library, e->class,
+		       e->size_width, e->is_v1, e->transa, e->transb, e->m, e->n, e->k, e->batch, e->group_size,
+		       e->a_type, e->b_type, e->c_type, e->compute, e->types);
+	}
+	for (size_t i = 0; i < om_gemm_uncounted_count; i++)
+		printf("uncounted %s\n", om_gemm_uncounted[i].pattern);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "--table"))
+		return print_table();
+	return kit_main(argc, argv, tests);
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The meter as it would be with plain uprobes, to see what sleeping ones cost. It
+ * loses every read of a page that is not in memory: for the bench only.
+ */
+#include "bpf/maps.bpf.h"
+
+#define bpf_copy_from_user bpf_probe_read_user
+#include "bpf/matmul.bpf.c"
