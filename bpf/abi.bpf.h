@@ -22,19 +22,22 @@ struct om_words {
 #define OM_ARG_REGS 6
 #define OM_IP(ctx) ((ctx)->ip)
 
-static __always_inline int om_words_read(struct om_words *w, struct pt_regs *ctx, u32 stack_words)
+static __always_inline void om_regs_get(u64 *w, struct pt_regs *ctx)
 {
-	u32 size = (stack_words + 1) * sizeof(u64);
+	w[0] = ctx->di;
+	w[1] = ctx->si;
+	w[2] = ctx->dx;
+	w[3] = ctx->cx;
+	w[4] = ctx->r8;
+	w[5] = ctx->r9;
+}
 
-	w->word[0] = ctx->di;
-	w->word[1] = ctx->si;
-	w->word[2] = ctx->dx;
-	w->word[3] = ctx->cx;
-	w->word[4] = ctx->r8;
-	w->word[5] = ctx->r9;
-	if (size > sizeof(w->word) - OM_ARG_REGS * sizeof(u64))
+/* The return address to w[0], stack arguments after it; `max` of them fit. */
+static __always_inline int om_stack_read(u64 *w, struct pt_regs *ctx, u32 words, u32 max)
+{
+	if (words > max)
 		return -1;
-	return bpf_copy_from_user(&w->word[OM_ARG_REGS], size, (void *)ctx->sp);
+	return bpf_copy_from_user(w, (words + 1) * sizeof(u64), (void *)ctx->sp);
 }
 
 #elif defined(__TARGET_ARCH_arm64)
@@ -43,18 +46,20 @@ static __always_inline int om_words_read(struct om_words *w, struct pt_regs *ctx
 #define OM_ARG_REGS 8
 #define OM_IP(ctx) ((ctx)->user_regs.pc)
 
-static __always_inline int om_words_read(struct om_words *w, struct pt_regs *ctx, u32 stack_words)
+static __always_inline void om_regs_get(u64 *w, struct pt_regs *ctx)
 {
-	u32 size = stack_words * sizeof(u64);
-
 	for (int i = 0; i < OM_ARG_REGS; i++)
-		w->word[i] = ctx->user_regs.regs[i];
-	w->word[OM_ARG_REGS] = ctx->user_regs.regs[30];
-	if (!size)
+		w[i] = ctx->user_regs.regs[i];
+}
+
+static __always_inline int om_stack_read(u64 *w, struct pt_regs *ctx, u32 words, u32 max)
+{
+	w[0] = ctx->user_regs.regs[30];
+	if (!words)
 		return 0;
-	if (size > sizeof(w->word) - (OM_ARG_REGS + 1) * sizeof(u64))
+	if (words > max)
 		return -1;
-	return bpf_copy_from_user(&w->word[OM_ARG_REGS + 1], size, (void *)ctx->user_regs.sp);
+	return bpf_copy_from_user(w + 1, words * sizeof(u64), (void *)ctx->user_regs.sp);
 }
 
 #else
@@ -62,5 +67,11 @@ static __always_inline int om_words_read(struct om_words *w, struct pt_regs *ctx
 #endif
 
 #define OM_RETURN_ADDRESS(w) ((w)->word[OM_ARG_REGS])
+
+static __always_inline int om_words_read(struct om_words *w, struct pt_regs *ctx, u32 stack_words)
+{
+	om_regs_get(w->word, ctx);
+	return om_stack_read(&w->word[OM_ARG_REGS], ctx, stack_words, OM_WORDS_MAX - OM_ARG_REGS - 1);
+}
 
 #endif

@@ -184,7 +184,6 @@ static __always_inline int count(struct om_shape_key *key)
 {
 	u64 *calls = bpf_map_lookup_elem(&shapes, key);
 
-	om_stat_add(counted);
 	if (!calls)
 		return count_new(key);
 	__sync_fetch_and_add(calls, 1);
@@ -236,7 +235,6 @@ static __always_inline const struct om_call_site *begin(struct pt_regs *ctx, str
 		lose(key, OM_TYPES_UNKNOWN, OM_LOST_OFF);
 		return NULL;
 	}
-	om_stat_add(hits);
 	return bpf_map_lookup_elem(&sites, &index);
 }
 
@@ -417,26 +415,13 @@ static __noinline int lt_desc_read(const struct om_offsets *o, u64 address, stru
 
 /* cublasLtMatmul(handle, desc, alpha, A, Adesc, B, Bdesc, beta, C, Cdesc, D, Ddesc, ...) */
 enum { LT_DESC = 1, LT_A = 4, LT_B = 6, LT_D = 11 };
-#define LT_SLOT(arg) ((arg) < OM_ARG_REGS ? (arg) : (arg) + 1)
+#define LT_WORD(call, arg) ((call).word[(arg) < OM_ARG_REGS ? (arg) : (arg) + 1])
+
 #define LT_STACK_WORDS (LT_D + 1 - OM_ARG_REGS)
 
 struct lt_call {
-	u64 ret_address, desc, a, b, d;
+	u64 word[OM_ARG_REGS + 1 + LT_STACK_WORDS];
 };
-
-static __noinline int lt_args_read(struct pt_regs *ctx, struct lt_call *ret)
-{
-	struct om_words w = {};
-
-	if (!ret || om_words_read(&w, ctx, LT_STACK_WORDS))
-		return LOST(OM_LOST_FAILED_READ);
-	ret->ret_address = OM_RETURN_ADDRESS(&w);
-	ret->desc = w.word[LT_SLOT(LT_DESC)];
-	ret->a = w.word[LT_SLOT(LT_A)];
-	ret->b = w.word[LT_SLOT(LT_B)];
-	ret->d = w.word[LT_SLOT(LT_D)];
-	return 0;
-}
 
 /* M, N and K each stand in two layouts, which must agree: a wrong offset, or a
  * call that the library will refuse, shows at once. */
@@ -471,23 +456,23 @@ static __noinline int lt_read(struct pt_regs *ctx, struct om_shape_key *key,
 
 	if (!o || !key || !site)
 		return LOST(OM_LOST_UNREAD);
-	rc = lt_args_read(ctx, &call);
+	om_regs_get(call.word, ctx);
+	if (om_stack_read(&call.word[OM_ARG_REGS], ctx, LT_STACK_WORDS, LT_STACK_WORDS))
+		return LOST(OM_LOST_FAILED_READ);
+	rc = lt_desc_read(o, LT_WORD(call, LT_DESC), &desc);
 	if (rc)
 		return rc;
-	rc = lt_desc_read(o, call.desc, &desc);
+	rc = lt_matrix_read(o, LT_WORD(call, LT_A), &a);
 	if (rc)
 		return rc;
-	rc = lt_matrix_read(o, call.a, &a);
+	rc = lt_matrix_read(o, LT_WORD(call, LT_B), &b);
 	if (rc)
 		return rc;
-	rc = lt_matrix_read(o, call.b, &b);
-	if (rc)
-		return rc;
-	rc = lt_matrix_read(o, call.d, &d);
+	rc = lt_matrix_read(o, LT_WORD(call, LT_D), &d);
 	if (rc)
 		return rc;
 	rc = lt_shape(key, &desc, &a, &b, &d);
-	if (is_nested(ctx, key, site, t, call.ret_address))
+	if (is_nested(ctx, key, site, t, OM_RETURN_ADDRESS(&call)))
 		key->flags |= OM_FLAG_NESTED;
 	return rc;
 }

@@ -222,10 +222,9 @@ struct om_meta {
 	om_u64 created_ns; /* boot time */
 };
 
-/* map `stats`, one element for each CPU. Every way to fail has its counter. */
+/* map `stats`, one element for each CPU. Every way to fail has its counter; what
+ * succeeds costs none, its counts are in the maps above. */
 struct om_stats {
-	om_u64 hits; /* a probe fired while the meter was on */
-	om_u64 counted; /* products put down in `shapes` */
 	om_u64 duplicates;
 	om_u64 off;
 	om_u64 shape_quota;  /* a process at its quota: the call went to `sums` */

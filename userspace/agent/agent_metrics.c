@@ -59,7 +59,6 @@ static void render_kernel(struct agent *a)
 
 	if (probes_stats(a->probes, &s))
 		return;
-	counter(a, "opmeter_probe_hits", "Calls that a probe saw while the meter was on.", (double)s.hits);
 	counter(a, "opmeter_probe_duplicates", "Further probes that fired on a call already counted.",
 		(double)s.duplicates);
 	counter(a, "opmeter_probe_off", "Calls made while the meter was off.", (double)s.off);
