@@ -21,7 +21,7 @@ CFLAGS_ALL += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-
 LDFLAGS_ALL += -fsanitize=address,undefined
 endif
 ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
-BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Werror -I. -Ibpf
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Werror -I. -Ibpf $(BPF_EXTRA)
 
 SRCS := $(filter-out userspace/cli/main.c,$(shell find userspace exporters -name '*.c' -not -path 'userspace/cupti/*'))
 OBJS := $(SRCS:%.c=$(B)/%.o)

@@ -156,3 +156,37 @@ class Rig:
             time.sleep(0.1)
         self.log.close()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Kafka:
+    """A one-node broker in a temporary directory; ended and removed by close()."""
+
+    def __init__(self, port):
+        if not (CACHE / "kafka-4.1.0/.complete").exists():
+            skip("no Kafka in the cache: run `make deps`")
+        self.port = port
+        self.brokers = f"127.0.0.1:{port}"
+        self.dir = Path(tempfile.mkdtemp(prefix="opmeter-kafka-"))
+
+    def __enter__(self):
+        self.up()
+        return self
+
+    def __exit__(self, *_):
+        self.act("down")
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def act(self, verb, *args):
+        subprocess.run(["tests/kafka/kafka-up", verb, "--data", self.dir, *args], check=True, stdout=subprocess.DEVNULL)
+
+    def up(self):
+        self.act("up", "--port", str(self.port))
+
+    def kill(self):
+        self.act("kill")
+
+    def records(self, topic=None):
+        out = subprocess.run([BUILD / "tests/kafka/consume", "--brokers", self.brokers], check=True,
+                             capture_output=True, text=True).stdout
+        rows = [json.loads(line) for line in out.splitlines()]
+        return [r for r in rows if topic in (None, r["topic"])]
