@@ -79,7 +79,10 @@ void kit_wait(pid_t pid);                          /* fails unless it exited wit
 /* Runs in a child and waits. */
 pid_t kit_run(void (*fn)(void *arg), void *arg);
 
-/* Everything that was counted for one process, or for all (0). */
+/* drain_read(), and only what belongs to this test's process and those of kit_spawn(). */
+void kit_read(struct drain *d, bool with_shapes, struct drain_result *ret);
+
+/* Everything that was counted for one process, or for all of this test's (0). */
 struct totals {
 	uint64_t calls, nested, duplicates, overflow_calls, lost[OM_LOSS_END];
 	opcount ops;

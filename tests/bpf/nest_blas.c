@@ -12,6 +12,7 @@ int cublasSgemm_v2(void *handle, int transa, int transb, int m, int n, int k, co
 		   int lda, const float *b, int ldb, const float *beta, float *c, int ldc);
 void cublasSgemm(char transa, char transb, int m, int n, int k, float alpha, const float *a, int lda,
 		 const float *b, int ldb, float beta, float *c, int ldc);
+int cublasGemmEx(void *handle, int transa, int transb, int m, int n, int k);
 int nest_multiply(void *desc, void *a, void *b, void *d);
 int cublasHgemm(void *desc, void *a, void *b, void *d, int n, int k);
 
@@ -25,6 +26,11 @@ void cublasSgemm(char transa, char transb, int m, int n, int k, float alpha, con
 		 const float *b, int ldb, float beta, float *c, int ldc)
 {
 	cublasSgemm_v2(NULL, transa == 't', transb == 't', m, n, k, &alpha, a, lda, b, ldb, &beta, c, ldc);
+}
+
+int cublasGemmEx(void *handle, int transa, int transb, int m, int n, int k)
+{
+	return m + n - k;
 }
 
 /* Not an entry with a probe. */
