@@ -155,7 +155,9 @@ static __noinline int count_new(struct om_shape_key *key)
 	struct om_limits *limit = limits_get();
 	u64 product = 0, one = 1, *calls;
 	struct om_proc *p;
-	long rc;
+	/* Not a long: until d7ba4cc900bf ("bpf: return long from bpf_map_ops funcs", 6.4) the
+	 * upper half of the register is not the sign's, and -EEXIST did not compare equal. */
+	int rc;
 
 	if (!product_of(key, &product))
 		return lose(key, key->types, OM_LOST_ABSURD);
@@ -167,7 +169,7 @@ static __noinline int count_new(struct om_shape_key *key)
 		om_stat_add(shape_quota);
 		return count_sum(key, product);
 	}
-	rc = bpf_map_update_elem(&shapes, key, &one, BPF_NOEXIST);
+	rc = (int)bpf_map_update_elem(&shapes, key, &one, BPF_NOEXIST);
 	if (!rc)
 		return 0;
 	__sync_fetch_and_add(&p->shapes, -1);
