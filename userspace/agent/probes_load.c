@@ -116,9 +116,27 @@ static int pin_path(const struct probes *p, const char *name, char ret[PATH_MAX]
 	return snprintf(ret, PATH_MAX, "%s/maps/%s", p->dir, name);
 }
 
+/* A look-up writes as many bytes as the kernel's map holds: a struct that grew or
+ * shrank under one ABI version by mistake must not become a broken heap. */
+static int map_check(const struct bpf_map *map, int fd)
+{
+	struct bpf_map_info info = {};
+	uint32_t len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -errno;
+	return info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map) ? 0
+													: -EPROTONOSUPPORT;
+}
+
 /* 0 adopted, 1 there is no whole set, -errno. */
 static int maps_adopt(struct probes *p, struct error_text *err)
 {
+	/* Of another version it may be larger. */
+	union {
+		struct om_meta meta;
+		uint8_t room[512];
+	} u;
 	struct om_meta meta;
 	uint32_t zero = 0;
 	char path[PATH_MAX];
@@ -130,8 +148,9 @@ static int maps_adopt(struct probes *p, struct error_text *err)
 	if (p->map_fd[PROBES_META] < 0)
 		return errno == ENOENT ? 1 : error_set(err, -errno, "%s: %s", path, strerror(errno));
 	/* `abi` is the first field in every version. */
-	if (bpf_map_lookup_elem(p->map_fd[PROBES_META], &zero, &meta))
+	if (bpf_map_lookup_elem(p->map_fd[PROBES_META], &zero, &u))
 		return error_set(err, -errno, "%s: %s", path, strerror(errno));
+	meta = u.meta;
 	if (meta.abi != OM_ABI_VERSION)
 		return error_set(err, -EPROTONOSUPPORT,
 				 "%s: pinned by a build with maps of version %u, this one has version %d: let that "
@@ -144,7 +163,13 @@ static int maps_adopt(struct probes *p, struct error_text *err)
 		if (p->map_fd[i] < 0)
 			return error_set(err, -errno, "%s: %s", path, strerror(errno));
 		map = bpf_object__find_map_by_name(p->skel->obj, map_names[i]);
-		rc = map ? bpf_map__reuse_fd(map, p->map_fd[i]) : -ENOENT;
+		rc = map ? map_check(map, p->map_fd[i]) : -ENOENT;
+		if (rc == -EPROTONOSUPPORT)
+			return error_set(err, rc,
+					 "%s: its entries have another size than this build's: let the build that made it "
+					 "drain and remove the maps first",
+					 path);
+		rc = rc ?: bpf_map__reuse_fd(map, p->map_fd[i]);
 		if (rc)
 			return error_set(err, rc, "%s: cannot be used: %s", path, strerror(-rc));
 	}
