@@ -19,13 +19,11 @@ int read_features(void *ctx)
 {
 	/* Sleepable programs read user memory that is not resident.
 	 * 07be4c4a3e7a ("bpf: Add bpf_copy_from_user() helper.") */
-	features.has_copy_from_user =
-		bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_copy_from_user);
+	features.has_copy_from_user = bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_copy_from_user);
 
 	/* One program serves many probes and knows which one fired.
 	 * 7adfc6c9b315 ("bpf: Add bpf_get_attach_cookie() BPF helper to access bpf_cookie value") */
-	features.has_attach_cookie =
-		bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie);
+	features.has_attach_cookie = bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie);
 
 	/* Grouped products: one round for each group.
 	 * e6f2dd0f8067 ("bpf: Add bpf_loop helper") */
@@ -33,8 +31,7 @@ int read_features(void *ctx)
 
 	/* A record for each thread that goes with the thread.
 	 * 4cf1bc1f1045 ("bpf: Implement task local storage") */
-	features.has_task_storage =
-		bpf_core_enum_value_exists(enum bpf_map_type, BPF_MAP_TYPE_TASK_STORAGE);
+	features.has_task_storage = bpf_core_enum_value_exists(enum bpf_map_type, BPF_MAP_TYPE_TASK_STORAGE);
 
 	/* The process start as /proc shows it.
 	 * cf25e24db61c ("time: Rename tsk->real_start_time to ->start_boottime") */

@@ -121,12 +121,12 @@ static __always_inline struct om_limits *limits_get(void)
 }
 
 /* Atomic although per CPU: a sleepable program can be preempted by another. */
-#define om_stat_add(field)                                                  \
-	({                                                                  \
-		u32 __zero = 0;                                             \
-		struct om_stats *__s = bpf_map_lookup_elem(&stats, &__zero); \
-		if (__s)                                                    \
-			__sync_fetch_and_add(&__s->field, 1);               \
+#define om_stat_add(field)                                                                                   \
+	({                                                                                                   \
+		u32 __zero = 0;                                                                              \
+		struct om_stats *__s = bpf_map_lookup_elem(&stats, &__zero);                                 \
+		if (__s)                                                                                     \
+			__sync_fetch_and_add(&__s->field, 1);                                                \
 	})
 
 static __always_inline void proc_key_of(struct task_struct *task, struct om_proc_key *ret)

@@ -54,8 +54,8 @@ struct om_call_site {
 	om_u8 stack_words; /* how many words to read above the return address */
 	om_u8 transa, transb;
 	om_u8 m, n, k;
-	om_u8 batch;      /* or the number of groups */
-	om_u8 group_size; /* OM_CLASS_GROUPED: the array of batch counts */
+	om_u8 batch;			       /* or the number of groups */
+	om_u8 group_size;		       /* OM_CLASS_GROUPED: the array of batch counts */
 	om_u8 a_type, b_type, c_type, compute; /* OM_SLOT_NONE: as in `types` */
 	om_u8 pad[2];
 	om_u32 types; /* a byte each: A lowest, B, C, compute type; 255 not given */
@@ -69,10 +69,10 @@ struct om_call_site {
 #define OM_LAYOUT_READ_MAX 64
 #define OM_DESC_READ_MAX 64
 struct om_offsets {
-	om_u16 layout_size; /* bytes to read of a matrix layout; 0: an empty row */
-	om_u16 layout_type; /* u32 cudaDataType */
-	om_u16 layout_rows; /* u64 */
-	om_u16 layout_cols; /* u64 */
+	om_u16 layout_size;  /* bytes to read of a matrix layout; 0: an empty row */
+	om_u16 layout_type;  /* u32 cudaDataType */
+	om_u16 layout_rows;  /* u64 */
+	om_u16 layout_cols;  /* u64 */
 	om_u16 layout_batch; /* s32 */
 	om_u16 layout_mode;  /* low 16 bits of a u32 (12.9 and 13.10 keep something else above),
 			      * 2: grouped, sizes on the device; OM_OFFSET_NONE: has none */
@@ -85,15 +85,14 @@ struct om_offsets {
 
 /* The cookie of a probe: which row of the call sites, which row of the offsets,
  * and the number of the attachment. Numbers grow in the order of attachment. */
-#define OM_COOKIE(site, row, seq) \
-	((om_u64)(om_u16)(site) << 48 | (om_u64)(om_u16)(row) << 32 | (om_u32)(seq))
+#define OM_COOKIE(site, row, seq) ((om_u64)(om_u16)(site) << 48 | (om_u64)(om_u16)(row) << 32 | (om_u32)(seq))
 #define OM_COOKIE_SITE(c) ((om_u16)((c) >> 48))
 #define OM_COOKIE_ROW(c) ((om_u16)((c) >> 32))
 #define OM_COOKIE_SEQ(c) ((om_u32)(c))
 
 /* map `shapes`: om_shape_key -> u64 calls. One entry for each product that a
  * process has asked for. */
-#define OM_FLAGS_TRANSA(f) ((f) & 3) /* 0 N, 1 T, 2 C, 3 something else */
+#define OM_FLAGS_TRANSA(f) ((f)&3) /* 0 N, 1 T, 2 C, 3 something else */
 #define OM_FLAGS_TRANSB(f) ((f) >> 2 & 3)
 #define OM_FLAG_NESTED 16u
 #define OM_FLAGS_CLASS(f) ((f) >> 8 & 0xff)
@@ -142,8 +141,8 @@ struct om_sum {
 #define OM_COMM_SIZE 16
 enum om_proc_flags {
 	OM_PROC_OPENED_DEVICE = 1, /* has opened a character device of the GPU driver */
-	OM_PROC_EXITED = 2,        /* the last thread is gone */
-	OM_PROC_KILLED = 4,        /* it ended by a signal */
+	OM_PROC_EXITED = 2,	   /* the last thread is gone */
+	OM_PROC_KILLED = 4,	   /* it ended by a signal */
 };
 struct om_proc_key {
 	om_u64 start_ns;
@@ -154,12 +153,12 @@ struct om_proc {
 	om_u64 parent_start_ns;
 	om_u32 parent_tgid;
 	om_u32 flags;
-	om_u64 exit_ns; /* boot time, 0: alive */
+	om_u64 exit_ns;	  /* boot time, 0: alive */
 	om_u64 cgroup_id; /* at the time of the entry */
-	om_u64 shapes; /* entries of `shapes` that are charged to it */
+	om_u64 shapes;	  /* entries of `shapes` that are charged to it */
 	om_u64 sums;
-	om_u64 exec_ns; /* boot time of the last exec since the entry was made; 0: none */
-	om_u64 first_ns; /* boot time of the entry */
+	om_u64 exec_ns;			 /* boot time of the last exec since the entry was made; 0: none */
+	om_u64 first_ns;		 /* boot time of the entry */
 	om_u64 cublas_start, cublas_end; /* text of the libcublas it last entered */
 	char comm[OM_COMM_SIZE];
 };
@@ -218,7 +217,7 @@ struct om_limits {
 struct om_meta {
 	om_u32 abi;
 	om_u32 next_seq;
-	om_u8 id[16]; /* random: made with the maps */
+	om_u8 id[16];	   /* random: made with the maps */
 	om_u64 created_ns; /* boot time */
 };
 

@@ -114,7 +114,7 @@ static struct bpf_object *plain_load(struct probes *p)
 }
 
 static struct cost plain_time(struct drain *d, struct bpf_object *obj, const char *program,
-			 const struct library *lib, uint32_t seq, void (*call)(void))
+			      const struct library *lib, uint32_t seq, void (*call)(void))
 {
 	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = OM_COOKIE(lib->entries[0].entry, 1, seq));
 	struct bpf_program *prog = bpf_object__find_program_by_name(obj, program);
@@ -130,8 +130,8 @@ static struct cost plain_time(struct drain *d, struct bpf_object *obj, const cha
 	return ns;
 }
 
-static void probe_rows(struct probes *p, struct drain *d, struct bpf_object *plain, const char *name, const char *program,
-		       const struct library *lib, void (*call)(void))
+static void probe_rows(struct probes *p, struct drain *d, struct bpf_object *plain, const char *name,
+		       const char *program, const struct library *lib, void (*call)(void))
 {
 	struct error_text err = {};
 	struct cost base, ns;
@@ -171,7 +171,8 @@ static void cost(void)
 	p = kit_open(NULL);
 	check(!drain_new(p, &d), "drain_new");
 	plain = plain_load(p);
-	printf("| call, null handle, one thread | median, ns | least, ns | over no probe, ns | ratio |\n|---|---|---|---|---|\n");
+	printf("| call, null handle, one thread | median, ns | least, ns | over no probe, ns | ratio "
+	       "|\n|---|---|---|---|---|\n");
 	probe_rows(p, d, plain, "cublasLtMatmul", "on_lt_matmul", &lt_lib.lib, call_lt);
 	probe_rows(p, d, plain, "cublasSgemm_v2", "on_gemm", &cublas.lib, call_sgemm);
 	bpf_object__close(plain);
@@ -269,16 +270,19 @@ static void loader(void)
 	begun = kit_now_ns();
 	kit_attach(p, &lt_lib.lib);
 	kit_attach(p, &cublas.lib);
-	printf("| attach to libcublasLt and libcublas (62 probes) | %.0f |\n", (double)(kit_now_ns() - begun) / 1e6);
+	printf("| attach to libcublasLt and libcublas (62 probes) | %.0f |\n",
+	       (double)(kit_now_ns() - begun) / 1e6);
 	begun = kit_now_ns();
 	next = kit_open(&other);
 	kit_attach(next, &lt_lib.lib);
 	kit_attach(next, &cublas.lib);
-	printf("| upgrade: load, adopt the maps, attach anew | %.0f |\n", (double)(kit_now_ns() - begun) / 1e6);
+	printf("| upgrade: load, adopt the maps, attach anew | %.0f |\n",
+	       (double)(kit_now_ns() - begun) / 1e6);
 	begun = kit_now_ns();
 	probes_free(next);
 	probes_free(p);
-	printf("| let go, with the old probes being released | %.0f |\n", (double)(kit_now_ns() - begun) / 1e6);
+	printf("| let go, with the old probes being released | %.0f |\n",
+	       (double)(kit_now_ns() - begun) / 1e6);
 }
 
 int main(int argc, char **argv)

@@ -52,7 +52,8 @@ const char *kit_library_path(const char *version, const char *name)
 	if (cache)
 		snprintf(path, sizeof(path), "%s/cuda/%s/%s", cache, version, name);
 	else
-		snprintf(path, sizeof(path), "%s/.cache/opmeter/cuda/%s/%s", home ? home : "/root", version, name);
+		snprintf(path, sizeof(path), "%s/.cache/opmeter/cuda/%s/%s", home ? home : "/root", version,
+			 name);
 	if (access(path, R_OK))
 		skip("%s is not there", path);
 	return path;
@@ -84,9 +85,11 @@ static void describe_entries(struct elf_image *img, struct library *lib)
 
 		if (!e)
 			continue;
-		lib->entries[lib->entry_count++] =
-			(struct library_entry){ .entry = (uint16_t)i, .vaddr = e->vaddr, .file_offset = e->offset };
-		lib->kind |= om_gemm_entries[i].library == OM_GEMM_IN_CUBLAS ? LIBRARY_CUBLAS : LIBRARY_CUBLASLT;
+		lib->entries[lib->entry_count++] = (struct library_entry){ .entry = (uint16_t)i,
+									   .vaddr = e->vaddr,
+									   .file_offset = e->offset };
+		lib->kind |=
+			om_gemm_entries[i].library == OM_GEMM_IN_CUBLAS ? LIBRARY_CUBLAS : LIBRARY_CUBLASLT;
 	}
 	elf_exports_done(&x);
 }
@@ -195,8 +198,8 @@ void kit_call(void *function, const uint64_t a[KIT_ARGS])
 		 uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
 		 uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) = function;
 
-	f(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15],
-	  a[16], a[17], a[18], a[19], a[20], a[21], a[22], a[23]);
+	f(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14],
+	  a[15], a[16], a[17], a[18], a[19], a[20], a[21], a[22], a[23]);
 }
 
 void kit_sgemm(void *function, int m, int n, int k)
@@ -211,7 +214,8 @@ void kit_sgemm(void *function, int m, int n, int k)
 
 static void *layout_new(struct blas *b, int type, uint64_t rows, uint64_t cols, int batch)
 {
-	int (*create)(void **, int, uint64_t, uint64_t, int64_t) = kit_symbol(b, "cublasLtMatrixLayoutCreate");
+	int (*create)(void **, int, uint64_t, uint64_t, int64_t) =
+		kit_symbol(b, "cublasLtMatrixLayoutCreate");
 	void *layout = NULL;
 	int rc = create(&layout, type, rows, cols, (int64_t)rows);
 
@@ -223,8 +227,8 @@ static void *layout_new(struct blas *b, int type, uint64_t rows, uint64_t cols, 
 
 void kit_lt_set(struct blas *b, bool is_layout, void *object, int attribute, const void *value, size_t size)
 {
-	int (*set)(void *, int, const void *, size_t) =
-		kit_symbol(b, is_layout ? "cublasLtMatrixLayoutSetAttribute" : "cublasLtMatmulDescSetAttribute");
+	int (*set)(void *, int, const void *, size_t) = kit_symbol(
+		b, is_layout ? "cublasLtMatrixLayoutSetAttribute" : "cublasLtMatmulDescSetAttribute");
 	int rc = set(object, attribute, value, size);
 
 	check(!rc, "attribute %d: %d", attribute, rc);
@@ -251,10 +255,11 @@ struct lt kit_lt(struct blas *b, int a_type, int b_type, int d_type, int compute
 
 void kit_lt_call(const struct lt *lt)
 {
-	int (*f)(void *, void *, void *, void *, void *, void *, void *, void *, void *, void *, void *, void *,
-		 void *, void *, size_t, void *) = lt->matmul;
+	int (*f)(void *, void *, void *, void *, void *, void *, void *, void *, void *, void *, void *,
+		 void *, void *, void *, size_t, void *) = lt->matmul;
 
-	f(NULL, lt->desc, NULL, NULL, lt->a, NULL, lt->b, NULL, NULL, lt->c, NULL, lt->d, NULL, NULL, 0, NULL);
+	f(NULL, lt->desc, NULL, NULL, lt->a, NULL, lt->b, NULL, NULL, lt->c, NULL, lt->d, NULL, NULL, 0,
+	  NULL);
 }
 
 /* --- processes --- */
@@ -320,13 +325,13 @@ static bool is_own(uint32_t tgid)
 	return !tgid; /* a cgroup's spill */
 }
 
-#define KEEP_OWN(array, count)                          \
-	do {                                            \
-		size_t kept = 0;                        \
-		for (size_t i = 0; i < (count); i++)    \
-			if (is_own((array)[i].tgid))    \
-				(array)[kept++] = (array)[i]; \
-		(count) = kept;                         \
+#define KEEP_OWN(array, count)                                                                               \
+	do {                                                                                                 \
+		size_t kept = 0;                                                                             \
+		for (size_t i = 0; i < (count); i++)                                                         \
+			if (is_own((array)[i].tgid))                                                         \
+				(array)[kept++] = (array)[i];                                                \
+		(count) = kept;                                                                              \
 	} while (0)
 
 void kit_read(struct drain *d, bool with_shapes, struct drain_result *r)
@@ -377,7 +382,8 @@ uint64_t kit_shape_calls(const struct drain_result *r, pid_t pid, uint64_t m, ui
 	for (size_t i = 0; i < r->shape_count; i++) {
 		const struct om_shape_usage *s = &r->shapes[i];
 
-		if ((!pid || s->tgid == (uint32_t)pid) && s->m == m && s->n == n && s->k == k && s->batch == batch)
+		if ((!pid || s->tgid == (uint32_t)pid) && s->m == m && s->n == n && s->k == k &&
+		    s->batch == batch)
 			calls += s->calls;
 	}
 	return calls;

@@ -22,16 +22,16 @@
 /* Ends the test: one line on stderr, exit 1 (or 77). */
 #define fail(...) kit_end(1, __FILE__, __LINE__, __VA_ARGS__)
 #define skip(...) kit_end(EXIT_SKIP, __FILE__, __LINE__, __VA_ARGS__)
-#define check(condition, ...)              \
-	do {                               \
-		if (!(condition))          \
-			fail(__VA_ARGS__); \
+#define check(condition, ...)                                                                                \
+	do {                                                                                                 \
+		if (!(condition))                                                                            \
+			fail(__VA_ARGS__);                                                                   \
 	} while (0)
-#define check_equal(got, want, what)                                                                  \
-	do {                                                                                          \
-		unsigned long long __g = (got), __w = (want);                                         \
-		if (__g != __w)                                                                       \
-			fail("%s: %llu, should be %llu", what, __g, __w);                             \
+#define check_equal(got, want, what)                                                                         \
+	do {                                                                                                 \
+		unsigned long long __g = (got), __w = (want);                                                \
+		if (__g != __w)                                                                              \
+			fail("%s: %llu, should be %llu", what, __g, __w);                                    \
 	} while (0)
 void kit_end(int code, const char *file, int line, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5), noreturn));
@@ -75,7 +75,7 @@ void kit_lt_call(const struct lt *lt);
 void kit_lt_set(struct blas *b, bool is_layout, void *object, int attribute, const void *value, size_t size);
 
 pid_t kit_spawn(void (*fn)(void *arg), void *arg); /* exits 0 after fn */
-void kit_wait(pid_t pid);                          /* fails unless it exited with 0 */
+void kit_wait(pid_t pid);			   /* fails unless it exited with 0 */
 /* Runs in a child and waits. */
 pid_t kit_run(void (*fn)(void *arg), void *arg);
 

@@ -11,11 +11,12 @@
 #include "tests.h"
 #include "userspace/core/gemm_entries.h"
 
-static const unsigned primes[] = { 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167, 173,
-				   179, 181, 191, 193, 197, 199, 211, 223, 227, 229, 233, 239, 241, 251, 257,
-				   263, 269, 271, 277, 281, 283, 293, 307, 311, 313, 317, 331, 337, 347, 349,
-				   353, 359, 367, 373, 379, 383, 389, 397, 401, 409, 419, 421, 431, 433, 439,
-				   443, 449, 457, 461, 463, 467, 479, 487, 491, 499, 503, 509, 521, 523, 541 };
+static const unsigned primes[] = {
+	101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167, 173, 179, 181, 191, 193,
+	197, 199, 211, 223, 227, 229, 233, 239, 241, 251, 257, 263, 269, 271, 277, 281, 283, 293, 307,
+	311, 313, 317, 331, 337, 347, 349, 353, 359, 367, 373, 379, 383, 389, 397, 401, 409, 419, 421,
+	431, 433, 439, 443, 449, 457, 461, 463, 467, 479, 487, 491, 499, 503, 509, 521, 523, 541
+};
 
 /* Entry i gets a shape that no other entry has. */
 static unsigned m_of(size_t i)
@@ -115,7 +116,8 @@ static void check_entry(const struct drain_result *r, pid_t pid, size_t index, u
 			      s->batch == (is_batched ? BATCH : 1),
 		      "%s: read as %llu x %llu x %llu, batch %llu", e->symbol, (unsigned long long)s->m,
 		      (unsigned long long)s->n, (unsigned long long)s->k, (unsigned long long)s->batch);
-		check(OM_FLAGS_CLASS(s->flags) == e->class, "%s: class %u", e->symbol, OM_FLAGS_CLASS(s->flags));
+		check(OM_FLAGS_CLASS(s->flags) == e->class, "%s: class %u", e->symbol,
+		      OM_FLAGS_CLASS(s->flags));
 		check(OM_FLAGS_TRANSA(s->flags) == is_tn, "%s: flags %x", e->symbol, s->flags);
 		check_types(s, e);
 		if (s->flags & OM_FLAG_NESTED)

@@ -20,7 +20,8 @@ static struct blas lt_lib, cublas;
 
 static void start(struct probes **p, struct drain **d)
 {
-	static const char *const wide[] = { "cublasSgemm_v2", "cublasSgemm_v2_64", "cublasSgemmGroupedBatched", NULL };
+	static const char *const wide[] = { "cublasSgemm_v2", "cublasSgemm_v2_64",
+					    "cublasSgemmGroupedBatched", NULL };
 
 	lt_lib = kit_load("13.10.0.20", "libcublasLt.so.13");
 	cublas = kit_load("13.10.0.20", "libcublas.so.13");
@@ -73,14 +74,16 @@ static void grouped_on_device(void *arg)
 	void **layout[] = { &lt.a, &lt.b, &lt.c, &lt.d };
 
 	for (size_t i = 0; i < ARRAY_SIZE(layout); i++)
-		check(!create(layout[i], BF16, 5, (void *)0x1000, (void *)0x2000, (void *)0x3000), "grouped layout");
+		check(!create(layout[i], BF16, 5, (void *)0x1000, (void *)0x2000, (void *)0x3000),
+		      "grouped layout");
 	for (int i = 0; i < 17; i++)
 		kit_lt_call(&lt);
 }
 
 static void odd_sizes(void *arg)
 {
-	void *narrow = kit_symbol(&cublas, "cublasSgemm_v2"), *wide = kit_symbol(&cublas, "cublasSgemm_v2_64");
+	void *narrow = kit_symbol(&cublas, "cublasSgemm_v2"),
+	     *wide = kit_symbol(&cublas, "cublasSgemm_v2_64");
 	uint64_t arg_wide[KIT_ARGS] = { [3] = 1ull << 40, [4] = 3, [5] = 2 };
 	uint64_t huge[KIT_ARGS] = { [3] = 1ull << 40, [4] = 1ull << 40, [5] = 1ull << 40 };
 	uint64_t largest[KIT_ARGS] = { [3] = (1ull << 62) + 1, [4] = 1, [5] = 1 };
@@ -209,7 +212,8 @@ static bool is_present(const void *page)
 	_cleanup_close_ int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	uint64_t entry = 0;
 
-	check(pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)page / 4096 * sizeof(entry))) == sizeof(entry),
+	check(pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)page / 4096 * sizeof(entry))) ==
+		      sizeof(entry),
 	      "pagemap: %m");
 	return entry >> 63;
 }
@@ -223,7 +227,8 @@ static void call_with_page_out(void (*evict)(void))
 		paged_out += !is_present(descriptors);
 		kit_lt_call(&paged);
 	}
-	check(paged_out > CALLS_PAGED * 9 / 10, "only %u of %d times the page was out", paged_out, CALLS_PAGED);
+	check(paged_out > CALLS_PAGED * 9 / 10, "only %u of %d times the page was out", paged_out,
+	      CALLS_PAGED);
 }
 
 static int page_file = -1;

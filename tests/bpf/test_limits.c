@@ -110,7 +110,8 @@ void test_map_full(void)
 	check(stats.shape_failed && stats.sum_failed && stats.proc_failed, "the maps were not full");
 	/* the dead make room */
 	check(!drain_commit(d), "drain_commit");
-	check_many(d, kit_run(call_many, &(struct many){ 8, 5 }), &(struct many){ 8, 5 }, 40, "after the commit");
+	check_many(d, kit_run(call_many, &(struct many){ 8, 5 }), &(struct many){ 8, 5 }, 40,
+		   "after the commit");
 }
 
 /* Types are what the process says they are: a thousand combinations fill nothing. */

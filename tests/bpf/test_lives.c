@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,7 +26,8 @@ static void load(bool with_lt)
 {
 	static const char *const one[] = { "cublasSgemm_v2", NULL };
 
-	lib = with_lt ? kit_load("13.10.0.20", "libcublasLt.so.13") : kit_load("13.10.0.20", "libcublas.so.13");
+	lib = with_lt ? kit_load("13.10.0.20", "libcublasLt.so.13")
+		      : kit_load("13.10.0.20", "libcublas.so.13");
 	if (with_lt) {
 		lt = kit_lt(&lib, 14, 14, 14, 68, false, false, 16, 32, 64, 1);
 		return;
@@ -71,7 +73,8 @@ void test_killed_inside(void)
 	check(!drain_new(p, &d), "drain_new");
 	pid = kit_spawn(call_and_hang, NULL);
 	kit_sleep_ms(400);
-	check(!waitpid(pid, &status, WNOHANG), "the call did not wait inside the probe (status 0x%x)", status);
+	check(!waitpid(pid, &status, WNOHANG), "the call did not wait inside the probe (status 0x%x)",
+	      status);
 	t = kit_totals(d, pid);
 	check_equal(t.calls, 13, "calls before the end");
 	check_equal(t.dead, 0, "dead");
@@ -122,8 +125,8 @@ void test_killed_calling(void)
 		waitpid(pid, NULL, 0);
 		done = *progress;
 		t = kit_totals(d, pid);
-		check(t.calls == done || t.calls == done + 1, "%llu calls counted of %llu", (unsigned long long)t.calls,
-		      (unsigned long long)done);
+		check(t.calls == done || t.calls == done + 1, "%llu calls counted of %llu",
+		      (unsigned long long)t.calls, (unsigned long long)done);
 	}
 	check_equal(t.dead, 20, "dead");
 }
@@ -198,7 +201,8 @@ void test_short_lives(void)
 	check_equal(processes, LIVES, "processes");
 	check_equal(calls, 2 * LIVES, "calls");
 	check(!probes_stats(p, &stats), "stats");
-	check_equal(stats.proc_failed + stats.shape_failed + stats.sum_failed + stats.thread_failed, 0, "failures");
+	check_equal(stats.proc_failed + stats.shape_failed + stats.sum_failed + stats.thread_failed, 0,
+		    "failures");
 	check(!drain_read(d, true, &r), "drain_read");
 	check_equal(r.usage_count + r.process_count, 0, "what is left");
 }
@@ -263,4 +267,35 @@ void test_cgroup(void)
 	kit_read(d, false, &r);
 	for (size_t i = 0; i < r.cgroup_count; i++)
 		check(r.cgroups[i].id != st.st_ino, "the record is still there");
+}
+
+/* --- opens of GPU devices --- */
+
+/* A node of the driver's major number: the open fails, but was asked for. */
+static void open_device(void *path)
+{
+	int fd;
+
+	check(!mknod(path, S_IFCHR | 0600, makedev(195, 255)), "%s: %m", (char *)path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	check(fd < 0, "there is a driver behind %s", (char *)path);
+}
+
+void test_device_open(void)
+{
+	struct probes_config c = { .device_majors = { 195 } };
+	_cleanup_probes_ struct probes *p = kit_open(&c);
+	_cleanup_drain_ struct drain *d = NULL;
+	char path[PATH_MAX];
+	struct drain_result r;
+
+	if (!probes_features(p)->has_fentry)
+		skip("this kernel allows no fentry programs (lockdown): opens of devices are not seen");
+	check(!drain_new(p, &d), "drain_new");
+	snprintf(path, sizeof(path), "%s/nvidia0", kit_dir);
+	kit_run(open_device, path);
+	kit_read(d, false, &r);
+	check_equal(r.process_count, 1, "processes");
+	check(r.processes[0].has_opened_device, "the open was not seen");
+	check(!drain_commit(d), "drain_commit");
 }

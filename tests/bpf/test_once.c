@@ -63,7 +63,8 @@ void test_overlay(void)
 		kit_describe(path[i], &lib[i]);
 		kit_keep_entries(&lib[i], entries);
 		kit_attach(p, &lib[i]);
-		check(!i || lib[i].dev != lib[i - 1].dev || lib[i].ino != lib[i - 1].ino, "the mounts show one inode");
+		check(!i || lib[i].dev != lib[i - 1].dev || lib[i].ino != lib[i - 1].ino,
+		      "the mounts show one inode");
 	}
 	check_equal(probes_attached_count(p), MOUNTS, "attachments");
 	check(!drain_new(p, &d), "drain_new");
@@ -91,9 +92,10 @@ static void *worker(void *arg)
 
 static void nest(void *arg)
 {
-	void (*v1)(char, char, int, int, int, float, const float *, int, const float *, int, float, float *, int) =
-		kit_symbol(&nest_blas, "cublasSgemm");
-	int (*hgemm)(void *, void *, void *, void *, int, int) = kit_symbol(&nest_blas, "cublasHgemm");
+	void (*v1)(char, char, int, int, int, float, const float *, int, const float *, int, float, float *,
+		   int) = kit_symbol(&nest_blas, "cublasSgemm");
+	int (*hgemm)(void *, int, int, int, int, int, void *, void *, int, void *) =
+		kit_symbol(&nest_blas, "cublasHgemm");
 	void *v2 = kit_symbol(&nest_blas, "cublasSgemm_v2");
 	pthread_t thread;
 
@@ -104,7 +106,7 @@ static void nest(void *arg)
 	for (int i = 0; i < LT; i++)
 		kit_lt_call(&lt);
 	for (int i = 0; i < INSIDE; i++)
-		hgemm(lt.desc, lt.a, lt.b, lt.d, 0, 0);
+		hgemm(lt.desc, 0, 0, 3, 5, 7, lt.a, lt.b, 1, lt.d);
 	/* a thread of the library's own, which has entered through no probe */
 	check(!pthread_create(&thread, NULL, worker, NULL), "pthread_create");
 	pthread_join(thread, NULL);

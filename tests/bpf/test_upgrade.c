@@ -26,7 +26,7 @@ enum { PROCESSES = 2, THREADS = 2, SLOTS = PROCESSES * THREADS, BF16 = 14, COMPU
 static struct shared {
 	bool stop;
 	uint64_t calls[SLOTS][8]; /* a cache line each */
-} *shared;
+} * shared;
 
 static struct blas lt_lib, cublas;
 static struct lt lt;
@@ -137,7 +137,8 @@ void test_loader_killed(void)
 	       (unsigned long long)t.duplicates);
 	check_equal(t.calls, calls, "calls");
 	check(t.duplicates > 0, "no two probes were ever attached at a time: this test proves nothing");
-	check_equal(t.overflow_calls + t.nested + t.lost[OM_LOSS_FAILED_READ], 0, "overflow, nested, failed reads");
+	check_equal(t.overflow_calls + t.nested + t.lost[OM_LOSS_FAILED_READ], 0,
+		    "overflow, nested, failed reads");
 }
 
 void test_upgrade(void)
@@ -186,8 +187,8 @@ void test_adopt(void)
 	load_libraries(false);
 	p = kit_open(NULL);
 	check(!probes_was_adopted(p), "adopted what nobody made");
-	check(!probes_attach(p, &lt_lib.lib, &seq[0], &err) && !probes_attach(p, &cublas.lib, &seq[1], &err), "%s",
-	      err.text);
+	check(!probes_attach(p, &lt_lib.lib, &seq[0], &err) && !probes_attach(p, &cublas.lib, &seq[1], &err),
+	      "%s", err.text);
 	check(seq[1] == seq[0] + 1, "numbers do not follow each other");
 	probes_free(p);
 	p = kit_open(NULL);
@@ -239,12 +240,14 @@ void test_off(void)
 		wait_for_calls(1000);
 		after = kit_totals(d, 0);
 		check_equal(after.calls, before.calls, "calls counted 10 ms after the switch");
-		check(after.lost[OM_LOSS_OFF] >= before.lost[OM_LOSS_OFF] + 900, "skipped calls are not counted");
+		check(after.lost[OM_LOSS_OFF] >= before.lost[OM_LOSS_OFF] + 900,
+		      "skipped calls are not counted");
 		check(!probes_switch(dir, false, &err), "%s", err.text);
 		wait_for_calls(1000);
 	}
 	calls = workers_stop(pid);
 	after = kit_totals(d, 0);
 	check_equal(after.calls + after.lost[OM_LOSS_OFF], calls, "calls, counted or skipped");
-	check(probes_switch("/sys/fs/bpf/opmeter-is-not-here", true, &err) == -ENOENT && err.text[0], "no error");
+	check(probes_switch("/sys/fs/bpf/opmeter-is-not-here", true, &err) == -ENOENT && err.text[0],
+	      "no error");
 }

@@ -29,6 +29,7 @@ static const struct kit_test tests[] = {
 	{ "killed_calling", test_killed_calling },
 	{ "short_lives", test_short_lives },
 	{ "cgroup", test_cgroup },
+	{ "device_open", test_device_open },
 	{ NULL, NULL },
 };
 
@@ -38,9 +39,9 @@ static int print_table(void)
 	for (size_t i = 0; i < om_gemm_entry_count; i++) {
 		const struct om_gemm_entry *e = &om_gemm_entries[i];
 
-		printf("entry %s %u %u %u %u %u %u %u %u %u %u %u %u %u %u %u %08x\n", e->symbol, e->library, e->class,
-		       e->size_width, e->is_v1, e->transa, e->transb, e->m, e->n, e->k, e->batch, e->group_size,
-		       e->a_type, e->b_type, e->c_type, e->compute, e->types);
+		printf("entry %s %u %u %u %u %u %u %u %u %u %u %u %u %u %u %u %08x\n", e->symbol, e->library,
+		       e->class, e->size_width, e->is_v1, e->transa, e->transb, e->m, e->n, e->k, e->batch,
+		       e->group_size, e->a_type, e->b_type, e->c_type, e->compute, e->types);
 	}
 	for (size_t i = 0; i < om_gemm_uncounted_count; i++)
 		printf("uncounted %s\n", om_gemm_uncounted[i].pattern);

@@ -24,5 +24,6 @@ void test_killed_inside(void);
 void test_killed_calling(void);
 void test_short_lives(void);
 void test_cgroup(void);
+void test_device_open(void);
 
 #endif

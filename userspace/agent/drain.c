@@ -20,7 +20,7 @@
 #include "../core/format.h"
 #include "../core/gemm_entries.h"
 
-#define BATCH 8192       /* entries of shapes, sums and processes for one system call */
+#define BATCH 8192	  /* entries of shapes, sums and processes for one system call */
 #define BATCH_CGROUPS 256 /* half a kilobyte each */
 #define LIVENESS_EVERY 64 /* reads */
 
@@ -34,7 +34,7 @@ struct drain {
 	struct probes *p;
 	struct list usage, shapes, processes, dead, cgroups;
 	struct list dead_shapes, dead_sums, dead_procs, cgroup_ids; /* keys to delete */
-	uint32_t *usage_index, *process_index; /* by hash; 0: free, else index + 1 */
+	uint32_t *usage_index, *process_index;			    /* by hash; 0: free, else index + 1 */
 	size_t usage_slots, process_slots;
 	void *keys, *values; /* one batch */
 	bool is_init_pidns;
@@ -375,7 +375,7 @@ static int map_each(struct drain *d, enum probes_map map, uint32_t batch, size_t
 static void read_reset(struct drain *d)
 {
 	struct drain_cgroup *cgroups = d->cgroups.at;
-	struct list *all[] = { &d->usage, &d->shapes, &d->processes, &d->dead, &d->cgroups,
+	struct list *all[] = { &d->usage,	&d->shapes,    &d->processes,  &d->dead,      &d->cgroups,
 			       &d->dead_shapes, &d->dead_sums, &d->dead_procs, &d->cgroup_ids };
 
 	for (size_t i = 0; i < d->cgroups.count; i++)
@@ -390,13 +390,16 @@ static int read_all(struct drain *d)
 {
 	int rc;
 
-	rc = map_each(d, PROBES_PROCS, BATCH, sizeof(struct om_proc_key), sizeof(struct om_proc), process_add);
+	rc = map_each(d, PROBES_PROCS, BATCH, sizeof(struct om_proc_key), sizeof(struct om_proc),
+		      process_add);
 	if (!rc)
 		rc = processes_index(d);
 	if (!rc)
-		rc = map_each(d, PROBES_SHAPES, BATCH, sizeof(struct om_shape_key), sizeof(uint64_t), shape_add);
+		rc = map_each(d, PROBES_SHAPES, BATCH, sizeof(struct om_shape_key), sizeof(uint64_t),
+			      shape_add);
 	if (!rc)
-		rc = map_each(d, PROBES_SUMS, BATCH, sizeof(struct om_sum_key), sizeof(struct om_sum), sum_add);
+		rc = map_each(d, PROBES_SUMS, BATCH, sizeof(struct om_sum_key), sizeof(struct om_sum),
+			      sum_add);
 	if (!rc)
 		rc = map_each(d, PROBES_SPILLS, BATCH, sizeof(struct om_sum_key), sizeof(struct om_sum),
 			      spill_add);
@@ -475,9 +478,9 @@ int drain_new(struct probes *p, struct drain **ret)
 		return -ENOMEM;
 	d->p = p;
 	d->keys = malloc(BATCH * sizeof(struct om_shape_key));
-	d->values = malloc(BATCH_CGROUPS * sizeof(struct om_cgroup) > BATCH * sizeof(struct om_sum) ?
-				   BATCH_CGROUPS * sizeof(struct om_cgroup) :
-				   BATCH * sizeof(struct om_sum));
+	d->values = malloc(BATCH_CGROUPS * sizeof(struct om_cgroup) > BATCH * sizeof(struct om_sum)
+				   ? BATCH_CGROUPS * sizeof(struct om_cgroup)
+				   : BATCH * sizeof(struct om_sum));
 	if (!d->keys || !d->values)
 		return -ENOMEM;
 	/* PROC_PID_INIT_INO: process numbers in the maps are those of the first pid namespace */

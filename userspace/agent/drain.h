@@ -23,7 +23,7 @@
 
 struct drain;
 int drain_new(struct probes *p, struct drain **ret); /* p must outlive it */
-struct drain *drain_free(struct drain *d); /* NULL is fine; returns NULL */
+struct drain *drain_free(struct drain *d);	     /* NULL is fine; returns NULL */
 static inline void drain_freep(struct drain **d)
 {
 	*d = drain_free(*d);
@@ -40,7 +40,7 @@ struct drain_process {
 	uint64_t exit_ns;   /* boot time; 0: alive */
 	uint32_t shapes;    /* in the kernel's map now */
 	bool has_opened_device;
-	bool is_killed; /* it ended by a signal */
+	bool is_killed;		 /* it ended by a signal */
 	char comm[OM_COMM_SIZE]; /* NUL-terminated; what the process says it is */
 };
 

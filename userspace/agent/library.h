@@ -20,8 +20,8 @@ enum library_kind {
 };
 
 struct library_entry {
-	uint16_t entry;       /* index into om_gemm_entries (core/gemm_entries.h) */
-	uint64_t vaddr;       /* the symbol's value: virtual address in the file */
+	uint16_t entry;	      /* index into om_gemm_entries (core/gemm_entries.h) */
+	uint64_t vaddr;	      /* the symbol's value: virtual address in the file */
 	uint64_t file_offset; /* of that address: where the probe goes */
 };
 
@@ -32,9 +32,9 @@ struct library {
 	/* A path the agent can open now, whatever mount namespace the file is in:
 	 * /proc/PID/map_files/..., /proc/PID/root/... or a plain path. */
 	char open_path[PATH_MAX];
-	char display_path[PATH_MAX]; /* as the mapping process sees it; for people only */
-	unsigned kind;               /* enum library_kind, or-ed */
-	uint8_t text_hash[32];       /* SHA-256 of .text: what names the build */
+	char display_path[PATH_MAX];   /* as the mapping process sees it; for people only */
+	unsigned kind;		       /* enum library_kind, or-ed */
+	uint8_t text_hash[32];	       /* SHA-256 of .text: what names the build */
 	uint64_t text_start, text_end; /* virtual addresses of the executable segment(s) */
 	struct library_entry entries[LIBRARY_ENTRIES_MAX];
 	size_t entry_count;

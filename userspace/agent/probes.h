@@ -37,11 +37,11 @@
 struct probes_config {
 	const char *pin_dir; /* NULL: PROBES_PIN_DIR; made if it is not there */
 	/* Capacities in entries, 0: the default. Adopted maps keep theirs. */
-	uint32_t shapes_max;    /* 131072: 17 MiB of kernel memory */
-	uint32_t sums_max;      /* 65536 */
-	uint32_t spills_max;    /* 8192 */
+	uint32_t shapes_max;	/* 131072: 17 MiB of kernel memory */
+	uint32_t sums_max;	/* 65536 */
+	uint32_t spills_max;	/* 8192 */
 	uint32_t processes_max; /* 32768 */
-	uint32_t cgroups_max;   /* 8192 */
+	uint32_t cgroups_max;	/* 8192 */
 	/* Quotas of one process, 0: the default. */
 	uint32_t shapes_per_process; /* 4096 */
 	uint32_t sums_per_process;   /* 64 */
@@ -86,8 +86,7 @@ const struct om_features *probes_features(const struct probes *p);
  * *ret_seq (may be NULL): the number of the attachment. -ENOSPC: OM_LIBRARIES_MAX
  * files are attached. lib is not kept.
  */
-int probes_attach(struct probes *p, const struct library *lib, uint32_t *ret_seq,
-		  struct error_text *err);
+int probes_attach(struct probes *p, const struct library *lib, uint32_t *ret_seq, struct error_text *err);
 
 /* Begins to release every probe on that file. 0, or -ENOENT. */
 int probes_release(struct probes *p, uint64_t dev, uint64_t ino);

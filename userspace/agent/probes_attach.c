@@ -407,8 +407,8 @@ int probes_attach(struct probes *p, const struct library *lib, uint32_t *ret_seq
 	if (count < 0)
 		return error_set(err, count, "%s: %s", p->releaser.dir, strerror(-count));
 	for (int i = 0; i < count && !a.seq; i++)
-		if (!all[i].is_going && all[i].dev == a.dev && all[i].ino == a.ino && all[i].build == a.build &&
-		    pins_count(p, &all[i]) == entries_expected(lib))
+		if (!all[i].is_going && all[i].dev == a.dev && all[i].ino == a.ino &&
+		    all[i].build == a.build && pins_count(p, &all[i]) == entries_expected(lib))
 			a.seq = all[i].seq;
 	rc = a.seq ? 0 : attach_new(p, lib, all, (size_t)count, &a, err);
 	if (rc)

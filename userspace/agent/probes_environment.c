@@ -24,7 +24,8 @@ static int check_capabilities(struct error_text *err)
 	uint64_t caps, both = 1ull << CAP_BPF | 1ull << CAP_PERFMON;
 
 	if (syscall(SYS_capget, &head, data))
-		return error_set(err, -errno, "cannot read the capabilities of this process: %s", strerror(errno));
+		return error_set(err, -errno, "cannot read the capabilities of this process: %s",
+				 strerror(errno));
 	caps = (uint64_t)data[1].effective << 32 | data[0].effective;
 	if (caps & 1ull << CAP_SYS_ADMIN || (caps & both) == both)
 		return 0;
@@ -49,9 +50,10 @@ static int check_bpffs(const char *dir, struct error_text *err)
 	}
 	if (fs.f_type == BPF_FS_MAGIC)
 		return 0;
-	return error_set(err, -ENODEV,
-			 "%s is not on a BPF file system: mount -t bpf bpf /sys/fs/bpf, or name a directory on one",
-			 dir);
+	return error_set(
+		err, -ENODEV,
+		"%s is not on a BPF file system: mount -t bpf bpf /sys/fs/bpf, or name a directory on one",
+		dir);
 }
 
 static int check_files(struct error_text *err)
@@ -69,9 +71,10 @@ static int check_files(struct error_text *err)
 		return -errno;
 	if (limit.rlim_cur >= FILES_NEEDED)
 		return 0;
-	return error_set(err, -EMFILE,
-			 "RLIMIT_NOFILE is %llu and its hard limit too low: %d open files are needed (LimitNOFILE=)",
-			 (unsigned long long)limit.rlim_cur, FILES_NEEDED);
+	return error_set(
+		err, -EMFILE,
+		"RLIMIT_NOFILE is %llu and its hard limit too low: %d open files are needed (LimitNOFILE=)",
+		(unsigned long long)limit.rlim_cur, FILES_NEEDED);
 }
 
 int probes_check_environment(const struct probes_config *c, const char *dir, struct error_text *err)
@@ -81,8 +84,9 @@ int probes_check_environment(const struct probes_config *c, const char *dir, str
 	if (rc)
 		return rc;
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		return error_set(err, -ENOTSUP,
-				 "the kernel has no BTF (/sys/kernel/btf/vmlinux): it needs CONFIG_DEBUG_INFO_BTF=y");
+		return error_set(
+			err, -ENOTSUP,
+			"the kernel has no BTF (/sys/kernel/btf/vmlinux): it needs CONFIG_DEBUG_INFO_BTF=y");
 	rc = check_bpffs(dir, err);
 	if (rc)
 		return rc;

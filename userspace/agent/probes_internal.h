@@ -41,7 +41,7 @@ struct probes {
 	bool was_adopted;
 	uint64_t build, salt;
 	char build_hex[17];
-	int stats_fd; /* keeps the kernel's run statistics on; -1 */
+	int stats_fd;			/* keeps the kernel's run statistics on; -1 */
 	uint32_t own[OM_LIBRARIES_MAX]; /* attachments made or kept by this instance: seq */
 	size_t own_count;
 	struct releaser releaser;

@@ -25,14 +25,20 @@
 #define DEFAULT_SHAPES_PER_PROCESS 4096
 #define DEFAULT_SUMS_PER_PROCESS 64
 
+/* Whoever changes one of these makes a new OM_ABI_VERSION. */
+_Static_assert(OM_ABI_VERSION == 1 && sizeof(struct om_shape_key) == 64 && sizeof(struct om_sum_key) == 24 &&
+		       sizeof(struct om_sum) == 14 * 8 && sizeof(struct om_proc_key) == 16 &&
+		       sizeof(struct om_proc) == 96 && sizeof(struct om_thread) == 32 &&
+		       sizeof(struct om_library_facts) == 40 + 8 * OM_CALL_SITES_MAX &&
+		       sizeof(struct om_cgroup) == 512 && sizeof(struct om_control) == 8 &&
+		       sizeof(struct om_limits) == 32 && sizeof(struct om_meta) == 32,
+	       "the pinned maps have changed");
+
 static const char *const map_names[PROBES_MAP_END] = {
-	[PROBES_CONTROL] = "control",	[PROBES_LIMITS] = "limits",
-	[PROBES_META] = "meta",
-	[PROBES_SHAPES] = "shapes",	[PROBES_SUMS] = "sums",
-	[PROBES_SPILLS] = "spills",	[PROBES_PROCS] = "procs",
-	[PROBES_LINEAGES] = "lineages", [PROBES_THREADS] = "threads",
-	[PROBES_LIBRARIES] = "libraries", [PROBES_CGROUPS] = "cgroups",
-	[PROBES_STATS] = "stats",
+	[PROBES_CONTROL] = "control",	  [PROBES_LIMITS] = "limits",	  [PROBES_META] = "meta",
+	[PROBES_SHAPES] = "shapes",	  [PROBES_SUMS] = "sums",	  [PROBES_SPILLS] = "spills",
+	[PROBES_PROCS] = "procs",	  [PROBES_LINEAGES] = "lineages", [PROBES_THREADS] = "threads",
+	[PROBES_LIBRARIES] = "libraries", [PROBES_CGROUPS] = "cgroups",	  [PROBES_STATS] = "stats",
 };
 
 /* The calling convention's translation of an argument's position into a word
@@ -82,8 +88,7 @@ static int features_read_alone(struct om_features *ret)
 		return -errno;
 	bpf_object__for_each_program(prog, skel->obj)
 		bpf_program__set_autoload(prog, prog == skel->progs.read_features);
-	bpf_object__for_each_map(map, skel->obj)
-		bpf_map__set_autocreate(map, bpf_map__is_internal(map));
+	bpf_object__for_each_map(map, skel->obj) bpf_map__set_autocreate(map, bpf_map__is_internal(map));
 	rc = opmeter_bpf__load(skel);
 	if (!rc)
 		rc = features_read(skel, ret);
@@ -96,16 +101,19 @@ static int load_explain(int load_rc, struct error_text *err)
 	struct om_features f = {};
 
 	if (features_read_alone(&f))
-		return error_set(err, load_rc, "the kernel refuses BPF programs: %s (opmeter -v shows its reasons)",
+		return error_set(err, load_rc,
+				 "the kernel refuses BPF programs: %s (opmeter -v shows its reasons)",
 				 strerror(-load_rc));
 	if (f.has_copy_from_user && f.has_attach_cookie && f.has_loop && f.has_task_storage &&
 	    f.has_start_boottime && f.has_cgroup_id)
-		return error_set(err, load_rc, "the kernel refuses the programs: %s (opmeter -v shows its reasons)",
+		return error_set(err, load_rc,
+				 "the kernel refuses the programs: %s (opmeter -v shows its reasons)",
 				 strerror(-load_rc));
 	return error_set(err, -ENOTSUP, "the kernel lacks:%s%s%s%s%s%s; Linux 6.1 has them all",
 			 f.has_copy_from_user ? "" : " bpf_copy_from_user",
 			 f.has_attach_cookie ? "" : " bpf_get_attach_cookie", f.has_loop ? "" : " bpf_loop",
-			 f.has_task_storage ? "" : " task storage", f.has_start_boottime ? "" : " start_boottime",
+			 f.has_task_storage ? "" : " task storage",
+			 f.has_start_boottime ? "" : " start_boottime",
 			 f.has_cgroup_id ? "" : " 64-bit cgroup ids");
 }
 
@@ -152,10 +160,11 @@ static int maps_adopt(struct probes *p, struct error_text *err)
 		return error_set(err, -errno, "%s: %s", path, strerror(errno));
 	meta = u.meta;
 	if (meta.abi != OM_ABI_VERSION)
-		return error_set(err, -EPROTONOSUPPORT,
-				 "%s: pinned by a build with maps of version %u, this one has version %d: let that "
-				 "build drain and remove them first",
-				 p->dir, meta.abi, OM_ABI_VERSION);
+		return error_set(
+			err, -EPROTONOSUPPORT,
+			"%s: pinned by a build with maps of version %u, this one has version %d: let that "
+			"build drain and remove them first",
+			p->dir, meta.abi, OM_ABI_VERSION);
 	for (size_t i = 0; i < PROBES_MAP_END; i++) {
 		pin_path(p, map_names[i], path);
 		if (i != PROBES_META)
@@ -184,7 +193,7 @@ static int maps_size(struct probes *p, const struct probes_config *c)
 		const char *name;
 		uint32_t entries;
 	} sizes[] = {
-		{ "shapes", c->shapes_max }, { "sums", c->sums_max },       { "spills", c->spills_max },
+		{ "shapes", c->shapes_max },   { "sums", c->sums_max },	      { "spills", c->spills_max },
 		{ "procs", c->processes_max }, { "cgroups", c->cgroups_max },
 	};
 	int rc;
@@ -253,7 +262,8 @@ static int maps_finish(struct probes *p, const struct probes_config *c)
 			return -errno;
 		p->map_capacity[i] = info.max_entries;
 	}
-	limits.shapes_per_process = c->shapes_per_process ? c->shapes_per_process : DEFAULT_SHAPES_PER_PROCESS;
+	limits.shapes_per_process =
+		c->shapes_per_process ? c->shapes_per_process : DEFAULT_SHAPES_PER_PROCESS;
 	limits.sums_per_process = c->sums_per_process ? c->sums_per_process : DEFAULT_SUMS_PER_PROCESS;
 	memcpy(limits.device_majors, c->device_majors, sizeof(limits.device_majors));
 	return bpf_map_update_elem(p->map_fd[PROBES_LIMITS], &zero, &limits, BPF_ANY) ? -errno : 0;
@@ -268,7 +278,7 @@ static uint8_t word_of(uint8_t arg)
 
 static struct om_call_site site_of(const struct om_gemm_entry *e)
 {
-	const uint8_t args[] = { e->transa, e->transb, e->m,	  e->n,	     e->k,	e->batch,
+	const uint8_t args[] = { e->transa,	e->transb, e->m,      e->n,	 e->k,	    e->batch,
 				 e->group_size, e->a_type, e->b_type, e->c_type, e->compute };
 	struct om_call_site s = {
 		.class = e->class,

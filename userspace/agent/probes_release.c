@@ -172,7 +172,8 @@ int probes_remove_all(const char *pin_dir, struct error_text *err)
 		return -ENOMEM;
 	rc = probes_lock(dir, &lock);
 	if (rc)
-		return error_set(err, rc, rc == -ENOENT ? "%s: nothing is pinned there" : "%s: cannot lock", dir);
+		return error_set(err, rc, rc == -ENOENT ? "%s: nothing is pinned there" : "%s: cannot lock",
+				 dir);
 	snprintf(path, sizeof(path), "%s/libraries", dir);
 	while ((count = attachments_list(path, all, OM_LIBRARIES_MAX)) > 0)
 		for (int i = 0; i < count; i++) {

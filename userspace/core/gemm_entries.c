@@ -24,31 +24,30 @@ enum { R32F = 0, R64F = 1, R16F = 2, C32F = 4, C64F = 5, R8U = 8 };
 #define FIXED(type) .a_type = NONE, .b_type = NONE, .c_type = NONE, .compute = NONE, .types = ALL(type)
 
 /* 32-bit sizes under the plain name, 64-bit ones under name_64 */
-#define BOTH(name, wide_name, ...)                               \
-	{ .symbol = name, .size_width = 4, HEAD, __VA_ARGS__ },      \
-	{ .symbol = wide_name, .size_width = 8, HEAD, __VA_ARGS__ }
+#define BOTH(name, wide_name, ...)                                                                           \
+	{ .symbol = name, .size_width = 4, HEAD, __VA_ARGS__ },                                              \
+	{                                                                                                    \
+		.symbol = wide_name, .size_width = 8, HEAD, __VA_ARGS__                                      \
+	}
 #define PAIR(name, ...) BOTH(#name, #name "_64", __VA_ARGS__)
 
 #define PLAIN .class = OM_GEMM_PLAIN, .batch = NONE, .group_size = NONE
 /* ..., alpha, A, lda, B, ldb, beta, C, ldc */
 #define GEMM(name, type) PAIR(name, PLAIN, FIXED(type))
 /* ..., alpha, A, Atype, lda, B, Btype, ldb, beta, C, Ctype, ldc */
-#define GEMM_EX(name, compute_arg)                                                                 \
+#define GEMM_EX(name, compute_arg)                                                                           \
 	PAIR(name, PLAIN, .a_type = 8, .b_type = 11, .c_type = 15, .compute = compute_arg, .types = GIVEN)
 /* ..., alpha, A[], lda, B[], ldb, beta, C[], ldc, batch */
-#define BATCHED(name, type) \
-	PAIR(name, .class = OM_GEMM_BATCHED, .batch = 14, .group_size = NONE, FIXED(type))
+#define BATCHED(name, type) PAIR(name, .class = OM_GEMM_BATCHED, .batch = 14, .group_size = NONE, FIXED(type))
 /* ..., alpha, A, lda, strideA, B, ldb, strideB, beta, C, ldc, strideC, batch */
-#define STRIDED(name, type) \
-	PAIR(name, .class = OM_GEMM_STRIDED, .batch = 17, .group_size = NONE, FIXED(type))
+#define STRIDED(name, type) PAIR(name, .class = OM_GEMM_STRIDED, .batch = 17, .group_size = NONE, FIXED(type))
 /* ..., alpha[], A[], lda[], B[], ldb[], beta[], C[], ldc[], groups, sizes[] */
-#define GROUPED(name, type) \
-	PAIR(name, .class = OM_GEMM_GROUPED, .batch = 14, .group_size = 15, FIXED(type))
+#define GROUPED(name, type) PAIR(name, .class = OM_GEMM_GROUPED, .batch = 14, .group_size = 15, FIXED(type))
 /* v1: transa, transb, m, n, k, (alpha), A, lda, B, ldb, (beta), C, ldc */
-#define V1(name, type)                                                                             \
-	{                                                                                          \
-		.symbol = #name, .library = OM_GEMM_IN_CUBLAS, .size_width = 4, .is_v1 = 1, PLAIN, \
-		.transa = 0, .transb = 1, .m = 2, .n = 3, .k = 4, FIXED(type)                      \
+#define V1(name, type)                                                                                       \
+	{                                                                                                    \
+		.symbol = #name, .library = OM_GEMM_IN_CUBLAS, .size_width = 4, .is_v1 = 1, PLAIN,           \
+		.transa = 0, .transb = 1, .m = 2, .n = 3, .k = 4, FIXED(type)                                \
 	}
 
 const struct om_gemm_entry om_gemm_entries[] = {

@@ -30,13 +30,13 @@ enum om_gemm_library { OM_GEMM_IN_CUBLAS = 1, OM_GEMM_IN_CUBLASLT = 2 };
 
 struct om_gemm_entry {
 	const char *symbol;
-	uint8_t library; /* enum om_gemm_library */
-	uint8_t class;   /* enum om_gemm_class */
+	uint8_t library;    /* enum om_gemm_library */
+	uint8_t class;	    /* enum om_gemm_class */
 	uint8_t size_width; /* bytes of m, n, k, batch: 4 or 8 */
-	uint8_t is_v1;      /* transposition is a letter, no handle */
+	uint8_t is_v1;	    /* transposition is a letter, no handle */
 	uint8_t transa, transb, m, n, k;
-	uint8_t batch;      /* GROUPED: the number of groups; NONE: 1 */
-	uint8_t group_size; /* GROUPED: array of batch counts */
+	uint8_t batch;				 /* GROUPED: the number of groups; NONE: 1 */
+	uint8_t group_size;			 /* GROUPED: array of batch counts */
 	uint8_t a_type, b_type, c_type, compute; /* NONE: fixed, as in `types` */
 	uint32_t types; /* cudaDataType of A, B, C and compute type, a byte each, A lowest; 255 not given */
 };
