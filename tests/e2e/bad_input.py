@@ -43,7 +43,7 @@ def files(d):
     (d / "half").mkdir()
     (d / "half/r.yaml").write_text(REGIME[:len(REGIME) // 2].rsplit("\n", 1)[0] + "\n  - [never, closed\n")
     (d / "tenants-bad.yaml").write_text("rules:\n  - match: {path: /a/*}\n    tenant: a\n    colour: red\n")
-    (d / "owners-bad.yaml").write_text("entities:\n  - id: x\n    colour: red\n")
+    (d / "owners-bad.yaml").write_text("entities:\n  - id: x\n    name: X\n    headquarters: US\n    source: s\n    as-of: 2026-01-01\n    colour: red\n")
     (d / "not-json.json").write_text("hello")
     (d / "cut.json.gz").write_bytes(gzip.compress(b'{"traceEvents":[' + b'{"ph":"X"},' * 9999)[:200])
     (d / "not-a-lib.so").write_text("hello")
@@ -67,7 +67,7 @@ def main():
             ("a tenants file with an unknown field", ["policy", "check", "--tenants", d / "tenants-bad.yaml"], 2,
              r"tenants-bad.yaml:4"),
             ("an owners file with an unknown field", ["policy", "check", "--owners", d / "owners-bad.yaml"], 2,
-             r"owners-bad.yaml:3"),
+             r"owners-bad.yaml:7"),
             ("a regime with an unknown field", ["policy", "check", "--regimes", d / "unknown-field"], 2,
              rf"r.yaml:{last}"),
             ("a half-written regime", ["policy", "check", "--regimes", d / "half"], 2, r"r.yaml:\d+"),
@@ -91,7 +91,7 @@ def surroundings(d):
     base = ["standalone", "--dir", d / "ledger", "--seconds", "1", "--regimes", "data/regimes",
             "--offsets", "data/offsets.csv"]
     pins = Path(f"/sys/fs/bpf/opmeter-bad-{os.getpid()}")
-    ok = check("pins that are not on bpffs", [*base, "--pin-dir", d / "pins"], 1, "bpffs|bpf file system")
+    ok = check("pins that are not on bpffs", [*base, "--pin-dir", d / "pins"], 1, "not on a BPF file system")
     ok &= check("an offsets file that is missing",
                 ["standalone", "--dir", d / "ledger", "--offsets", d / "none.yaml", "--regimes", "data/regimes",
                  "--pin-dir", pins], 2, "none.yaml")

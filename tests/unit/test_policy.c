@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Regimes and owners as shipped: one operation below, at and above each level; what is missing; what an alert may say. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "userspace/core/policy.h"
+
+#define NOW 1795456800000000000ULL /* 2026-11-23 */
+
+struct found {
+	char lines[64][160];
+	int count;
+	char all[65536];
+};
+
+static int collect(void *ctx, const struct alert *a)
+{
+	struct found *f = ctx;
+	char *text = alert_encode(a), id[OM_ID_STRLEN];
+
+	assert_non_null(text);
+	snprintf(f->lines[f->count++], sizeof(f->lines[0]), "%s %s%s %s", alert_type_name(a->type), a->shadow ? "shadow " : "",
+		 a->subject, om_id_format(&a->id, id));
+	strncat(f->all, text, sizeof(f->all) - strlen(f->all) - 1);
+	strncat(f->all, "\n", sizeof(f->all) - strlen(f->all) - 1);
+	free(text);
+	return 0;
+}
+
+static struct found judge(const struct regimes *g, const struct owners *o, const char *tenant, opcount low, opcount high)
+{
+	struct policy p = { g, o, "/opmeter/test", NOW };
+	struct om_subject_total s = { .tenant = tenant, .model = "m", .training_low = low, .training_high = high,
+				      .all_low = low, .all_high = high, .attempted = true, .meters = 2 };
+	struct found f = { .count = 0 };
+
+	assert_int_equal(policy_judge(&p, &s, collect, &f), 0);
+	return f;
+}
+
+static int count(const struct found *f, const char *what)
+{
+	int n = 0;
+
+	for (const char *s = strstr(f->all, what); s; s = strstr(s + 1, what))
+		n++;
+	return n;
+}
+
+static struct regimes *shipped(void)
+{
+	struct error_text err = { 0 };
+	struct regimes *g;
+
+	if (regimes_load("data/regimes", &g, &err))
+		fail_msg("%s", err.text);
+	return g;
+}
+
+static struct regimes *demo(void)
+{
+	struct error_text err = { 0 };
+	struct regimes *g;
+
+	if (regimes_load("tests/demo/regimes", &g, &err))
+		fail_msg("%s", err.text);
+	return g;
+}
+
+static opcount ops(const char *s)
+{
+	opcount v;
+
+	assert_int_equal(opcount_parse(s, &v), 0);
+	return v;
+}
+
+static void each_level_to_the_operation(void **state)
+{
+	static const struct {
+		const char *level, *figure;
+		bool lower;
+	} levels[] = { { "\"level\":\"notice\"", "5e25", false }, { "\"level\":\"warn\"", "7.5e25", false },
+		       { "\"level\":\"urgent\"", "9e25", false }, { "\"level\":\"exceeded\"", "1e26", true } };
+	struct regimes *g = shipped();
+
+	for (size_t i = 0; i < 4; i++) {
+		opcount at = ops(levels[i].figure), high = ops("9.9e26");
+
+		for (int d = -1; d <= 1; d++) {
+			opcount v = at + (opcount)(__int128)d;
+			struct found f = judge(g, NULL, "acme", levels[i].lower ? v : 0, levels[i].lower ? high : v);
+
+			assert_int_equal(count(&f, levels[i].level), d >= 0);
+			/* Only the lower bound can exceed. */
+			if (!levels[i].lower)
+				assert_int_equal(count(&f, "\"level\":\"exceeded\""), 0);
+		}
+	}
+	regimes_free(g);
+}
+
+static void more_than_is_not_at_least(void **state)
+{
+	struct regime r = { .threshold = ops("1e25"), .comparator = REGIME_MORE_THAN };
+	struct regime_level l = { .share_ppm = 1000000 };
+
+	assert_false(regime_level_met(&r, &l, ops("1e25")));
+	assert_true(regime_level_met(&r, &l, ops("1e25") + 1));
+	r.comparator = REGIME_AT_LEAST;
+	assert_true(regime_level_met(&r, &l, ops("1e25")));
+	assert_false(regime_level_met(&r, &l, ops("1e25") - 1));
+	r.threshold = 3; /* half of it is no whole number: it takes two */
+	l.share_ppm = 500000;
+	assert_false(regime_level_met(&r, &l, 1));
+	assert_true(regime_level_met(&r, &l, 2));
+}
+
+static void what_is_missing_makes_it_conditional(void **state)
+{
+	struct regimes *g = shipped();
+	struct found f = judge(g, NULL, "acme", ops("2e26"), ops("2e26"));
+
+	assert_int_equal(count(&f, "\"verdict\":\"conditional(published-frontier operations of Note 2)\""), 1);
+	assert_int_equal(count(&f, "observed here"), 4);
+	f = judge(g, NULL, "acme", 0, ops("2e26"));
+	assert_int_equal(count(&f, "\"verdict\":\"possible\""), 3);
+	assert_int_equal(count(&f, "exceeded"), 0);
+	regimes_free(g);
+}
+
+static void the_shipped_rule_is_in_shadow(void **state)
+{
+	struct regimes *g = shipped();
+	struct found f = judge(g, NULL, "acme", ops("2e26"), ops("2e26"));
+
+	assert_int_equal(f.count, 4);
+	for (int i = 0; i < f.count; i++)
+		assert_non_null(strstr(f.lines[i], "shadow "));
+	regimes_free(g);
+}
+
+static void the_same_finding_has_the_same_id(void **state)
+{
+	struct regimes *g = shipped();
+	struct found a = judge(g, NULL, "acme", ops("2e26"), ops("2e26")), b = judge(g, NULL, "acme", ops("3e26"), ops("4e26"));
+
+	for (int i = 0; i < 4; i++) {
+		assert_string_equal(a.lines[i], b.lines[i]);
+		for (int k = 0; k < i; k++)
+			assert_string_not_equal(a.lines[i], a.lines[k]);
+	}
+	regimes_free(g);
+}
+
+static struct owners *owners(const char *text)
+{
+	char path[] = "/tmp/opmeter-owners-XXXXXX";
+	struct error_text err = { 0 };
+	struct owners *o = NULL;
+	int fd = mkstemp(path);
+
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	if (owners_load(path, &o, &err))
+		fail_msg("%s", err.text);
+	unlink(path);
+	return o;
+}
+
+#define ENTITY(id, hq, more) "  - {id: " id ", name: \"N " id "\", headquarters: " hq ", source: s, as-of: 2026-01-01" more "}\n"
+#define HEAD "entities:\n"
+#define BIND(id) "tenants:\n  - {tenant: t, entity: " id "}\n"
+#define PARENT(id, share, dates) ", parents: [{entity: " id ", share: " share ", source: s, as-of: 2026-01-01" dates "}]"
+#define TOP ", no-parent: true"
+
+static void owners_are_resolved(void **state)
+{
+	static const struct {
+		const char *text;
+		enum owner_state state;
+		int flagged;
+	} cases[] = {
+		{ HEAD ENTITY("a", "US", TOP) BIND("a"), OWNER_KNOWN, 0 },
+		{ HEAD ENTITY("a", "US", PARENT("b", "80%", "")) ENTITY("b", "CN", TOP) BIND("a"), OWNER_KNOWN, 1 },
+		{ HEAD ENTITY("a", "CN", PARENT("b", "80%", "")) ENTITY("b", "US", TOP) BIND("a"), OWNER_KNOWN, 1 },
+		{ HEAD ENTITY("a", "US", PARENT("b", "80%", "")) ENTITY("b", "CH", TOP) BIND("a"), OWNER_KNOWN, 1 },
+		{ HEAD ENTITY("a", "US", PARENT("b", "49.9%", "")) ENTITY("b", "CN", TOP) BIND("a"), OWNER_PARENT_UNKNOWN, 1 },
+		{ HEAD ENTITY("a", "US", "") BIND("a"), OWNER_PARENT_UNKNOWN, 1 },
+		{ HEAD ENTITY("a", "US", PARENT("b", "100%", "")) ENTITY("b", "US", PARENT("a", "100%", "")) BIND("a"),
+		  OWNER_CYCLE, 1 },
+		{ HEAD ENTITY("a", "US", PARENT("b", "80%", ", to: 2026-06-01")) ENTITY("b", "CN", TOP) BIND("a"),
+		  OWNER_PARENT_UNKNOWN, 1 },
+		{ HEAD ENTITY("a", "UK", TOP) BIND("a"), OWNER_KNOWN, 0 },
+		{ HEAD ENTITY("b", "US", TOP) "tenants:\n  - {tenant: other, entity: b}\n", OWNER_NO_ENTITY, 1 },
+	};
+	struct regimes *g = demo();
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct owners *o = owners(cases[i].text);
+		struct owner_answer a;
+		struct found f;
+
+		owners_resolve(o, "t", 20780, &a);
+		assert_int_equal(a.state, cases[i].state);
+		f = judge(g, o, "t", 0, 1);
+		assert_int_equal(count(&f, "opmeter.alert.owner.v1"), cases[i].flagged);
+		assert_int_equal(count(&f, "opmeter.case.v1"), 0); /* nothing material yet */
+		owners_free(o);
+	}
+	regimes_free(g);
+}
+
+static void a_case_opens_when_training_is_material(void **state)
+{
+	struct regimes *g = demo();
+	struct owners *o = owners(HEAD ENTITY("a", "US", PARENT("cumulus", "80%", "")) ENTITY("cumulus", "CN", TOP) BIND("a"));
+	struct found below = judge(g, o, "t", 0, ops("5e15") - 1), at = judge(g, o, "t", 0, ops("5e15"));
+	char *case_text = strstr(at.all, "opmeter.case.v1");
+
+	assert_int_equal(count(&below, "opmeter.case.v1"), 0);
+	assert_int_equal(count(&at, "opmeter.case.v1"), 1);
+	assert_non_null(strstr(case_text, "cumulus"));
+	/* What operators see names neither the parent nor a country. */
+	assert_int_equal(count(&at, "\"CN\""), 1);
+	assert_int_equal(count(&at, "cumulus"), 2); /* entity and name, in the case alone */
+	owners_free(o);
+	regimes_free(g);
+}
+
+static void an_ownership_version_is_its_facts(void **state)
+{
+	struct owners *a = owners(HEAD ENTITY("a", "US", PARENT("b", "80%", "")) ENTITY("b", "CN", TOP) BIND("a"));
+	struct owners *b = owners(HEAD ENTITY("x", "FR", TOP) ENTITY("a", "US", PARENT("b", "80%", ""))
+					  ENTITY("b", "CN", TOP) BIND("a"));
+	struct owners *c = owners(HEAD ENTITY("a", "US", PARENT("b", "81%", "")) ENTITY("b", "CN", TOP) BIND("a"));
+	struct owner_answer x, y, z;
+
+	owners_resolve(a, "t", 20780, &x);
+	owners_resolve(b, "t", 20780, &y);
+	owners_resolve(c, "t", 20780, &z);
+	assert_string_equal(x.version, y.version);
+	assert_string_not_equal(x.version, z.version);
+	owners_free(a);
+	owners_free(b);
+	owners_free(c);
+}
+
+static void lei_check_digits(void **state)
+{
+	assert_true(lei_is_valid("00TR8NKAEL48RGTZEW89"));
+	assert_true(lei_is_valid("5493001KJTIIGC8Y1R12"));
+	assert_false(lei_is_valid("5493001KJTIIGC8Y1R13"));
+	assert_false(lei_is_valid("5493001KJTIIGC8Y1R1"));
+	assert_false(lei_is_valid("5493001kjtiigc8y1r12"));
+}
+
+static void refuses(const char *text, const char *expected)
+{
+	char dir[] = "/tmp/opmeter-regime-XXXXXX", path[64];
+	struct error_text err = { 0 };
+	struct regimes *g = NULL;
+	FILE *f;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/r.yaml", dir);
+	f = fopen(path, "w");
+	fputs(text, f);
+	fclose(f);
+	if (regimes_load(dir, &g, &err) != -EINVAL || !strstr(err.text, expected))
+		fail_msg("expected '%s', got '%s'", expected, err.text);
+	unlink(path);
+	rmdir(dir);
+}
+
+#define REGIME(mode, extra, threshold)                                                                                   \
+	"id: x\nversion: \"1\"\ntitle: T\nkind: threshold\ncitation: c\nevidence: design\nsources: [s]\nmode: " mode "\n" extra \
+	"threshold: " threshold "\nlevels:\n  - {name: a, share: 50%, bound: upper}\n"
+#define GOOD "{operations: 1e26, comparator: \">=\", figure: training}"
+
+static void a_slip_is_told_with_its_line(void **state)
+{
+	refuses(REGIME("shadow", "colour: red\n", GOOD), "r.yaml:9: unknown field 'colour'");
+	refuses(REGIME("enforce", "", GOOD), "accepted");
+	refuses(REGIME("sometimes", "", GOOD), "r.yaml:8: 'mode' must be one of");
+	refuses(REGIME("enforce", "demo: true\n", GOOD), "DEMO");
+	refuses(REGIME("shadow", "", "{operations: 1e26.5, comparator: \">=\", figure: training}"), "r.yaml:9: 'operations'");
+	refuses(REGIME("shadow", "", "{operations: -1, comparator: \">=\", figure: training}"), "whole number");
+	refuses(REGIME("shadow", "", "{operations: 1e26, comparator: \"=\", figure: training}"), "'comparator'");
+	refuses(REGIME("shadow", "from: 2026-02-30\n", GOOD), "r.yaml:9: 'from' must be a date");
+	refuses(REGIME("shadow", "mode: off\n", GOOD), "r.yaml:9: 'mode' stands here twice");
+	refuses("id: [never closed\n", "r.yaml:2:");
+	refuses("id: &a x\nversion: *a\n", "r.yaml:1: anchors");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_level_to_the_operation),	cmocka_unit_test(more_than_is_not_at_least),
+		cmocka_unit_test(what_is_missing_makes_it_conditional), cmocka_unit_test(the_shipped_rule_is_in_shadow),
+		cmocka_unit_test(the_same_finding_has_the_same_id), cmocka_unit_test(owners_are_resolved),
+		cmocka_unit_test(a_case_opens_when_training_is_material), cmocka_unit_test(an_ownership_version_is_its_facts),
+		cmocka_unit_test(lei_check_digits),		cmocka_unit_test(a_slip_is_told_with_its_line),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
