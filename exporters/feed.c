@@ -14,6 +14,16 @@
 
 #define WINDOW 4096 /* events under way at once */
 
+#define ASK_AGAIN_MS 10000
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 struct flight {
 	enum om_entry_kind kind; /* 0: a heartbeat, nothing to acknowledge */
 	struct om_register_key key;
@@ -30,6 +40,10 @@ struct om_feed {
 	uint32_t free_head; /* WINDOW: none */
 	uint32_t under_way;
 	bool lost; /* the exporter gave something back: offer again */
+	/* Alerts that waited when this run began may have been delivered in an earlier
+	 * one: they are held back until the far side has said what it has. */
+	bool is_unsure;
+	uint64_t ask_ms; /* CLOCK_MONOTONIC: not before */
 	uint64_t heartbeats;
 	int error; /* of the ledger, within a callback */
 };
@@ -84,6 +98,7 @@ int om_feed_new(struct om_ledger *l, const char *name, struct om_exporter *e, st
 		return r;
 	}
 	f->exporter = e;
+	f->is_unsure = e->ops->published != NULL;
 	e->acked = on_acked;
 	e->acked_ctx = f;
 	*ret = f;
@@ -97,6 +112,78 @@ struct om_feed *om_feed_free(struct om_feed *f)
 	f->exporter->ops->free(f->exporter);
 	free(f);
 	return NULL;
+}
+
+/* Alerts and cases that wait, by their id. */
+struct waiting {
+	struct item {
+		enum om_entry_kind kind;
+		uint64_t sequence;
+		char id[OM_ID_STRLEN];
+		bool delivered;
+	} *items;
+	size_t count, room;
+	int error;
+};
+
+static int collect(void *ctx, const struct om_outbox_item *item)
+{
+	struct waiting *w = ctx;
+	_cleanup_(json_decrefp) json_t *o = NULL;
+	const char *id;
+
+	if (item->kind == OM_ENTRY_READINGS)
+		return 1;
+	if (item->kind != OM_ENTRY_ALERT && item->kind != OM_ENTRY_CASE)
+		return 0;
+	o = json_loadb(item->payload, item->len, 0, NULL);
+	id = json_string_value(json_object_get(o, "id"));
+	if (!id)
+		return 0;
+	if (w->count == w->room) {
+		struct item *more = reallocarray(w->items, w->room ? 2 * w->room : 16, sizeof(*more));
+
+		if (!more)
+			return w->error = -ENOMEM;
+		w->items = more;
+		w->room = w->room ? 2 * w->room : 16;
+	}
+	w->items[w->count] = (struct item){ .kind = item->kind, .sequence = item->sequence };
+	snprintf(w->items[w->count++].id, OM_ID_STRLEN, "%s", id);
+	return 0;
+}
+
+static void on_published(void *ctx, const void *key, size_t len)
+{
+	struct waiting *w = ctx;
+
+	for (size_t i = 0; i < w->count; i++)
+		if (len == strlen(w->items[i].id) && !memcmp(w->items[i].id, key, len))
+			w->items[i].delivered = true;
+}
+
+static int list_waiting(struct om_feed *f, struct waiting *w)
+{
+	int r = om_ledger_outbox(f->ledger, f->outbox, SIZE_MAX >> 1, collect, w);
+
+	om_ledger_unsend(f->ledger, f->outbox);
+	return r < 0 ? r : w->error;
+}
+
+/* What the far side has already is acknowledged; then alerts may go. */
+static int settle(struct om_feed *f)
+{
+	struct waiting w = { .count = 0 };
+	int r = list_waiting(f, &w);
+
+	if (r == 0 && w.count)
+		r = f->exporter->ops->published(f->exporter, on_published, &w);
+	for (size_t i = 0; r == 0 && i < w.count; i++)
+		if (w.items[i].delivered)
+			r = om_ledger_ack(f->ledger, f->outbox, w.items[i].kind, NULL, w.items[i].sequence);
+	free(w.items);
+	f->is_unsure = r != 0;
+	return r;
 }
 
 static int send_event(struct om_feed *f, struct om_event *ev, enum om_entry_kind kind,
@@ -193,8 +280,11 @@ static int send_entry(struct om_feed *f, const struct om_outbox_item *item)
 static int offer(void *ctx, const struct om_outbox_item *item)
 {
 	struct om_feed *f = ctx;
-	int r = item->kind == OM_ENTRY_READINGS ? send_reading(f, item) : send_entry(f, item);
+	int r;
 
+	if (f->is_unsure && (item->kind == OM_ENTRY_ALERT || item->kind == OM_ENTRY_CASE))
+		return 1;
+	r = item->kind == OM_ENTRY_READINGS ? send_reading(f, item) : send_entry(f, item);
 	if (r < 0 && !f->error)
 		f->error = r;
 	return r;
@@ -205,6 +295,8 @@ int om_feed_step(struct om_feed *f, int timeout_ms)
 	int r;
 
 	f->error = 0;
+	if (f->is_unsure && now_ms() >= f->ask_ms && settle(f))
+		f->ask_ms = now_ms() + ASK_AGAIN_MS;
 	if (f->lost && f->under_way == 0) {
 		om_ledger_unsend(f->ledger, f->outbox);
 		f->lost = false;
@@ -220,14 +312,6 @@ int om_feed_step(struct om_feed *f, int timeout_ms)
 	f->exporter->ops->poll(f->exporter, timeout_ms);
 	r = om_ledger_ack_end(f->ledger);
 	return r ?: f->error;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 int om_feed_drain(struct om_feed *f, int timeout_ms)

@@ -259,10 +259,86 @@ static void kafka_free(struct om_exporter *e)
 	free(k);
 }
 
+#define PUBLISHED_MS 3000 /* for one try to read the alerts topics to their end */
+
+/* Assigns every partition of a topic from its beginning; returns how many, or -errno. */
+static int assign_topic(rd_kafka_t *rk, const char *topic, rd_kafka_topic_partition_list_t *list)
+{
+	rd_kafka_topic_t *t = rd_kafka_topic_new(rk, topic, NULL);
+	const struct rd_kafka_metadata *md;
+	int n = 0;
+
+	if (rd_kafka_metadata(rk, 0, t, &md, PUBLISHED_MS)) {
+		rd_kafka_topic_destroy(t);
+		return -EIO;
+	}
+	/* A topic that is not there holds nothing. */
+	for (; n < md->topics[0].partition_cnt; n++)
+		rd_kafka_topic_partition_list_add(list, topic, md->topics[0].partitions[n].id)->offset =
+			RD_KAFKA_OFFSET_BEGINNING;
+	rd_kafka_metadata_destroy(md);
+	rd_kafka_topic_destroy(t);
+	return n;
+}
+
+static int read_keys(rd_kafka_t *rk, int partitions, void (*fn)(void *ctx, const void *key, size_t len), void *ctx)
+{
+	while (partitions > 0) {
+		rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, PUBLISHED_MS);
+		int err = m ? m->err : -1;
+
+		if (m && err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+			partitions--;
+		else if (m && !err && m->key)
+			fn(ctx, m->key, m->key_len);
+		if (m)
+			rd_kafka_message_destroy(m);
+		if (err && err != RD_KAFKA_RESP_ERR__PARTITION_EOF)
+			return -EIO;
+	}
+	return 0;
+}
+
+static int kafka_published(struct om_exporter *e, void (*fn)(void *ctx, const void *key, size_t len), void *ctx)
+{
+	static const enum om_topic topics[] = { OM_TOPIC_ALERTS, OM_TOPIC_ALERTS_SHADOW, OM_TOPIC_CASES };
+	struct kafka_exporter *k = (struct kafka_exporter *)e;
+	struct error_text err = { 0 };
+	rd_kafka_conf_t *conf = om_kafka_conf(&k->config, &err);
+	rd_kafka_topic_partition_list_t *list;
+	int partitions = 0, r = 0;
+	rd_kafka_t *rk;
+	char why[256];
+
+	if (!conf)
+		return -EINVAL;
+	rd_kafka_conf_set(conf, "group.id", "opmeter-published", why, sizeof(why));
+	rd_kafka_conf_set(conf, "enable.auto.commit", "false", why, sizeof(why));
+	rd_kafka_conf_set(conf, "enable.partition.eof", "true", why, sizeof(why));
+	rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
+	if (!rk) {
+		rd_kafka_conf_destroy(conf);
+		return -EINVAL;
+	}
+	rd_kafka_poll_set_consumer(rk);
+	list = rd_kafka_topic_partition_list_new(16);
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(topics); i++) {
+		r = assign_topic(rk, om_topic_name(topics[i]), list);
+		partitions += r > 0 ? r : 0;
+	}
+	if (r >= 0)
+		r = rd_kafka_assign(rk, list) ? -EIO : read_keys(rk, partitions, fn, ctx);
+	rd_kafka_topic_partition_list_destroy(list);
+	rd_kafka_consumer_close(rk);
+	rd_kafka_destroy(rk);
+	return r < 0 ? r : 0;
+}
+
 int om_kafka_open(const struct om_kafka_config *config, struct om_exporter **ret, struct error_text *err)
 {
 	static const struct om_exporter_ops ops = {
-		.name = "kafka", .send = kafka_send, .poll = kafka_poll, .flush = kafka_flush, .free = kafka_free
+		.name = "kafka", .send = kafka_send, .poll = kafka_poll, .flush = kafka_flush, .free = kafka_free,
+		.published = kafka_published
 	};
 	struct kafka_exporter *k = calloc(1, sizeof(*k));
 	int r;
