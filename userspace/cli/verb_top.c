@@ -235,6 +235,8 @@ static int show(struct om_ledger *l, uint64_t interval_ns, bool once, bool json)
 
 		if (screen)
 			printf("\033[H\033[2J");
+		else if (!once && !json)
+			printf("\n");
 		r = show_once(l, &k, json);
 		k.seconds = (double)interval_ns / 1e9;
 	} while (r == 0 && !once && nanosleep(&pause, NULL) == 0);

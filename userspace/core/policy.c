@@ -98,17 +98,21 @@ static int emit_level(const struct judgement *j, const struct regime *g, const s
 		      const struct owner_finding *owner)
 {
 	char threshold[OPCOUNT_STRLEN], low[OPCOUNT_STRLEN], high[OPCOUNT_STRLEN], figure[OPCOUNT_STRLEN];
-	char verdict[200], sentence[600];
+	char verdict[200], sentence[600], range[160];
 	json_t *data = regime_facts(g);
 
 	if (!data)
 		return -ENOMEM;
 	verdict_text(g, level, j->s, verdict, sizeof(verdict));
 	opcount_format(g->threshold, threshold);
-	snprintf(sentence, sizeof(sentence),
-		 "%s: training operations observed here lie between %s and %s%s: level '%s' (%s %s of %s) %s. %s version %s, %s.",
-		 j->subject, opcount_human(j->s->training_low, low), opcount_human(j->s->training_high, high),
-		 j->s->attempted ? " (attempted)" : "", level->name, comparator_text(g),
+	opcount_human(j->s->training_low, low);
+	opcount_human(j->s->training_high, high);
+	if (j->s->training_low == j->s->training_high)
+		snprintf(range, sizeof(range), "%s training operations", low);
+	else
+		snprintf(range, sizeof(range), "between %s and %s training operations", low, high);
+	snprintf(sentence, sizeof(sentence), "%s: %s observed here%s: level '%s' (%s %s) of %s %s. %s version %s, %s.",
+		 j->subject, range, j->s->attempted ? " (attempted)" : "", level->name, comparator_text(g),
 		 opcount_human(regime_level_figure(g, level), figure), g->title, verdict, g->id, g->version, g->citation);
 	json_object_set_new(data, "level", json_string(level->name));
 	json_object_set_new(data, "verdict", json_string(verdict));
