@@ -9,7 +9,7 @@ run env LD_PRELOAD="$FAKE/libfakeblas.so" sleep 600
 early=$pid
 for _ in $(seq 50); do grep -q libfakeblas "/proc/$early/maps" && break; sleep 0.02; done
 watch --ring 16384 --linger 300ms
-expect "mapped pid=$early seen=scan path=$FAKE/libfakeblas\.so$"
+expect "mapped pid=$early seen=scan .*path=$FAKE/libfakeblas\.so$"
 
 # Fill every CPU's ring, then map one more library on each: no record of it has room.
 kill -STOP "$watcher"
@@ -20,7 +20,7 @@ done
 sleep 0.2
 kill -CONT "$watcher"
 for p in "${started[@]:1}"; do
-	expect "mapped pid=$p seen=scan path=$FAKE/libfakeblas_salted\.so$"
+	expect "mapped pid=$p seen=scan .*path=$FAKE/libfakeblas_salted\.so$"
 done
 taskset -c 0 /bin/true # the kernel reports the loss with the next record
 unwatch

@@ -8,11 +8,11 @@
 #include <string.h>
 
 #define GOOD 0
-#define BENT 1  /* keeps rows otherwise than they were set */
-#define ASLEEP 2 /* never comes back from its constructor */
+#define BENT 1	  /* keeps rows otherwise than they were set */
+#define ASLEEP 2  /* never comes back from its constructor */
 #define BURGLAR 3 /* tries what a library must not do; proven only if all of it failed */
-#define BROKEN 4 /* crashes */
-#define LIAR 5   /* answers in the prover's place, with nonsense */
+#define BROKEN 4  /* crashes */
+#define LIAR 5	  /* answers in the prover's place, with nonsense */
 
 #if FAKE_KIND == ASLEEP || FAKE_KIND == BURGLAR || FAKE_KIND == BROKEN || FAKE_KIND == LIAR
 #include <fcntl.h>
@@ -37,7 +37,8 @@ struct desc {
 };
 
 int cublasLtMatmul(void);
-int cublasLtMatrixLayoutInit_internal(struct layout *l, size_t size, int type, uint64_t rows, uint64_t cols, int64_t ld);
+int cublasLtMatrixLayoutInit_internal(struct layout *l, size_t size, int type, uint64_t rows, uint64_t cols,
+				      int64_t ld);
 int cublasLtMatrixLayoutCreate(struct layout **ret, int type, uint64_t rows, uint64_t cols, int64_t ld);
 int cublasLtMatrixLayoutSetAttribute(struct layout *l, int attribute, const void *value, size_t size);
 int cublasLtMatmulDescInit_internal(struct desc *d, size_t size, int compute, int scale);
@@ -92,7 +93,8 @@ int cublasLtMatmul(void)
 	return 1;
 }
 
-int cublasLtMatrixLayoutInit_internal(struct layout *l, size_t size, int type, uint64_t rows, uint64_t cols, int64_t ld)
+int cublasLtMatrixLayoutInit_internal(struct layout *l, size_t size, int type, uint64_t rows, uint64_t cols,
+				      int64_t ld)
 {
 	memset(l, 0, sizeof(*l));
 	l->type = (uint32_t)type;

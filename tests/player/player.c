@@ -56,7 +56,8 @@ static int read_program(const struct options *o, struct program *p, struct error
 		if (!r)
 			r = program_add(p, &product, 1);
 		if (r)
-			return error_set(err, r, "--product '%s': not batch,m,n,k,types (types: eight hex digits)",
+			return error_set(err, r,
+					 "--product '%s': not batch,m,n,k,types (types: eight hex digits)",
 					 o->products.item[i]);
 	}
 	return 0;
@@ -71,8 +72,9 @@ static int find_vias(const struct options *o, const struct via **ret, size_t *re
 	for (size_t i = 0; i < o->vias.count; i++) {
 		ret[i] = via_find(o->vias.item[i]);
 		if (!ret[i])
-			return error_set(err, -EINVAL, "--via '%s': none of lt, gemmex, gemmex64, stridedbatched, batched, "
-						       "grouped, sgemm, dgemm, cgemm, zgemm, hgemm, sgemm_v1",
+			return error_set(err, -EINVAL,
+					 "--via '%s': none of lt, gemmex, gemmex64, stridedbatched, batched, "
+					 "grouped, sgemm, dgemm, cgemm, zgemm, hgemm, sgemm_v1",
 					 o->vias.item[i]);
 		*ret_needs_blas |= ret[i]->is_blas;
 	}
@@ -107,14 +109,16 @@ static int prepare(const struct options *o, const struct program *p, struct stag
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < p->n_products && !r; k++)
-			r = call_prepare(&libs, v[i], &p->product[k], o->trans, &s->calls[i * p->n_products + k], err);
+			r = call_prepare(&libs, v[i], &p->product[k], o->trans,
+					 &s->calls[i * p->n_products + k], err);
 		for (size_t k = 0; k < p->n_order; k++)
 			s->order[i * p->n_order + k] = (uint32_t)(i * p->n_products) + p->order[k];
 	}
 	return r;
 }
 
-static int configure(const struct options *o, const struct stage *s, struct play_config *ret, struct error_text *err)
+static int configure(const struct options *o, const struct stage *s, struct play_config *ret,
+		     struct error_text *err)
 {
 	double seconds = 0;
 	char *end;
@@ -169,23 +173,28 @@ int main(int argc, char **argv)
 {
 	struct options o = { .trans = "NN", .report = "-", .repeat = 1, .threads = 1, .lib_dir = "." };
 	const struct option table[] = {
-		{ "lib-dir", "DIR", OPTION_STRING, &o.lib_dir, "where libcublasLt.so.N and libcublas.so.N are (.)" },
+		{ "lib-dir", "DIR", OPTION_STRING, &o.lib_dir,
+		  "where libcublasLt.so.N and libcublas.so.N are (.)" },
 		{ "run", "FILE", OPTION_STRING, &o.run, "a recorded run: docs/formats.md, plain or gzip" },
 		{ "product", "B,M,N,K,TYPES", OPTION_STRINGS, &o.products, "a product; may be repeated" },
-		{ "via", "ENTRY", OPTION_STRINGS, &o.vias, "lt, gemmex, stridedbatched, sgemm, ...; may be repeated (lt)" },
+		{ "via", "ENTRY", OPTION_STRINGS, &o.vias,
+		  "lt, gemmex, stridedbatched, sgemm, ...; may be repeated (lt)" },
 		{ "trans", "AB", OPTION_STRING, &o.trans, "transposition: NN, TN, NT, TT (NN)" },
 		{ "calls", "N", OPTION_UINT, &o.calls, "end after N calls in all" },
 		{ "repeat", "N", OPTION_UINT, &o.repeat, "or after the whole was played N times (1)" },
 		{ "seconds", "S", OPTION_STRING, &o.seconds, "or when the time is up; then plays on and on" },
 		{ "rate", "N", OPTION_UINT, &o.rate, "calls a second, all threads together (0: no limit)" },
 		{ "threads", "N", OPTION_UINT, &o.threads, "that share the calls (1)" },
-		{ "wait-ms", "MS", OPTION_UINT, &o.wait_ms, "between loading the libraries and the first call (0)" },
-		{ "cgroup", "DIR", OPTION_STRING, &o.cgroup, "move into this cgroup2 directory before loading" },
+		{ "wait-ms", "MS", OPTION_UINT, &o.wait_ms,
+		  "between loading the libraries and the first call (0)" },
+		{ "cgroup", "DIR", OPTION_STRING, &o.cgroup,
+		  "move into this cgroup2 directory before loading" },
 		{ "report", "FILE", OPTION_STRING, &o.report, "JSON of what was asked for (-: stdout)" },
 		{ 0 },
 	};
 	const struct option_spec spec = {
-		"player", NULL, "Play matrix products into the real cuBLAS libraries. SIGTERM ends it in order.", table, NULL
+		"player", NULL,
+		"Play matrix products into the real cuBLAS libraries. SIGTERM ends it in order.", table, NULL
 	};
 	struct error_text err = { "" };
 	int operand, r = options_parse(&spec, argc, argv, &operand);

@@ -47,9 +47,9 @@ int libraries_load(const char *dir, bool needs_blas, struct libraries *ret, stru
 struct call;
 struct via {
 	const char *name;
-	bool is_blas;     /* needs libcublas */
+	bool is_blas;	  /* needs libcublas */
 	bool takes_batch; /* more than one product a call */
-	uint32_t types;   /* fixed by the entry; 0: as given */
+	uint32_t types;	  /* fixed by the entry; 0: as given */
 	const char *symbol;
 	int (*fn)(const struct call *c);
 };
@@ -65,14 +65,14 @@ struct call {
 	void *desc, *a, *b, *c, *d; /* cublasLt */
 };
 /* Trans: "NN", "TN", ... -EINVAL with *err if this entry can't take the product. */
-int call_prepare(const struct libraries *libs, const struct via *via, const struct product *p, const char *trans,
-		 struct call *ret, struct error_text *err);
+int call_prepare(const struct libraries *libs, const struct via *via, const struct product *p,
+		 const char *trans, struct call *ret, struct error_text *err);
 
 struct play_config {
 	unsigned threads;
-	uint64_t calls;    /* in all, UINT64_MAX: until the time is up */
-	uint64_t rate;     /* calls a second, of all threads together, 0: as fast as can be */
-	uint64_t time_ns;  /* 0: until all calls are made */
+	uint64_t calls;	  /* in all, UINT64_MAX: until the time is up */
+	uint64_t rate;	  /* calls a second, of all threads together, 0: as fast as can be */
+	uint64_t time_ns; /* 0: until all calls are made */
 };
 
 /* Counts by call, and by the status that the library gave. */

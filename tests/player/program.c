@@ -173,7 +173,8 @@ static int read_lines(gzFile f, const char *path, struct reading *r, struct erro
 			rc = take_line(r, line);
 		if (rc)
 			return error_set(err, rc, "%s:%u: %s", path, number,
-					 rc == -EINVAL ? "not as in docs/formats.md, \"Recorded run\"" : strerror(-rc));
+					 rc == -EINVAL ? "not as in docs/formats.md, \"Recorded run\""
+						       : strerror(-rc));
 	}
 	return gzeof(f) && number ? 0 : error_set(err, -EIO, "%s:%u: can't be read on", path, number);
 }

@@ -25,7 +25,8 @@ static int operations(const struct call *c, uint64_t calls, uint8_t *ret_format,
 	opcount v = calls;
 	int r;
 
-	*ret_format = om_format_from_cuda(p->types & 0xff, p->types >> 8 & 0xff, compute == 0xff ? 0 : compute);
+	*ret_format =
+		om_format_from_cuda(p->types & 0xff, p->types >> 8 & 0xff, compute == 0xff ? 0 : compute);
 	r = opcount_mul(v, *ret_format & OM_FORMAT_COMPLEX ? 8 : 2, &v);
 	r = r ?: opcount_mul(v, p->m, &v);
 	r = r ?: opcount_mul(v, p->n, &v);
@@ -60,9 +61,9 @@ static int fill(json_t *root, const struct call *calls, size_t n_calls, const st
 		total.ops += ops;
 		total.calls += t->calls[i];
 		snprintf(text, sizeof(text), "%08x", p->types);
-		json_array_append_new(shapes, json_pack("[I,I,I,I,s,s,I]", (json_int_t)p->batch, (json_int_t)p->m,
-							(json_int_t)p->n, (json_int_t)p->k, text, calls[i].via->name,
-							(json_int_t)t->calls[i]));
+		json_array_append_new(shapes, json_pack("[I,I,I,I,s,s,I]", (json_int_t)p->batch,
+							(json_int_t)p->m, (json_int_t)p->n, (json_int_t)p->k,
+							text, calls[i].via->name, (json_int_t)t->calls[i]));
 	}
 	for (unsigned i = 0; i < 256; i++)
 		if (by_format[i].calls)

@@ -21,7 +21,8 @@
 #define C_32F 4
 #define C_64F 5
 #define R_32I 10
-#define TYPES(a, b, c, compute) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(compute) << 24)
+#define TYPES(a, b, c, compute)                                                                              \
+	((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(compute) << 24)
 #define ALL(t) TYPES(t, t, t, 0xff)
 
 #define A_TYPE(c) ((int)((c)->product.types & 0xff))
@@ -40,88 +41,91 @@ static const double one[2] = { 1.0, 0.0 };
 
 static int call_lt(const struct call *c)
 {
-	int (*f)(void *handle, void *desc, const void *alpha, const void *a, void *a_desc, const void *b, void *b_desc,
-		 const void *beta, const void *c, void *c_desc, void *d, void *d_desc, const void *algo, void *workspace,
-		 size_t workspace_size, void *stream) = c->function;
+	int (*f)(void *handle, void *desc, const void *alpha, const void *a, void *a_desc, const void *b,
+		 void *b_desc, const void *beta, const void *c, void *c_desc, void *d, void *d_desc,
+		 const void *algo, void *workspace, size_t workspace_size, void *stream) = c->function;
 
-	return f(NULL, c->desc, one, NULL, c->a, NULL, c->b, one, NULL, c->c, NULL, c->d, NULL, NULL, 0, NULL);
+	return f(NULL, c->desc, one, NULL, c->a, NULL, c->b, one, NULL, c->c, NULL, c->d, NULL, NULL, 0,
+		 NULL);
 }
 
 static int call_gemm_ex(const struct call *c)
 {
-	int (*f)(void *h, int ta, int tb, int m, int n, int k, const void *alpha, const void *a, int a_type, int lda,
-		 const void *b, int b_type, int ldb, const void *beta, void *cc, int c_type, int ldc, int compute,
-		 int algo) = c->function;
+	int (*f)(void *h, int ta, int tb, int m, int n, int k, const void *alpha, const void *a, int a_type,
+		 int lda, const void *b, int b_type, int ldb, const void *beta, void *cc, int c_type, int ldc,
+		 int compute, int algo) = c->function;
 
-	return f(NULL, c->transa, c->transb, SIZES(c, int), one, NULL, A_TYPE(c), INT(LDA(c)), NULL, B_TYPE(c),
-		 INT(LDB(c)), one, NULL, C_TYPE(c), INT(LDC(c)), COMPUTE(c), -1);
+	return f(NULL, c->transa, c->transb, SIZES(c, int), one, NULL, A_TYPE(c), INT(LDA(c)), NULL,
+		 B_TYPE(c), INT(LDB(c)), one, NULL, C_TYPE(c), INT(LDC(c)), COMPUTE(c), -1);
 }
 
 static int call_gemm_ex_64(const struct call *c)
 {
-	int (*f)(void *h, int ta, int tb, int64_t m, int64_t n, int64_t k, const void *alpha, const void *a, int a_type,
-		 int64_t lda, const void *b, int b_type, int64_t ldb, const void *beta, void *cc, int c_type, int64_t ldc,
-		 int compute, int algo) = c->function;
+	int (*f)(void *h, int ta, int tb, int64_t m, int64_t n, int64_t k, const void *alpha, const void *a,
+		 int a_type, int64_t lda, const void *b, int b_type, int64_t ldb, const void *beta, void *cc,
+		 int c_type, int64_t ldc, int compute, int algo) = c->function;
 
-	return f(NULL, c->transa, c->transb, SIZES(c, int64_t), one, NULL, A_TYPE(c), (int64_t)LDA(c), NULL, B_TYPE(c),
-		 (int64_t)LDB(c), one, NULL, C_TYPE(c), (int64_t)LDC(c), COMPUTE(c), -1);
+	return f(NULL, c->transa, c->transb, SIZES(c, int64_t), one, NULL, A_TYPE(c), (int64_t)LDA(c), NULL,
+		 B_TYPE(c), (int64_t)LDB(c), one, NULL, C_TYPE(c), (int64_t)LDC(c), COMPUTE(c), -1);
 }
 
 /* All of cublas{S,D,C,Z,H}gemm: pointers hide the type. */
 static int call_gemm(const struct call *c)
 {
-	int (*f)(void *h, int ta, int tb, int m, int n, int k, const void *alpha, const void *a, int lda, const void *b,
-		 int ldb, const void *beta, void *cc, int ldc) = c->function;
+	int (*f)(void *h, int ta, int tb, int m, int n, int k, const void *alpha, const void *a, int lda,
+		 const void *b, int ldb, const void *beta, void *cc, int ldc) = c->function;
 
-	return f(NULL, c->transa, c->transb, SIZES(c, int), one, NULL, INT(LDA(c)), NULL, INT(LDB(c)), one, NULL,
-		 INT(LDC(c)));
+	return f(NULL, c->transa, c->transb, SIZES(c, int), one, NULL, INT(LDA(c)), NULL, INT(LDB(c)), one,
+		 NULL, INT(LDC(c)));
 }
 
 static int call_sgemm_v1(const struct call *c)
 {
-	void (*f)(char ta, char tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
-		  float beta, float *cc, int ldc) = c->function;
+	void (*f)(char ta, char tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b,
+		  int ldb, float beta, float *cc, int ldc) = c->function;
 
-	f(c->transa ? 't' : 'n', c->transb ? 't' : 'n', SIZES(c, int), 1, NULL, INT(LDA(c)), NULL, INT(LDB(c)), 1, NULL,
-	  INT(LDC(c)));
+	f(c->transa ? 't' : 'n', c->transb ? 't' : 'n', SIZES(c, int), 1, NULL, INT(LDA(c)), NULL,
+	  INT(LDB(c)), 1, NULL, INT(LDC(c)));
 	return 0;
 }
 
 static int call_batched_ex(const struct call *c)
 {
-	int (*f)(void *h, int ta, int tb, int m, int n, int k, const void *alpha, const void *const *a, int a_type,
-		 int lda, const void *const *b, int b_type, int ldb, const void *beta, void *const *cc, int c_type, int ldc,
-		 int batch, int compute, int algo) = c->function;
+	int (*f)(void *h, int ta, int tb, int m, int n, int k, const void *alpha, const void *const *a,
+		 int a_type, int lda, const void *const *b, int b_type, int ldb, const void *beta,
+		 void *const *cc, int c_type, int ldc, int batch, int compute, int algo) = c->function;
 
-	return f(NULL, c->transa, c->transb, SIZES(c, int), one, NULL, A_TYPE(c), INT(LDA(c)), NULL, B_TYPE(c),
-		 INT(LDB(c)), one, NULL, C_TYPE(c), INT(LDC(c)), INT(c->product.batch), COMPUTE(c), -1);
+	return f(NULL, c->transa, c->transb, SIZES(c, int), one, NULL, A_TYPE(c), INT(LDA(c)), NULL,
+		 B_TYPE(c), INT(LDB(c)), one, NULL, C_TYPE(c), INT(LDC(c)), INT(c->product.batch), COMPUTE(c),
+		 -1);
 }
 
 static int call_strided_ex(const struct call *c)
 {
-	int (*f)(void *h, int ta, int tb, int m, int n, int k, const void *alpha, const void *a, int a_type, int lda,
-		 long long stride_a, const void *b, int b_type, int ldb, long long stride_b, const void *beta, void *cc,
-		 int c_type, int ldc, long long stride_c, int batch, int compute, int algo) = c->function;
+	int (*f)(void *h, int ta, int tb, int m, int n, int k, const void *alpha, const void *a, int a_type,
+		 int lda, long long stride_a, const void *b, int b_type, int ldb, long long stride_b,
+		 const void *beta, void *cc, int c_type, int ldc, long long stride_c, int batch, int compute,
+		 int algo) = c->function;
 	const struct product *p = &c->product;
 
-	return f(NULL, c->transa, c->transb, SIZES(c, int), one, NULL, A_TYPE(c), INT(LDA(c)), (long long)(p->m * p->k),
-		 NULL, B_TYPE(c), INT(LDB(c)), (long long)(p->k * p->n), one, NULL, C_TYPE(c), INT(LDC(c)),
-		 (long long)(p->m * p->n), INT(p->batch), COMPUTE(c), -1);
+	return f(NULL, c->transa, c->transb, SIZES(c, int), one, NULL, A_TYPE(c), INT(LDA(c)),
+		 (long long)(p->m * p->k), NULL, B_TYPE(c), INT(LDB(c)), (long long)(p->k * p->n), one, NULL,
+		 C_TYPE(c), INT(LDC(c)), (long long)(p->m * p->n), INT(p->batch), COMPUTE(c), -1);
 }
 
 /* One group of `batch` products. */
 static int call_grouped_ex(const struct call *c)
 {
-	int (*f)(void *h, const int *ta, const int *tb, const int *m, const int *n, const int *k, const void *alpha,
-		 const void *const *a, int a_type, const int *lda, const void *const *b, int b_type, const int *ldb,
-		 const void *beta, void *const *cc, int c_type, const int *ldc, int groups, const int *group_size,
-		 int compute) = c->function;
+	int (*f)(void *h, const int *ta, const int *tb, const int *m, const int *n, const int *k,
+		 const void *alpha, const void *const *a, int a_type, const int *lda, const void *const *b,
+		 int b_type, const int *ldb, const void *beta, void *const *cc, int c_type, const int *ldc,
+		 int groups, const int *group_size, int compute) = c->function;
 	const struct product *p = &c->product;
 	int ta = c->transa, tb = c->transb, m = INT(p->m), n = INT(p->n), k = INT(p->k);
 	int lda = INT(LDA(c)), ldb = INT(LDB(c)), ldc = INT(LDC(c)), size = INT(p->batch);
 
-	return f(NULL, &ta, &tb, &m, &n, &k, one, NULL, A_TYPE(c), &lda, NULL, B_TYPE(c), &ldb, one, NULL, C_TYPE(c),
-		 &ldc, 1, &size, COMPUTE(c));
+	return f(NULL, &ta, &tb, &m, &n, &k, one, NULL, A_TYPE(c), &lda, NULL, B_TYPE(c), &ldb, one, NULL,
+		 C_TYPE(c), &ldc, 1, &size, COMPUTE(c));
 }
 
 const struct via vias[] = {
@@ -192,16 +196,20 @@ static int scale_type(const struct product *p)
 	}
 }
 
-static int layout_new(const struct libraries *libs, int type, uint64_t rows, uint64_t cols, uint64_t batch, void **ret)
+static int layout_new(const struct libraries *libs, int type, uint64_t rows, uint64_t cols, uint64_t batch,
+		      void **ret)
 {
-	int (*create)(void **, int, uint64_t, uint64_t, int64_t) = dlsym(libs->lt, "cublasLtMatrixLayoutCreate");
+	int (*create)(void **, int, uint64_t, uint64_t, int64_t) =
+		dlsym(libs->lt, "cublasLtMatrixLayoutCreate");
 	int (*set)(void *, int, const void *, size_t) = dlsym(libs->lt, "cublasLtMatrixLayoutSetAttribute");
 	int32_t count = (int32_t)batch;
 	int64_t stride = (int64_t)(rows * cols);
 
 	if (!create || !set || create(ret, type, rows, cols, (int64_t)rows))
 		return -EINVAL;
-	return batch > 1 && (set(*ret, 5, &count, sizeof(count)) || set(*ret, 6, &stride, sizeof(stride))) ? -EINVAL : 0;
+	return batch > 1 && (set(*ret, 5, &count, sizeof(count)) || set(*ret, 6, &stride, sizeof(stride)))
+		       ? -EINVAL
+		       : 0;
 }
 
 static int prepare_lt(const struct libraries *libs, struct call *c)
@@ -211,8 +219,8 @@ static int prepare_lt(const struct libraries *libs, struct call *c)
 	const struct product *p = &c->product;
 	int ta = c->transa, tb = c->transb, r;
 
-	if (!create || !set || create(&c->desc, COMPUTE(c), scale_type(p)) || set(c->desc, 3, &ta, sizeof(ta)) ||
-	    set(c->desc, 4, &tb, sizeof(tb)))
+	if (!create || !set || create(&c->desc, COMPUTE(c), scale_type(p)) ||
+	    set(c->desc, 3, &ta, sizeof(ta)) || set(c->desc, 4, &tb, sizeof(tb)))
 		return -EINVAL;
 	r = layout_new(libs, A_TYPE(c), ta ? p->k : p->m, ta ? p->m : p->k, p->batch, &c->a);
 	if (!r)
@@ -222,21 +230,26 @@ static int prepare_lt(const struct libraries *libs, struct call *c)
 	return r ? r : layout_new(libs, C_TYPE(c), p->m, p->n, p->batch, &c->d);
 }
 
-int call_prepare(const struct libraries *libs, const struct via *via, const struct product *p, const char *trans,
-		 struct call *ret, struct error_text *err)
+int call_prepare(const struct libraries *libs, const struct via *via, const struct product *p,
+		 const char *trans, struct call *ret, struct error_text *err)
 {
-	*ret = (struct call){ .via = via, .product = *p, .transa = trans[0] == 'T', .transb = trans[1] == 'T' };
+	*ret = (struct call){
+		.via = via, .product = *p, .transa = trans[0] == 'T', .transb = trans[1] == 'T'
+	};
 	if (via->types)
 		ret->product.types = via->types;
 	if (p->batch > 1 && !via->takes_batch)
-		return error_set(err, -EINVAL, "%s takes no batch of %llu", via->name, (unsigned long long)p->batch);
+		return error_set(err, -EINVAL, "%s takes no batch of %llu", via->name,
+				 (unsigned long long)p->batch);
 	if (via->is_blas && via->fn != call_gemm_ex_64 && (p->m | p->n | p->k | p->batch) > INT32_MAX)
 		return error_set(err, -EINVAL, "%s takes sizes of 32 bits only", via->name);
 	ret->function = dlsym(via->is_blas ? libs->blas : libs->lt, via->symbol);
 	if (!ret->function)
 		return error_set(err, -ENOENT, "%s is not in this library", via->symbol);
 	if (!via->is_blas && prepare_lt(libs, ret))
-		return error_set(err, -EINVAL, "cublasLt refuses the descriptors of %llu x %llu x %llu, types %08x",
-				 (unsigned long long)p->m, (unsigned long long)p->n, (unsigned long long)p->k, p->types);
+		return error_set(err, -EINVAL,
+				 "cublasLt refuses the descriptors of %llu x %llu x %llu, types %08x",
+				 (unsigned long long)p->m, (unsigned long long)p->n, (unsigned long long)p->k,
+				 p->types);
 	return 0;
 }

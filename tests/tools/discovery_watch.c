@@ -6,6 +6,7 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "userspace/agent/discovery.h"
 #include "userspace/base/options.h"
@@ -36,7 +37,13 @@ static void on_appeared(void *ctx, const struct library *lib)
 
 static void on_mapped(void *ctx, const struct library *lib, pid_t tgid, uint64_t mapped_ns)
 {
-	printf("mapped pid=%d seen=%s path=%s\n", tgid, mapped_ns ? "live" : "scan", lib->display_path);
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	printf("mapped pid=%d seen=%s after_us=%ld path=%s\n", tgid, mapped_ns ? "live" : "scan",
+	       mapped_ns ? (long)(((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec - mapped_ns) / 1000)
+			 : 0,
+	       lib->display_path);
 }
 
 static void on_released(void *ctx, const struct library *lib)
@@ -59,7 +66,8 @@ static int watch(struct discovery *d, uint64_t seconds)
 	while (!r && !is_stopping)
 		r = discovery_step(d, 100);
 	discovery_get_totals(d, &t);
-	printf("totals events=%lu lost=%lu scans=%lu checked=%lu unopened=%lu refused=%lu libraries=%u mappers=%u\n",
+	printf("totals events=%lu lost=%lu scans=%lu checked=%lu unopened=%lu refused=%lu libraries=%u "
+	       "mappers=%u\n",
 	       t.events, t.lost, t.scans, t.checked, t.unopened, t.refused, t.libraries, t.mappers);
 	return r;
 }
@@ -83,7 +91,8 @@ int main(int argc, char **argv)
 		{ "seconds", "N", OPTION_UINT, &seconds, "end after this time (60)" },
 		{ 0 },
 	};
-	const struct option_spec spec = { "discovery-watch", NULL, "print which libraries are mapped", options, NULL };
+	const struct option_spec spec = { "discovery-watch", NULL, "print which libraries are mapped",
+					  options, NULL };
 	int operand, r = options_parse(&spec, argc, argv, &operand);
 
 	if (r)

@@ -83,7 +83,8 @@ static int read_bytes(const struct bytes *b, struct elf_exports *x, uint8_t hash
 
 static void finds_the_exports_through_either_hash_table(void **state)
 {
-	static const char *const libs[] = { "libfakeblas.so", "libfakeblas_sysv.so", "libfakeblas_salted.so" };
+	static const char *const libs[] = { "libfakeblas.so", "libfakeblas_sysv.so",
+					    "libfakeblas_salted.so" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(libs); i++) {
 		_cleanup_(bytes_done) struct bytes b = load(fake(libs[i]));
@@ -187,7 +188,8 @@ static void says_what_is_no_library(void **state)
 {
 	_cleanup_(elf_exports_done) struct elf_exports x;
 	_cleanup_close_ int dir = open("/", O_RDONLY | O_CLOEXEC);
-	static const char text[] = "#!/bin/sh\nexit 0\n# padded so that a header would fit: ............................";
+	static const char text[] =
+		"#!/bin/sh\nexit 0\n# padded so that a header would fit: ............................";
 	struct bytes script = { (uint8_t *)text, sizeof(text) };
 	struct bytes nothing = { (uint8_t *)text, 0 };
 

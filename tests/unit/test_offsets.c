@@ -49,7 +49,9 @@ static void finds_a_row_by_the_hash_of_the_code(void **state)
 			     0xbb, 0xcc, 0xdd, 0xee, 0xff, 0x00, 0x11, 0x22, 0x33, 0x44, 0x55,
 			     0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff };
 
-	assert_int_equal(load(ROW_A "# between\n" HASH_B ",x,1,4,0,8,16,24,32,40,56,8,12,20,24" REST "\n", &t, &err), 0);
+	assert_int_equal(
+		load(ROW_A "# between\n" HASH_B ",x,1,4,0,8,16,24,32,40,56,8,12,20,24" REST "\n", &t, &err),
+		0);
 	assert_int_equal(om_offsets_count(t), 2);
 	row = om_offsets_find(t, hash);
 	assert_non_null(row);
@@ -84,18 +86,26 @@ static void names_the_line_of_every_fault(void **state)
 	} bad[] = {
 		{ ROW_A ROW_A, ":5: the same text_sha256 as in line 4" },
 		{ "xyz,l,1\n", ":4: text_sha256 'xyz' is not 64" },
-		{ "AA112233445566778899aabbccddeeff00112233445566778899aabbccddeeff,l,1\n", ":4: text_sha256" },
+		{ "AA112233445566778899aabbccddeeff00112233445566778899aabbccddeeff,l,1\n",
+		  ":4: text_sha256" },
 		{ HASH_A ",l,1,0,4,8\n", ":4: layout_cols '' is missing" },
 		{ HASH_A ",,1,0,4,8\n", ":4: library '' is missing" },
 		{ HASH_A ",l,1,0,4,-,16,24,32,40,-,8,12,20,24" REST "\n", ":4: layout_rows must be known" },
-		{ HASH_A ",l,1,0,4,8x,16,24,32,40,-,8,12,20,24" REST "\n", ":4: layout_rows '8x' is not a byte offset" },
+		{ HASH_A ",l,1,0,4,8x,16,24,32,40,-,8,12,20,24" REST "\n",
+		  ":4: layout_rows '8x' is not a byte offset" },
 		{ HASH_A ",l,1,0,4,99999999999,16,24,32,40,-,8,12,20,24" REST "\n", "is not a byte offset" },
-		{ HASH_A ",l,1,0,4,12,16,24,32,40,-,8,12,20,24" REST "\n", ":4: layout_rows at 12 is not aligned" },
-		{ HASH_A ",l,1,0,4,64,16,24,32,40,-,8,12,20,24" REST "\n", ":4: layout_rows at 64 lies beyond" },
-		{ HASH_A ",l,1,0,4,8,8,24,32,40,-,8,12,20,24" REST "\n", ":4: layout_rows and layout_cols overlap" },
-		{ HASH_A ",l,1,0,12,8,16,24,32,40,-,8,12,20,24" REST "\n", "layout_order and layout_rows overlap" },
-		{ HASH_A ",l,1,0,4,8,16,24,32,40,-,8,12,20,20" REST "\n", ":4: desc_transa and desc_transb overlap" },
-		{ HASH_A ",l,1,0,4,8,16,24,32,40,-,8,12,20,24" REST ",more\n", ":4: column 'more' is one too many" },
+		{ HASH_A ",l,1,0,4,12,16,24,32,40,-,8,12,20,24" REST "\n",
+		  ":4: layout_rows at 12 is not aligned" },
+		{ HASH_A ",l,1,0,4,64,16,24,32,40,-,8,12,20,24" REST "\n",
+		  ":4: layout_rows at 64 lies beyond" },
+		{ HASH_A ",l,1,0,4,8,8,24,32,40,-,8,12,20,24" REST "\n",
+		  ":4: layout_rows and layout_cols overlap" },
+		{ HASH_A ",l,1,0,12,8,16,24,32,40,-,8,12,20,24" REST "\n",
+		  "layout_order and layout_rows overlap" },
+		{ HASH_A ",l,1,0,4,8,16,24,32,40,-,8,12,20,20" REST "\n",
+		  ":4: desc_transa and desc_transb overlap" },
+		{ HASH_A ",l,1,0,4,8,16,24,32,40,-,8,12,20,24" REST ",more\n",
+		  ":4: column 'more' is one too many" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -138,7 +148,8 @@ static void refuses_more_rows_than_the_map_holds(void **state)
 	size_t at = 0;
 
 	for (unsigned i = 0; i < OM_OFFSETS_ROWS_MAX + 1; i++)
-		at += (size_t)sprintf(rows + at, "%02x%s,l,1,0,4,8,16,24,32,40,-,8,12,20,24" REST "\n", i, &HASH_A[2]);
+		at += (size_t)sprintf(rows + at, "%02x%s,l,1,0,4,8,16,24,32,40,-,8,12,20,24" REST "\n", i,
+				      &HASH_A[2]);
 	assert_int_equal(load(rows, &t, &err), -E2BIG);
 }
 

@@ -20,7 +20,8 @@ static unsigned kind_by_name(const char *name)
 {
 	if (!strcmp(name, "cublasLtMatmul"))
 		return LIBRARY_CUBLASLT;
-	return strcasestr(name, "gemm") ? LIBRARY_CUBLAS : 0;
+	/* libcublasLt has private entries with "Gemm" in their names. */
+	return strncmp(name, "cublasLt", 8) && strcasestr(name, "gemm") ? LIBRARY_CUBLAS : 0;
 }
 
 static int take_export(const struct elf_export *e, struct library *lib, struct error_text *err)
@@ -33,8 +34,9 @@ static int take_export(const struct elf_export *e, struct library *lib, struct e
 	/* One file may define a name under several versions; no library needs more. */
 	if (lib->entry_count == LIBRARY_ENTRIES_MAX)
 		return error_set(err, -E2BIG, "defines more than %u matrix products", LIBRARY_ENTRIES_MAX);
-	lib->entries[lib->entry_count++] =
-		(struct library_entry){ .entry = (uint16_t)entry, .vaddr = e->vaddr, .file_offset = e->offset };
+	lib->entries[lib->entry_count++] = (struct library_entry){ .entry = (uint16_t)entry,
+								   .vaddr = e->vaddr,
+								   .file_offset = e->offset };
 	return 0;
 }
 
@@ -73,8 +75,8 @@ void library_offsets(const struct om_offsets_row *row, struct om_offsets *ret)
 
 		/* What is not read must not make the read longer: it could cross into a
 		 * page that is not there. */
-		if (row->at[i] == OM_OFFSET_ABSENT || i == OM_OFFSET_LAYOUT_LD || i == OM_OFFSET_LAYOUT_STRIDE ||
-		    i == OM_OFFSET_LAYOUT_ORDER || i == OM_OFFSET_DESC_SCALE)
+		if (row->at[i] == OM_OFFSET_ABSENT || i == OM_OFFSET_LAYOUT_LD ||
+		    i == OM_OFFSET_LAYOUT_STRIDE || i == OM_OFFSET_LAYOUT_ORDER || i == OM_OFFSET_DESC_SCALE)
 			continue;
 		*e = past > *e ? past : *e;
 	}
@@ -95,7 +97,8 @@ void library_offsets(const struct om_offsets_row *row, struct om_offsets *ret)
 _Static_assert(OM_OFFSET_ABSENT == OM_OFFSET_NONE, "the file's and the probes' mark of a missing field");
 _Static_assert(OM_OFFSETS_ROWS_MAX < OM_OFFSETS_ROWS, "every row of the file has a row in the map");
 
-int library_describe(int fd, const struct om_offsets_table *offsets, struct library *ret, struct error_text *err)
+int library_describe(int fd, const struct om_offsets_table *offsets, struct library *ret,
+		     struct error_text *err)
 {
 	_cleanup_elf_image_ struct elf_image *img = NULL;
 	const struct om_offsets_row *row;

@@ -22,7 +22,7 @@
  * it is used up, events wait in their rings, and if those overflow, that is counted
  * and leads to a scan when there is budget again.
  */
-#include "discovery.h"
+#include "discovery_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,54 +32,10 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
-#include "describe.h"
-#include "file_cache.h"
-#include "mapper_table.h"
-#include "mmap_watch.h"
-#include "proc_maps.h"
-
-#define SECOND_NS 1000000000ull
 #define BUDGET_MAX_NS (20 * SECOND_NS) /* a first scan of a large node */
-#define BUDGET_SHARE 10                /* refills at 1/10 of real time */
-#define NO_LIBRARY FILE_NO_LIBRARY
-#define FAILED (-2)
+#define BUDGET_SHARE 10		       /* refills at 1/10 of real time */
 
-enum slot_state { SLOT_FREE, SLOT_LIVE, SLOT_DORMANT };
-
-struct slot {
-	enum slot_state state;
-	bool is_pinned; /* named to discovery_add() */
-	int fd;         /* LIVE: what open_path leads to */
-	struct file_identity identity;
-	uint64_t idle_since_ns; /* 0: somebody maps it */
-	struct library lib;
-};
-
-struct discovery {
-	struct discovery_config config;
-	struct discovery_ops ops;
-	void *ctx;
-	int epoll;
-	struct mmap_watch *watch;
-	struct file_cache *cache;
-	struct mapper_table *mappers;
-	struct discovery_totals totals;
-	bool needs_scan; /* events were lost */
-	uint64_t swept_ns, confirmed_ns;
-	int64_t budget_ns;
-	uint64_t budget_at_ns;
-	struct slot slot[MAPPER_LIBRARIES_MAX];
-};
-
-/* What led us to a file. */
-struct sighting {
-	pid_t tgid;
-	const struct proc_mapping *mapping;
-	uint64_t mapped_ns; /* 0: found by a scan */
-	bool trusts_cache;
-};
-
-static uint64_t now_ns(void)
+uint64_t discovery_now_ns(void)
 {
 	struct timespec t;
 
@@ -91,7 +47,7 @@ static uint64_t now_ns(void)
 
 static void budget_refill(struct discovery *d)
 {
-	uint64_t now = now_ns();
+	uint64_t now = discovery_now_ns();
 
 	d->budget_ns += (int64_t)((now - d->budget_at_ns) / BUDGET_SHARE);
 	if (d->budget_ns > (int64_t)BUDGET_MAX_NS)
@@ -101,195 +57,7 @@ static void budget_refill(struct discovery *d)
 
 static void budget_spend(struct discovery *d, uint64_t since_ns)
 {
-	d->budget_ns -= (int64_t)(now_ns() - since_ns);
-}
-
-/* --- files -------------------------------------------------------------- */
-
-struct search {
-	const struct proc_mapping *want;
-	int fd;
-};
-
-static int open_if_same(void *ctx, const struct proc_mapping *m)
-{
-	struct search *s = ctx;
-
-	if (m->ino != s->want->ino || m->dev_major != s->want->dev_major || m->dev_minor != s->want->dev_minor)
-		return 0;
-	s->fd = proc_open_mapped(m->task, m->start, m->end);
-	return s->fd >= 0;
-}
-
-/* The mapping as announced may have been split since, or the file be reachable by
- * its path only. */
-static int open_sighted(const struct sighting *s)
-{
-	const struct proc_mapping *m = s->mapping;
-	struct search search = { m, -1 };
-	int fd = proc_open_mapped(m->task, m->start, m->end);
-
-	if (fd >= 0 || fd == -EINVAL)
-		return fd;
-	proc_maps_each(s->tgid, open_if_same, &search);
-	return search.fd >= 0 ? search.fd : proc_open_path(m->task, m->path, m->ino);
-}
-
-static int identify(int fd, struct file_identity *ret)
-{
-	struct stat st;
-
-	if (fstat(fd, &st))
-		return -errno;
-	file_identity_from(&st, ret);
-	return 0;
-}
-
-/* True if the file behind a cached verdict is still the one it was given for; if
- * it can't be asked any more, the verdict stands. */
-static bool is_fresh(const struct file_verdict *v, const struct proc_mapping *m)
-{
-	struct file_identity id;
-	struct stat st;
-	char path[96];
-
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", m->task, (unsigned long long)m->start,
-		 (unsigned long long)m->end);
-	if (stat(path, &st))
-		return true;
-	file_identity_from(&st, &id);
-	return file_identity_equal(&id, &v->identity);
-}
-
-static void refuse(struct discovery *d, const char *path, pid_t tgid, const char *why)
-{
-	if (d->ops.refused)
-		d->ops.refused(d->ctx, path, tgid, why);
-}
-
-/* --- slots -------------------------------------------------------------- */
-
-static int slot_by_identity(const struct discovery *d, const struct file_identity *id)
-{
-	for (unsigned i = 0; i < d->config.libraries_max; i++)
-		if (d->slot[i].state != SLOT_FREE && file_identity_equal(&d->slot[i].identity, id))
-			return (int)i;
-	return NO_LIBRARY;
-}
-
-/* A free slot, else one that is only kept in mind. */
-static int slot_take(struct discovery *d)
-{
-	for (unsigned i = 0; i < d->config.libraries_max; i++)
-		if (d->slot[i].state == SLOT_FREE)
-			return (int)i;
-	for (unsigned i = 0; i < d->config.libraries_max; i++) {
-		if (d->slot[i].state != SLOT_DORMANT)
-			continue;
-		file_cache_drop_library(d->cache, (int)i);
-		d->slot[i].state = SLOT_FREE;
-		return (int)i;
-	}
-	return FAILED;
-}
-
-/* Takes fd over. */
-static void slot_enliven(struct discovery *d, int index, int fd, const char *path)
-{
-	struct slot *s = &d->slot[index];
-
-	s->state = SLOT_LIVE;
-	s->fd = fd;
-	s->idle_since_ns = now_ns();
-	snprintf(s->lib.open_path, sizeof(s->lib.open_path), "/proc/self/fd/%d", fd);
-	snprintf(s->lib.display_path, sizeof(s->lib.display_path), "%s", path);
-	d->totals.libraries++;
-	d->ops.appeared(d->ctx, &s->lib);
-}
-
-static void slot_release(struct discovery *d, struct slot *s)
-{
-	d->ops.released(d->ctx, &s->lib);
-	closep(&s->fd);
-	s->fd = -1;
-	s->state = SLOT_DORMANT;
-	d->totals.libraries--;
-}
-
-/* Looks at an open file that is not known: the index of its library, NO_LIBRARY,
- * or FAILED with *err. */
-static int describe_new(struct discovery *d, int fd, const struct file_identity *id, struct error_text *err)
-{
-	uint64_t since = now_ns();
-	struct library *lib = malloc(sizeof(*lib));
-	int index = NO_LIBRARY, r = lib ? library_describe(fd, d->config.offsets, lib, err) : -ENOMEM;
-
-	d->totals.checked++;
-	if (r < 0)
-		index = FAILED;
-	if (r == 0) {
-		index = slot_take(d);
-		error_set(index < 0 ? err : NULL, 0, "more than %u libraries are mapped at once",
-			  d->config.libraries_max);
-	}
-	if (index >= 0) {
-		d->slot[index].lib = *lib;
-		d->slot[index].identity = *id;
-	}
-	free(lib);
-	budget_spend(d, since);
-	return index;
-}
-
-/* Takes fd over. The index, or NO_LIBRARY, or FAILED and *err. */
-static int look_at(struct discovery *d, int fd_given, const char *path, struct file_identity *id,
-		   struct error_text *err)
-{
-	_cleanup_close_ int fd = fd_given;
-	int index, r = identify(fd, id);
-
-	if (r) {
-		error_set(err, r, "can't be looked at: %s", strerror(-r));
-		return FAILED;
-	}
-	index = slot_by_identity(d, id);
-	if (index == NO_LIBRARY)
-		index = describe_new(d, fd, id, err);
-	if (index >= 0 && d->slot[index].state != SLOT_LIVE)
-		slot_enliven(d, index, TAKE_FD(fd), path);
-	return index;
-}
-
-/* Which library a mapping is of, or NO_LIBRARY. */
-static int judge(struct discovery *d, const struct sighting *s)
-{
-	const struct proc_mapping *m = s->mapping;
-	uint64_t dev = makedev(m->dev_major, m->dev_minor);
-	const struct file_verdict *known = file_cache_get(d->cache, dev, m->ino);
-	struct file_verdict v = { .dev = dev, .ino = m->ino };
-	struct error_text err = { "" };
-	int fd;
-
-	if (known && (s->trusts_cache || is_fresh(known, m)) &&
-	    (known->library == NO_LIBRARY || d->slot[known->library].state == SLOT_LIVE))
-		return known->library;
-	fd = open_sighted(s);
-	if (fd == -EINVAL) /* a device: no file, so no library */
-		return NO_LIBRARY;
-	if (fd < 0) {
-		d->totals.unopened++;
-		if (strstr(m->path, "cublas"))
-			refuse(d, m->path, s->tgid, "its process was gone before it could be opened");
-		return NO_LIBRARY;
-	}
-	v.library = look_at(d, fd, m->path, &v.identity, &err);
-	if (v.library == FAILED) {
-		d->totals.refused++;
-		refuse(d, m->path, s->tgid, err.text);
-		v.library = NO_LIBRARY;
-	}
-	file_cache_put(d->cache, &v);
-	return v.library;
+	d->budget_ns -= (int64_t)(discovery_now_ns() - since_ns);
 }
 
 /* --- mappers ------------------------------------------------------------ */
@@ -303,7 +71,7 @@ static void note_mapper(struct discovery *d, int library, const struct sighting 
 		return;
 	if (r == -ENOSPC) {
 		d->totals.untracked++;
-		slot->idle_since_ns = now_ns();
+		slot->idle_since_ns = discovery_now_ns();
 	} else if (r == 1) {
 		slot->idle_since_ns = 0;
 	}
@@ -312,7 +80,7 @@ static void note_mapper(struct discovery *d, int library, const struct sighting 
 
 static void sight(struct discovery *d, const struct sighting *s)
 {
-	int library = judge(d, s);
+	int library = discovery_judge(d, s);
 
 	if (library >= 0)
 		note_mapper(d, library, s);
@@ -326,7 +94,7 @@ static void drop_mapper(struct discovery *d, pid_t tgid, uint64_t still)
 	mapper_set(d->mappers, tgid, still);
 	for (int i = 0; i < MAPPER_LIBRARIES_MAX; i++)
 		if (gone >> i & 1 && mapper_count(d->mappers, i) == 0)
-			d->slot[i].idle_since_ns = now_ns();
+			d->slot[i].idle_since_ns = discovery_now_ns();
 }
 
 /* --- scan and sweep ----------------------------------------------------- */
@@ -366,7 +134,7 @@ static int scan_process(void *ctx, pid_t tgid)
 static int scan_all(struct discovery *d, bool trusts_cache)
 {
 	struct scan scan = { .d = d, .trusts_cache = trusts_cache };
-	uint64_t since = now_ns();
+	uint64_t since = discovery_now_ns();
 	int r = proc_each(scan_process, &scan);
 
 	d->totals.scans++;
@@ -408,7 +176,7 @@ static void sweep_mapper(void *ctx, const struct mapper *m)
 /* Finds out what no event tells: dlclose, exec, CPUs that came. */
 static int sweep(struct discovery *d, uint64_t now)
 {
-	uint64_t since = now_ns();
+	uint64_t since = discovery_now_ns();
 	int r = mmap_watch_add_cpus(d->watch);
 
 	d->swept_ns = now;
@@ -441,7 +209,7 @@ static int release_idle(struct discovery *d, uint64_t now)
 	r = scan_all(d, true);
 	for (unsigned i = 0; i < d->config.libraries_max && !r; i++)
 		if (is_due(d, i, now))
-			slot_release(d, &d->slot[i]);
+			discovery_release(d, &d->slot[i]);
 	return r;
 }
 
@@ -473,7 +241,7 @@ int discovery_open(const struct discovery_config *config, const struct discovery
 	d->ops = *ops;
 	d->ctx = ctx;
 	d->budget_ns = BUDGET_MAX_NS;
-	d->budget_at_ns = d->swept_ns = now_ns();
+	d->budget_at_ns = d->swept_ns = discovery_now_ns();
 	for (size_t i = 0; i < ARRAY_SIZE(d->slot); i++)
 		d->slot[i].fd = -1;
 	d->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -514,7 +282,7 @@ int discovery_add(struct discovery *d, const char *path, struct error_text *err)
 
 	if (fd < 0)
 		return error_set(err, -errno, "%s: %s", path, strerror(errno));
-	index = look_at(d, fd, path, &id, &why);
+	index = discovery_look_at(d, fd, path, &id, &why);
 	if (index == NO_LIBRARY)
 		return error_set(err, -ENOEXEC, "%s: not a library with matrix products", path);
 	if (index == FAILED)
@@ -562,17 +330,17 @@ static int wait_for_events(struct discovery *d, int timeout_ms)
 /* No budget: everything waits where it is, for as long as was asked. */
 static int wait_for_budget(struct discovery *d, int timeout_ms)
 {
-	uint64_t since = now_ns();
+	uint64_t since = discovery_now_ns();
 	struct timespec t = { timeout_ms / 1000, timeout_ms % 1000 * 1000000L };
 
 	nanosleep(&t, NULL);
-	d->totals.throttled_ns += now_ns() - since;
+	d->totals.throttled_ns += discovery_now_ns() - since;
 	return 0;
 }
 
 int discovery_step(struct discovery *d, int timeout_ms)
 {
-	uint64_t now;
+	uint64_t since, now;
 	int r;
 
 	budget_refill(d);
@@ -581,17 +349,20 @@ int discovery_step(struct discovery *d, int timeout_ms)
 	r = wait_for_events(d, timeout_ms);
 	if (r)
 		return r;
+	since = discovery_now_ns();
 	if (mmap_watch_read(d->watch, on_mmap, d))
 		d->needs_scan = true;
+	budget_spend(d, since);
 	if (d->needs_scan)
 		r = discovery_scan(d);
-	now = now_ns();
+	now = discovery_now_ns();
 	if (!r && d->swept_ns + d->config.sweep_ns <= now)
 		r = sweep(d, now);
 	return r ? r : release_idle(d, now);
 }
 
-int discovery_each_library(const struct discovery *d, int (*fn)(void *ctx, const struct library *lib), void *ctx)
+int discovery_each_library(const struct discovery *d, int (*fn)(void *ctx, const struct library *lib),
+			   void *ctx)
 {
 	for (unsigned i = 0; i < d->config.libraries_max; i++) {
 		int r = d->slot[i].state == SLOT_LIVE ? fn(ctx, &d->slot[i].lib) : 0;

@@ -42,23 +42,23 @@ struct discovery_ops {
 
 struct discovery_config {
 	const struct om_offsets_table *offsets; /* a loan; NULL: nothing is proven */
-	uint64_t linger_ns;  /* 0: 10 s. Detaching is dear; short processes follow each other */
-	uint64_t sweep_ns;   /* 0: 60 s. How often mappers are checked for what no event tells (dlclose) */
-	size_t ring_bytes;   /* 0: 128 KiB. Of locked memory for each CPU, a power of two */
+	uint64_t linger_ns;	/* 0: 10 s. Detaching is dear; short processes follow each other */
+	uint64_t sweep_ns;	/* 0: 60 s. How often mappers are checked for what no event tells (dlclose) */
+	size_t ring_bytes;	/* 0: 128 KiB. Of locked memory for each CPU, a power of two */
 	unsigned libraries_max; /* 0: 64. At once; more are refused */
 };
 
 struct discovery_totals {
-	uint64_t events;    /* executable mappings seen */
-	uint64_t lost;      /* records the kernel had no room for; all is scanned again then */
+	uint64_t events; /* executable mappings seen */
+	uint64_t lost;	 /* records the kernel had no room for; all is scanned again then */
 	uint64_t scans;
-	uint64_t checked;   /* files opened and looked at */
-	uint64_t unopened;  /* files whose process was gone before they could be opened */
-	uint64_t refused;   /* damaged, too large, or over libraries_max */
-	uint64_t untracked; /* mappers that found no room: their library stays until a sweep */
+	uint64_t checked;      /* files opened and looked at */
+	uint64_t unopened;     /* files whose process was gone before they could be opened */
+	uint64_t refused;      /* damaged, too large, or over libraries_max */
+	uint64_t untracked;    /* mappers that found no room: their library stays until a sweep */
 	uint64_t throttled_ns; /* time in which events waited because checks cost too much */
-	unsigned libraries; /* now */
-	unsigned mappers;   /* processes, now */
+	unsigned libraries;    /* now */
+	unsigned mappers;      /* processes, now */
 };
 
 /*
@@ -89,7 +89,8 @@ int discovery_fd(const struct discovery *d);
 /* Waits up to timeout_ms for events and handles them. 0, or -errno. */
 int discovery_step(struct discovery *d, int timeout_ms);
 
-int discovery_each_library(const struct discovery *d, int (*fn)(void *ctx, const struct library *lib), void *ctx);
+int discovery_each_library(const struct discovery *d, int (*fn)(void *ctx, const struct library *lib),
+			   void *ctx);
 void discovery_get_totals(const struct discovery *d, struct discovery_totals *ret);
 
 #endif

@@ -27,19 +27,19 @@
 #define ELF_IMAGE_DYNAMIC_MAX 1024
 #define ELF_IMAGE_SECTIONS_MAX 4096
 #define ELF_IMAGE_SYMBOLS_MAX (1u << 20)
-#define ELF_IMAGE_CHAIN_MAX 65536 /* of one bucket of the hash table */
+#define ELF_IMAGE_CHAIN_MAX 65536	  /* of one bucket of the hash table */
 #define ELF_IMAGE_STRTAB_MAX (256u << 20) /* bytes */
-#define ELF_IMAGE_EXPORTS_MAX 4096        /* that match the prefix */
-#define ELF_IMAGE_NAME_MAX 128            /* bytes, with NUL; longer names are not exports of interest */
-#define ELF_IMAGE_TEXT_MAX (1ull << 30)   /* bytes hashed */
-#define ELF_IMAGE_SEGMENTS_MAX 8          /* executable ones */
+#define ELF_IMAGE_EXPORTS_MAX 4096	  /* that match the prefix */
+#define ELF_IMAGE_NAME_MAX 128		  /* bytes, with NUL; longer names are not exports of interest */
+#define ELF_IMAGE_TEXT_MAX (1ull << 30)	  /* bytes hashed */
+#define ELF_IMAGE_SEGMENTS_MAX 8	  /* executable ones */
 
 #define ELF_IMAGE_SHA256_SIZE 32
 
 struct elf_range {
-	uint64_t vaddr;  /* address within the image, before relocation */
-	uint64_t size;   /* bytes in memory */
-	uint64_t offset; /* in the file */
+	uint64_t vaddr;	    /* address within the image, before relocation */
+	uint64_t size;	    /* bytes in memory */
+	uint64_t offset;    /* in the file */
 	uint64_t file_size; /* bytes of it that come from the file */
 };
 
@@ -47,7 +47,7 @@ struct elf_export {
 	char name[ELF_IMAGE_NAME_MAX];
 	uint64_t vaddr;
 	uint64_t offset; /* in the file: what an uprobe is attached to */
-	uint64_t size;   /* bytes, 0 if the symbol does not say */
+	uint64_t size;	 /* bytes, 0 if the symbol does not say */
 };
 
 struct elf_exports {

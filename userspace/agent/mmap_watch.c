@@ -113,8 +113,9 @@ static int open_rings(struct mmap_watch *w)
 static int explain(int r, struct error_text *err)
 {
 	if (r == -EPERM || r == -EACCES)
-		return error_set(err, r, "not permitted to see mappings of other processes (perf_event_open): "
-					 "run as root, or with CAP_PERFMON and CAP_SYS_PTRACE");
+		return error_set(err, r,
+				 "not permitted to see mappings of other processes (perf_event_open): "
+				 "run as root, or with CAP_PERFMON and CAP_SYS_PTRACE");
 	if (r == -EMFILE)
 		return error_set(err, r, "no descriptors left for perf events: raise RLIMIT_NOFILE");
 	return error_set(err, r, "this kernel gives no perf events (perf_event_open: %s)", strerror(-r));
@@ -218,8 +219,8 @@ static void take_record(struct mmap_watch *w, void (*fn)(void *, const struct mm
 }
 
 /* True if something was lost before, or may have been. */
-static bool read_ring(struct mmap_watch *w, struct ring *ring,
-		      void (*fn)(void *, const struct mmap_event *), void *ctx)
+static bool read_ring(struct mmap_watch *w, struct ring *ring, void (*fn)(void *, const struct mmap_event *),
+		      void *ctx)
 {
 	uint64_t tail = ring->page->data_tail;
 	uint64_t head = __atomic_load_n(&ring->page->data_head, __ATOMIC_ACQUIRE);

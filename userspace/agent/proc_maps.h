@@ -12,8 +12,8 @@
 #include <sys/types.h>
 
 struct proc_mapping {
-	pid_t task;          /* whose /proc entry shows it: not always the leader's */
-	uint64_t start, end; /* addresses in the process */
+	pid_t task;		       /* whose /proc entry shows it: not always the leader's */
+	uint64_t start, end;	       /* addresses in the process */
 	unsigned dev_major, dev_minor; /* as the kernel prints them: not always stat's */
 	uint64_t ino;
 	char path[PATH_MAX]; /* as the process sees it; may end in " (deleted)" */

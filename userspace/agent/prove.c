@@ -75,7 +75,8 @@ static int read_result(int fd, uint64_t timeout_ns, struct prove_result *ret)
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (n > 0)
-			return (int)read(fd, ret, sizeof(*ret)); /* one write of less than PIPE_BUF is whole */
+			return (int)read(fd, ret,
+					 sizeof(*ret)); /* one write of less than PIPE_BUF is whole */
 	}
 }
 
@@ -137,7 +138,8 @@ int prove_offsets(int fd, uint64_t timeout_ns, struct om_offsets_row *row, struc
 	to = -1;
 	n = read_result(from, timeout_ns, &result);
 	if (n == -ETIMEDOUT)
-		return error_set(err, n, "no answer within %llu s", (unsigned long long)(timeout_ns / 1000000000u));
+		return error_set(err, n, "no answer within %llu s",
+				 (unsigned long long)(timeout_ns / 1000000000u));
 	if (n < 0)
 		return n;
 	if (n == sizeof(result))

@@ -12,7 +12,7 @@
 struct prove_result {
 	uint32_t is_proven;
 	uint32_t unconfined; /* errno: the cage could not be closed, nothing was loaded */
-	uint32_t version; /* cublasLtGetVersion() */
+	uint32_t version;    /* cublasLtGetVersion() */
 	uint16_t at[OM_OFFSET_FIELD_END];
 	char why[256]; /* not proven: one sentence */
 };

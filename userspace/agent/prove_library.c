@@ -129,13 +129,17 @@ static int prove_attribute(set_fn set, struct object *o, const struct attribute 
 
 		if (rc && a->is_optional && i == 1) {
 			ret->at[a->field] = OM_OFFSET_ABSENT;
-			return memcmp(o, &original, sizeof(*o)) ? refuse(ret, "%s: a refused set changed it", name) : 0;
+			return memcmp(o, &original, sizeof(*o))
+				       ? refuse(ret, "%s: a refused set changed it", name)
+				       : 0;
 		}
 		if (rc)
-			return refuse(ret, "%s: setting %llu gives status %d", name, (unsigned long long)v, rc);
+			return refuse(ret, "%s: setting %llu gives status %d", name, (unsigned long long)v,
+				      rc);
 		changed = changed_slot(&before, o, size);
 		if (changed < 0 || (slot >= 0 && changed != slot))
-			return refuse(ret, "%s: setting %llu changes no single field", name, (unsigned long long)v);
+			return refuse(ret, "%s: setting %llu changes no single field", name,
+				      (unsigned long long)v);
 		slot = changed;
 		if (load(o->byte + slot, size) != v)
 			return refuse(ret, "%s: byte %d does not hold the %llu that was set", name, slot,
@@ -153,7 +157,8 @@ static int prove_attributes(const struct api *api, struct object *layout, struct
 	for (size_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++) {
 		const struct attribute *a = &attributes[i];
 		bool is_layout = a->field < OM_OFFSET_DESC_COMPUTE;
-		int r = prove_attribute(is_layout ? api->layout_set : api->desc_set, is_layout ? layout : desc, a, ret);
+		int r = prove_attribute(is_layout ? api->layout_set : api->desc_set,
+					is_layout ? layout : desc, a, ret);
 
 		if (r)
 			return r;
@@ -165,9 +170,10 @@ static int expect(const uint8_t *object, enum om_offset_field field, uint64_t wa
 {
 	uint64_t got = load(object + ret->at[field], om_offset_field_size(field));
 
-	return got == want ? 0 :
-			     refuse(ret, "%s: a struct by the other constructor holds %llu, not %llu",
-				    om_offset_field_name(field), (unsigned long long)got, (unsigned long long)want);
+	return got == want ? 0
+			   : refuse(ret, "%s: a struct by the other constructor holds %llu, not %llu",
+				    om_offset_field_name(field), (unsigned long long)got,
+				    (unsigned long long)want);
 }
 
 /* What frameworks call, with other values than before. */

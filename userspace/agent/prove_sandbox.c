@@ -36,23 +36,37 @@
 
 /* What the dynamic loader, the C library and static constructors need. */
 static const uint16_t allowed[] = {
-	SYS_read,	  SYS_pread64,	     SYS_close,		 SYS_fstat,	    SYS_newfstatat,
-	SYS_statx,	  SYS_lseek,	     SYS_mmap,		 SYS_mprotect,	    SYS_munmap,
-	SYS_mremap,	  SYS_madvise,	     SYS_brk,		 SYS_futex,	    SYS_rt_sigaction,
-	SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack,	 SYS_getpid,	    SYS_gettid,
-	SYS_getuid,	  SYS_geteuid,	     SYS_getgid,	 SYS_getegid,	    SYS_exit,
-	SYS_exit_group,	  SYS_clock_gettime, SYS_clock_getres,	 SYS_gettimeofday,  SYS_getrandom,
-	SYS_sysinfo,	  SYS_uname,	     SYS_readlinkat,	 SYS_faccessat,	    SYS_getcwd,
-	SYS_getdents64,	  SYS_getrlimit,     SYS_sched_getaffinity, SYS_sched_yield, SYS_set_robust_list,
+	SYS_read,	   SYS_pread64,
+	SYS_close,	   SYS_fstat,
+	SYS_newfstatat,	   SYS_statx,
+	SYS_lseek,	   SYS_mmap,
+	SYS_mprotect,	   SYS_munmap,
+	SYS_mremap,	   SYS_madvise,
+	SYS_brk,	   SYS_futex,
+	SYS_rt_sigaction,  SYS_rt_sigprocmask,
+	SYS_rt_sigreturn,  SYS_sigaltstack,
+	SYS_getpid,	   SYS_gettid,
+	SYS_getuid,	   SYS_geteuid,
+	SYS_getgid,	   SYS_getegid,
+	SYS_exit,	   SYS_exit_group,
+	SYS_clock_gettime, SYS_clock_getres,
+	SYS_gettimeofday,  SYS_getrandom,
+	SYS_sysinfo,	   SYS_uname,
+	SYS_readlinkat,	   SYS_faccessat,
+	SYS_getcwd,	   SYS_getdents64,
+	SYS_getrlimit,	   SYS_sched_getaffinity,
+	SYS_sched_yield,   SYS_set_robust_list,
 	SYS_rseq,
 #if defined(__x86_64__) /* calls that later architectures never had */
-	SYS_open,	  SYS_stat,	     SYS_lstat,		 SYS_access,	    SYS_readlink,
-	SYS_arch_prctl,	  SYS_time,
+	SYS_open,	   SYS_stat,
+	SYS_lstat,	   SYS_access,
+	SYS_readlink,	   SYS_arch_prctl,
+	SYS_time,
 #endif
 };
 
 #define FILTER_MAX 256
-#define ARG_LOW(n) (offsetof(struct seccomp_data, args) + (n) * 8) /* little-endian: the low word */
+#define ARG_LOW(n) (offsetof(struct seccomp_data, args) + (n)*8) /* little-endian: the low word */
 #define WRITE_FLAGS (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY))
 
 struct filter {
@@ -68,7 +82,8 @@ static void add(struct filter *f, struct sock_filter op)
 #define LOAD(f, off) add(f, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(off)))
 #define RETURN(f, what) add(f, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, (uint32_t)(what)))
 /* Skips the next `over` operations unless the value is k. */
-#define UNLESS(f, k, over) add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(k), 0, over))
+#define UNLESS(f, k, over)                                                                                   \
+	add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(k), 0, over))
 
 /* Allows `nr` if its argument, under the mask, is `want`. The accumulator holds the
  * number of the call before and after. */

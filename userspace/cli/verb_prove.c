@@ -34,7 +34,8 @@ static int hash_library(int fd, uint8_t ret[OM_SHA256_SIZE], struct error_text *
 		return error_set(err, -ENOEXEC, "not a library of matrix products");
 	if (!r && !elf_exports_find(&x, "cublasLtMatmul"))
 		return error_set(err, -ENOEXEC,
-				 "has no descriptors to prove: only libcublasLt has, its entries take plain arguments");
+				 "has no descriptors to prove: only libcublasLt has, its entries take plain "
+				 "arguments");
 	return r ? r : elf_image_text_sha256(img, ret, err);
 }
 
@@ -53,8 +54,8 @@ static int fill_text(const char *path, const struct prove_options *o, struct om_
 				 sizeof(row->source) - 1);
 	snprintf(row->library, sizeof(row->library), "%s", name);
 	snprintf(row->source, sizeof(row->source), "%s", o->source);
-	snprintf(row->proved, sizeof(row->proved), "each attribute set and the bytes compared; opmeter prove %s",
-		 OPMETER_VERSION);
+	snprintf(row->proved, sizeof(row->proved),
+		 "each attribute set and the bytes compared; opmeter prove %s", OPMETER_VERSION);
 	return 0;
 }
 
@@ -70,7 +71,8 @@ static int check_row(const char *path, const struct om_offsets_row *row, struct 
 		return r;
 	have = om_offsets_find(t, row->text_sha256);
 	if (!have)
-		return error_set(err, 1, "%s has no row for %s", path, om_sha256_format(row->text_sha256, hash));
+		return error_set(err, 1, "%s has no row for %s", path,
+				 om_sha256_format(row->text_sha256, hash));
 	for (unsigned i = 0; i < OM_OFFSET_FIELD_END; i++)
 		if (have->at[i] != row->at[i])
 			return error_set(err, 1, "%s says %s is at %d, this library at %d", path,
@@ -118,8 +120,10 @@ int verb_prove(int argc, char **argv)
 {
 	struct prove_options o = { .source = "not given", .timeout_ns = PROVE_TIMEOUT_DEFAULT_NS };
 	const struct option options[] = {
-		{ "source", "TEXT", OPTION_STRING, &o.source, "the package that the file came from (not given)" },
-		{ "check", "FILE", OPTION_STRING, &o.check, "also check that FILE has this row; exit 3 if not" },
+		{ "source", "TEXT", OPTION_STRING, &o.source,
+		  "the package that the file came from (not given)" },
+		{ "check", "FILE", OPTION_STRING, &o.check,
+		  "also check that FILE has this row; exit 3 if not" },
 		{ "header", NULL, OPTION_FLAG, &o.has_header, "print the line of column names first" },
 		{ "timeout", "TIME", OPTION_DURATION, &o.timeout_ns, "give up after this time (60s)" },
 		{ 0 },
@@ -127,10 +131,12 @@ int verb_prove(int argc, char **argv)
 	const struct option_spec spec = {
 		.verb = "prove",
 		.operands = "LIB",
-		.summary = "Prove where a vendor's libcublasLt keeps the fields of its descriptors and print the\n"
+		.summary = "Prove where a vendor's libcublasLt keeps the fields of its descriptors and print "
+			   "the\n"
 			   "row for data/offsets.csv.",
 		.options = options,
-		.footer = "LIB is loaded in a child without network, privileges or write access. Use it on files\n"
+		.footer = "LIB is loaded in a child without network, privileges or write access. Use it on "
+			  "files\n"
 			  "from the vendor's packages, not on a tenant's.\n"
 			  "Exit codes: 0 proven, 2 not such a library, 3 it behaves otherwise, 1 no answer.",
 	};

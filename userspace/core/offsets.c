@@ -71,7 +71,8 @@ static char *next_field(char **line)
 
 static int bad(const struct reader *r, const char *column, const char *text, const char *why)
 {
-	return error_set(r->err, -EINVAL, "%s:%u: %s '%.80s' %s", r->path, r->line, column, text ? text : "", why);
+	return error_set(r->err, -EINVAL, "%s:%u: %s '%.80s' %s", r->path, r->line, column, text ? text : "",
+			 why);
 }
 
 static int hex_digit(char c)
@@ -134,9 +135,11 @@ static int check_field(const struct om_offsets_row *row, unsigned i, char *why, 
 	if (at == OM_OFFSET_ABSENT)
 		snprintf(why, size, "%s must be known", fields[i].name);
 	else if (at + fields[i].size > OFFSET_LIMIT)
-		snprintf(why, size, "%s at %u lies beyond the %u bytes that are read", fields[i].name, at, OFFSET_LIMIT);
+		snprintf(why, size, "%s at %u lies beyond the %u bytes that are read", fields[i].name, at,
+			 OFFSET_LIMIT);
 	else if (at % fields[i].size)
-		snprintf(why, size, "%s at %u is not aligned to its %u bytes", fields[i].name, at, fields[i].size);
+		snprintf(why, size, "%s at %u is not aligned to its %u bytes", fields[i].name, at,
+			 fields[i].size);
 	else
 		return 0;
 	return -EINVAL;
@@ -196,14 +199,15 @@ static int add_row(struct reader *r, char *line, struct om_offsets_table *t)
 	int rc;
 
 	if (t->count == OM_OFFSETS_ROWS_MAX)
-		return error_set(r->err, -E2BIG, "%s:%u: more than %u rows", r->path, r->line, OM_OFFSETS_ROWS_MAX);
+		return error_set(r->err, -E2BIG, "%s:%u: more than %u rows", r->path, r->line,
+				 OM_OFFSETS_ROWS_MAX);
 	rc = parse_row(r, line, &row);
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < t->count; i++)
 		if (!memcmp(t->row[i].text_sha256, row.text_sha256, OM_SHA256_SIZE))
-			return error_set(r->err, -EINVAL, "%s:%u: the same text_sha256 as in line %u", r->path,
-					 r->line, t->line[i]);
+			return error_set(r->err, -EINVAL, "%s:%u: the same text_sha256 as in line %u",
+					 r->path, r->line, t->line[i]);
 	t->line[t->count] = r->line;
 	t->row[t->count++] = row;
 	return 0;
@@ -228,7 +232,8 @@ static int read_lines(FILE *f, struct reader *r, struct om_offsets_table *t)
 		if (has_header)
 			rc = add_row(r, line, t);
 		else if (strcmp(line, header))
-			rc = error_set(r->err, -EINVAL, "%s:%u: the columns are not '%s'", r->path, r->line, header);
+			rc = error_set(r->err, -EINVAL, "%s:%u: the columns are not '%s'", r->path, r->line,
+				       header);
 		has_header = true;
 	}
 	if (!rc && ferror(f))

@@ -22,19 +22,19 @@
 
 /* Fields of cublasLtMatrixLayoutOpaque_t and cublasLtMatmulDescOpaque_t. */
 enum om_offset_field {
-	OM_OFFSET_LAYOUT_TYPE,   /* u32 cudaDataType */
-	OM_OFFSET_LAYOUT_ORDER,  /* u32 cublasLtOrder_t */
-	OM_OFFSET_LAYOUT_ROWS,   /* u64 */
-	OM_OFFSET_LAYOUT_COLS,   /* u64 */
-	OM_OFFSET_LAYOUT_LD,     /* s64 */
-	OM_OFFSET_LAYOUT_BATCH,  /* s32 batch count */
+	OM_OFFSET_LAYOUT_TYPE,	 /* u32 cudaDataType */
+	OM_OFFSET_LAYOUT_ORDER,	 /* u32 cublasLtOrder_t */
+	OM_OFFSET_LAYOUT_ROWS,	 /* u64 */
+	OM_OFFSET_LAYOUT_COLS,	 /* u64 */
+	OM_OFFSET_LAYOUT_LD,	 /* s64 */
+	OM_OFFSET_LAYOUT_BATCH,	 /* s32 batch count */
 	OM_OFFSET_LAYOUT_STRIDE, /* s64 elements from one matrix of the batch to the next */
-	OM_OFFSET_LAYOUT_MODE,   /* u16 cublasLtBatchMode_t; older builds have none. Its attribute is 32 bits
+	OM_OFFSET_LAYOUT_MODE,	 /* u16 cublasLtBatchMode_t; older builds have none. Its attribute is 32 bits
 				  * wide, but 13.10 keeps something else in the upper half of the word */
-	OM_OFFSET_DESC_COMPUTE,  /* u32 cublasComputeType_t */
-	OM_OFFSET_DESC_SCALE,    /* u32 cudaDataType */
-	OM_OFFSET_DESC_TRANSA,   /* u32 cublasOperation_t */
-	OM_OFFSET_DESC_TRANSB,   /* u32 cublasOperation_t */
+	OM_OFFSET_DESC_COMPUTE,	 /* u32 cublasComputeType_t */
+	OM_OFFSET_DESC_SCALE,	 /* u32 cudaDataType */
+	OM_OFFSET_DESC_TRANSA,	 /* u32 cublasOperation_t */
+	OM_OFFSET_DESC_TRANSB,	 /* u32 cublasOperation_t */
 	OM_OFFSET_FIELD_END,
 };
 #define OM_OFFSET_ABSENT UINT16_MAX
