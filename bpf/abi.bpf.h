@@ -9,11 +9,7 @@
  * from OM_ARG_REGS on; the loader writes words, not arguments, into call sites.
  */
 
-#define OM_WORDS_MAX 24 /* cublasGemmStridedBatchedEx: 22 arguments and the return address */
-
-struct om_words {
-	u64 word[OM_WORDS_MAX];
-};
+#include "work.bpf.h"
 
 #if defined(__TARGET_ARCH_x86)
 
@@ -68,7 +64,7 @@ static __always_inline int om_stack_read(u64 *w, struct pt_regs *ctx, u32 words,
 
 #define OM_RETURN_ADDRESS(w) ((w)->word[OM_ARG_REGS])
 
-static __always_inline int om_words_read(struct om_words *w, struct pt_regs *ctx, u32 stack_words)
+static __always_inline int om_words_read(struct om_work *w, struct pt_regs *ctx, u32 stack_words)
 {
 	om_regs_get(w->word, ctx);
 	return om_stack_read(&w->word[OM_ARG_REGS], ctx, stack_words, OM_WORDS_MAX - OM_ARG_REGS - 1);

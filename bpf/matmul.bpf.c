@@ -47,15 +47,10 @@ static __always_inline struct om_sum *sum_at(void *map, struct om_sum_key *key)
 	return bpf_map_lookup_elem(map, key);
 }
 
-/* The place of last resort: by cgroup, without the process. */
-static __noinline struct om_sum *spill_get(struct om_sum_key *key)
+static __noinline struct om_sum *spill_at(struct om_sum_key *key)
 {
-	struct om_sum *s;
+	struct om_sum *s = sum_at(&spills, key);
 
-	om_stat_add(sum_failed);
-	key->start_ns = 0;
-	key->tgid = 0;
-	s = sum_at(&spills, key);
 	if (s)
 		return s;
 	key->types = OM_TYPES_UNKNOWN;
@@ -65,128 +60,167 @@ static __noinline struct om_sum *spill_get(struct om_sum_key *key)
 	return s;
 }
 
-/* The sums of a process for one combination of types. How many of them it may
- * have is limited, as types are what the process says they are. */
-static __noinline struct om_sum *sum_get(struct om_shape_key *key, u32 types)
+/* The place of last resort: by cgroup, without the process. */
+static __noinline struct om_sum *spill_get(struct om_sum_key *key)
 {
-	struct om_sum_key sum_key = {
-		.start_ns = key->start_ns,
-		.cgroup_id = key->cgroup_id,
-		.tgid = key->tgid,
-		.types = types,
-	};
-	struct om_proc_key proc_key = { .start_ns = key->start_ns, .tgid = key->tgid };
-	struct om_sum *s = bpf_map_lookup_elem(&sums, &sum_key);
-	struct om_limits *limit = limits_get();
-	struct om_proc *p;
-
-	if (s)
-		return s;
-	p = proc_get(&proc_key);
-	if (!p || !limit)
-		return spill_get(&sum_key);
-	if (__sync_fetch_and_add(&p->sums, 1) >= limit->sums_per_process && types != OM_TYPES_UNKNOWN) {
-		om_stat_add(sum_quota);
-		sum_key.types = OM_TYPES_UNKNOWN;
-	}
-	s = sum_at(&sums, &sum_key);
-	if (!s)
-		return spill_get(&sum_key);
-	return s;
+	om_stat_add(sum_failed);
+	key->start_ns = 0;
+	key->tgid = 0;
+	return spill_at(key);
 }
 
-static __noinline int lose(struct om_shape_key *key, u32 types, u32 cause)
+/* The sums of a process for one combination of types. How many of them it may
+ * have is limited, as types are what the process says they are. */
+static __noinline struct om_sum *sum_get(struct om_thread *t, u32 types)
 {
-	struct om_sum *s = sum_get(key, types);
+	struct om_limits *limit;
+	struct om_work *w;
+	struct om_proc *p;
+	struct om_sum *s;
+
+	if (!t)
+		return NULL;
+	w = work_of(t);
+	w->sum_key.start_ns = w->key.start_ns;
+	w->sum_key.cgroup_id = w->key.cgroup_id;
+	w->sum_key.tgid = w->key.tgid;
+	w->sum_key.types = types;
+	s = bpf_map_lookup_elem(&sums, &w->sum_key);
+	if (s)
+		return s;
+	limit = limits_get();
+	p = proc_get(&w->proc_key);
+	if (!p || !limit)
+		return spill_get(&w->sum_key);
+	if (__sync_fetch_and_add(&p->sums, 1) >= limit->sums_per_process && types != OM_TYPES_UNKNOWN) {
+		om_stat_add(sum_quota);
+		w->sum_key.types = OM_TYPES_UNKNOWN;
+	}
+	s = sum_at(&sums, &w->sum_key);
+	return s ? s : spill_get(&w->sum_key);
+}
+
+static __noinline int lose(struct om_thread *t, u32 types, u32 cause)
+{
+	struct om_sum *s = sum_get(t, types);
 
 	if (s && cause < OM_LOST_END)
 		__sync_fetch_and_add(&s->lost[cause], 1);
 	return 0;
 }
 
-/* m * n * k * batch; false if it is negative or not below 2^63. */
-static __noinline bool product_of(struct om_shape_key *key, u64 *ret)
+/* No storage for this thread, hence no room to work in: rare, lost, and said. */
+static __noinline int lose_without_thread(void)
 {
-	u64 limit = 1ULL << 63;
-	u64 product = key->m;
+	struct om_sum_key key = { .cgroup_id = bpf_get_current_cgroup_id(), .types = OM_TYPES_UNKNOWN };
+	struct om_sum *s = spill_at(&key);
 
-	if (key->m >= limit || key->n >= limit || key->k >= limit || key->batch >= limit)
+	om_stat_add(thread_failed);
+	if (s)
+		__sync_fetch_and_add(&s->lost[OM_LOST_REFUSED], 1);
+	return 0;
+}
+
+/* m * n * k * batch; false if it is negative or not below 2^63. */
+static __noinline bool product_of(struct om_thread *t)
+{
+	u64 limit = 1ULL << 63, product;
+	struct om_work *w;
+
+	if (!t)
 		return false;
-	if (!key->m || !key->n || !key->k || !key->batch) {
-		*ret = 0;
+	w = work_of(t);
+	if (w->key.m >= limit || w->key.n >= limit || w->key.k >= limit || w->key.batch >= limit)
+		return false;
+	w->product = 0;
+	if (!w->key.m || !w->key.n || !w->key.k || !w->key.batch)
 		return true;
-	}
-	if (product > (limit - 1) / key->n)
+	product = w->key.m;
+	if (product > (limit - 1) / w->key.n)
 		return false;
-	product *= key->n;
-	if (product > (limit - 1) / key->k)
+	product *= w->key.n;
+	if (product > (limit - 1) / w->key.k)
 		return false;
-	product *= key->k;
-	if (product > (limit - 1) / key->batch)
+	product *= w->key.k;
+	if (product > (limit - 1) / w->key.batch)
 		return false;
-	*ret = product * key->batch;
+	w->product = product * w->key.batch;
 	return true;
 }
 
 /* Without its shape: no room for one. */
-static __noinline int count_sum(struct om_shape_key *key, u64 product)
+static __noinline int count_sum(struct om_thread *t)
 {
-	struct om_sum *s = sum_get(key, key->types);
+	struct om_work *w;
+	struct om_sum *s;
 
+	if (!t)
+		return 0;
+	w = work_of(t);
+	s = sum_get(t, w->key.types);
 	if (!s)
 		return 0;
-	if (key->flags & OM_FLAG_NESTED) {
+	if (w->key.flags & OM_FLAG_NESTED) {
 		__sync_fetch_and_add(&s->nested, 1);
 		return 0;
 	}
 	__sync_fetch_and_add(&s->calls, 1);
-	__sync_fetch_and_add(&s->products[0], product & 0xffff);
-	__sync_fetch_and_add(&s->products[1], product >> 16 & 0xffff);
-	__sync_fetch_and_add(&s->products[2], product >> 32 & 0xffff);
-	__sync_fetch_and_add(&s->products[3], product >> 48);
+	__sync_fetch_and_add(&s->products[0], w->product & 0xffff);
+	__sync_fetch_and_add(&s->products[1], w->product >> 16 & 0xffff);
+	__sync_fetch_and_add(&s->products[2], w->product >> 32 & 0xffff);
+	__sync_fetch_and_add(&s->products[3], w->product >> 48);
 	return 0;
 }
 
+static const u64 one_call = 1;
+
 /* A shape that the process has not asked for before. */
-static __noinline int count_new(struct om_shape_key *key)
+static __noinline int count_new(struct om_thread *t)
 {
-	struct om_proc_key proc_key = { .start_ns = key->start_ns, .tgid = key->tgid };
-	struct om_limits *limit = limits_get();
-	u64 product = 0, one = 1, *calls;
+	struct om_limits *limit;
+	struct om_work *w;
 	struct om_proc *p;
+	u64 *calls;
 	/* Not a long: until d7ba4cc900bf ("bpf: return long from bpf_map_ops funcs", 6.4) the
 	 * upper half of the register is not the sign's, and -EEXIST did not compare equal. */
 	int rc;
 
-	if (!product_of(key, &product))
-		return lose(key, key->types, OM_LOST_ABSURD);
-	p = proc_get(&proc_key);
+	if (!t)
+		return 0;
+	w = work_of(t);
+	if (!product_of(t))
+		return lose(t, w->key.types, OM_LOST_ABSURD);
+	limit = limits_get();
+	p = proc_get(&w->proc_key);
 	if (!p || !limit)
-		return count_sum(key, product);
+		return count_sum(t);
 	if (__sync_fetch_and_add(&p->shapes, 1) >= limit->shapes_per_process) {
 		__sync_fetch_and_add(&p->shapes, -1);
 		om_stat_add(shape_quota);
-		return count_sum(key, product);
+		return count_sum(t);
 	}
-	rc = (int)bpf_map_update_elem(&shapes, key, &one, BPF_NOEXIST);
+	rc = (int)bpf_map_update_elem(&shapes, &w->key, (void *)&one_call, BPF_NOEXIST);
 	if (!rc)
 		return 0;
 	__sync_fetch_and_add(&p->shapes, -1);
-	calls = rc == -EEXIST ? bpf_map_lookup_elem(&shapes, key) : NULL;
+	calls = rc == -EEXIST ? bpf_map_lookup_elem(&shapes, &w->key) : NULL;
 	if (calls) {
 		__sync_fetch_and_add(calls, 1);
 		return 0;
 	}
 	om_stat_add(shape_failed);
-	return count_sum(key, product);
+	return count_sum(t);
 }
 
-static __always_inline int count(struct om_shape_key *key)
+static __noinline int count(struct om_thread *t)
 {
-	u64 *calls = bpf_map_lookup_elem(&shapes, key);
+	u64 *calls;
 
+	if (!t)
+		return 0;
+	calls = bpf_map_lookup_elem(&shapes, &work_of(t)->key);
 	if (!calls)
-		return count_new(key);
+		return count_new(t);
 	__sync_fetch_and_add(calls, 1);
 	return 0;
 }
@@ -201,13 +235,23 @@ static __always_inline bool is_first(struct om_thread *t, u64 ip, u32 seq)
 	return !same;
 }
 
-/*
- * The common beginning: returns the call's site, or NULL if there is nothing
- * more to do; the call is then accounted for.
- */
-static __always_inline const struct om_call_site *
-begin(struct pt_regs *ctx, u64 cookie, struct om_shape_key *key, struct om_thread **ret_thread)
+static __always_inline void work_begin(struct om_work *w, struct task_struct *task, u64 cookie)
 {
+	w->cookie = cookie;
+	w->key.tgid = task->tgid;
+	w->key.start_ns = task->group_leader->start_boottime;
+	w->key.cgroup_id = bpf_get_current_cgroup_id();
+	w->key.pad = 0;
+	w->proc_key.start_ns = w->key.start_ns;
+	w->proc_key.tgid = w->key.tgid;
+	w->proc_key.pad = 0;
+}
+
+/* The common beginning: returns the call's site, or NULL if there is nothing more
+ * to do; the call is then accounted for. */
+static __always_inline const struct om_call_site *begin(struct pt_regs *ctx, struct om_thread **ret_thread)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx);
 	struct om_control *c = control_get();
 	struct task_struct *task = bpf_get_current_task_btf();
 	u32 index = OM_COOKIE_SITE(cookie);
@@ -216,110 +260,93 @@ begin(struct pt_regs *ctx, u64 cookie, struct om_shape_key *key, struct om_threa
 
 	if (!c)
 		return NULL;
-	key->tgid = task->tgid;
-	key->start_ns = task->group_leader->start_boottime;
-	key->cgroup_id = bpf_get_current_cgroup_id();
 	t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	*ret_thread = t;
 	if (!t) {
-		om_stat_add(thread_failed);
-	} else if (!is_first(t, OM_IP(ctx), OM_COOKIE_SEQ(cookie))) {
+		lose_without_thread();
+		return NULL;
+	}
+	*ret_thread = t;
+	work_begin(work_of(t), task, cookie);
+	if (!is_first(t, OM_IP(ctx), OM_COOKIE_SEQ(cookie))) {
 		om_stat_add(duplicates);
-		s = sum_get(key, OM_TYPES_UNKNOWN);
+		s = sum_get(t, OM_TYPES_UNKNOWN);
 		if (s)
 			__sync_fetch_and_add(&s->duplicates, 1);
 		return NULL;
 	}
 	if (c->off) {
 		om_stat_add(off);
-		lose(key, OM_TYPES_UNKNOWN, OM_LOST_OFF);
+		lose(t, OM_TYPES_UNKNOWN, OM_LOST_OFF);
 		return NULL;
 	}
 	return bpf_map_lookup_elem(&sites, &index);
 }
 
-static __always_inline int finish(struct om_shape_key *key, int rc)
+static __noinline int finish(struct om_thread *t, int rc)
 {
+	bool is_typed = rc == LOST(OM_LOST_INCONSISTENT) || rc == LOST(OM_LOST_ABSURD);
+
+	if (!t)
+		return 0;
 	if (!rc)
-		return count(key);
-	if (rc == LOST(OM_LOST_INCONSISTENT))
-		return lose(key, key->types, OM_LOST_INCONSISTENT);
-	return lose(key, OM_TYPES_UNKNOWN, rc - 1);
+		return count(t);
+	return lose(t, is_typed ? work_of(t)->key.types : OM_TYPES_UNKNOWN, rc - 1);
 }
 
 SEC("uprobe.s")
 int on_lt_matmul(struct pt_regs *ctx)
 {
-	u64 cookie = bpf_get_attach_cookie(ctx);
 	const struct om_call_site *site;
-	struct om_shape_key key = {};
 	struct om_thread *t = NULL;
 
-	site = begin(ctx, cookie, &key, &t);
+	site = begin(ctx, &t);
 	if (!site)
 		return 0;
-	return finish(&key, lt_read(ctx, cookie, &key, site, t));
+	return finish(t, lt_read(ctx, t, site));
 }
 
 SEC("uprobe.s")
 int on_gemm(struct pt_regs *ctx)
 {
-	u64 cookie = bpf_get_attach_cookie(ctx);
 	const struct om_call_site *site;
-	struct om_shape_key key = {};
 	struct om_thread *t = NULL;
 
-	site = begin(ctx, cookie, &key, &t);
+	site = begin(ctx, &t);
 	if (!site)
 		return 0;
-	return finish(&key, gemm_read(ctx, cookie, &key, site, t));
+	return finish(t, gemm_read(ctx, t, site));
 }
 
-static long on_group(u32 index, struct groups *g)
+static long on_group(u32 index, struct om_thread **thread)
 {
-	u64 transa = 0, transb = 0, v = 0;
+	struct om_thread *t = *thread;
 	int rc;
 
-	rc = group_value(g->transa, index, false, &transa);
-	if (!rc)
-		rc = group_value(g->transb, index, false, &transb);
-	if (!rc)
-		rc = group_value(g->m, index, g->is_wide, &v);
-	g->key.m = v;
-	if (!rc)
-		rc = group_value(g->n, index, g->is_wide, &v);
-	g->key.n = v;
-	if (!rc)
-		rc = group_value(g->k, index, g->is_wide, &v);
-	g->key.k = v;
-	if (!rc)
-		rc = group_value(g->size, index, g->is_wide, &v);
-	g->key.batch = v;
-	g->rc = rc;
+	if (!t)
+		return 1;
+	rc = group_read(t, index);
+	work_of(t)->rc = rc;
 	if (rc)
 		return 1;
-	g->key.flags =
-		(g->key.flags & ~15u) | transposition(transa, false) | transposition(transb, false) << 2;
-	count(&g->key);
+	count(t);
 	return 0;
 }
 
 SEC("uprobe.s")
 int on_gemm_grouped(struct pt_regs *ctx)
 {
-	u64 cookie = bpf_get_attach_cookie(ctx);
 	const struct om_call_site *site;
 	struct om_thread *t = NULL;
-	struct groups g = {};
 	int rc;
 
-	site = begin(ctx, cookie, &g.key, &t);
+	site = begin(ctx, &t);
 	if (!site)
 		return 0;
-	rc = groups_read(ctx, cookie, &g, site, t);
-	if (!rc) {
-		bpf_loop(g.count, on_group, &g, 0);
-		rc = g.rc;
-	}
-	return rc ? lose(&g.key, rc == LOST(OM_LOST_ABSURD) ? g.key.types : OM_TYPES_UNKNOWN, rc - 1) : 0;
+	rc = groups_read(ctx, t, site);
+	if (rc)
+		return finish(t, rc);
+	work_of(t)->rc = 0;
+	bpf_loop(work_of(t)->group_count, on_group, &t, 0);
+	rc = work_of(t)->rc;
+	return rc ? finish(t, rc) : 0;
 }

@@ -166,12 +166,15 @@ struct om_proc {
 /* map `lineages`, om_proc_key -> om_proc_key: the parent of a child of a metered
  * process as it was at the fork; its oldest entries give way. */
 
-/* map `threads` (task storage): which probe fired last, and where. */
+/* map `threads` (task storage): which probe fired last, and where; and room for
+ * the program that runs in this thread (bpf/work.bpf.h). */
+#define OM_SCRATCH_SIZE 768
 struct om_thread {
 	om_u64 ip;
 	om_u64 cublas_start, cublas_end; /* text of the libcublas it last entered */
 	om_u32 seq;
 	om_u32 pad;
+	om_u64 scratch[OM_SCRATCH_SIZE / 8];
 };
 
 /* map `libraries`: slot -> facts; the slot is seq % OM_LIBRARIES_MAX. */

@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +93,119 @@ void test_killed_inside(void)
 	check(!drain_commit(d), "commit");
 	kit_read(d, true, &r);
 	check_equal(r.usage_count + r.shape_count + r.process_count, 0, "what is left");
+}
+
+/* --- asleep inside a probe while others use it --- */
+
+/*
+ * The page comes late; meanwhile another process calls on the same CPU. Each call
+ * must be counted as its caller's: on kernels since 6.13 a program's large frames
+ * belong to the CPU, and what sleeps in one finds another's key there.
+ */
+enum { SLEEPS = 23, MEANWHILE = 1009 };
+
+static struct sleepers {
+	char *page;      /* mapped in the sleeper, watched by uffd */
+	void *b;         /* what it should hold */
+	int uffd;
+	volatile int asleep; /* round that is about to sleep */
+	volatile uint64_t others;
+	volatile bool stop;
+} *sleepers;
+
+static void cpu_zero_only(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(0, &set);
+	check(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity: %m");
+}
+
+/* Gives the page when the other process has called a thousand times meanwhile. */
+static void *page_giver(void *arg)
+{
+	static char content[4096] __attribute__((aligned(4096)));
+	struct uffdio_copy copy = { .src = (uintptr_t)content, .len = 4096 };
+	struct uffd_msg msg;
+	uint64_t from;
+
+	memcpy(content, sleepers->b, 64);
+	for (int i = 0; i < SLEEPS; i++) {
+		check(read(sleepers->uffd, &msg, sizeof(msg)) == sizeof(msg), "uffd: %m");
+		from = sleepers->others;
+		while (sleepers->others < from + MEANWHILE)
+			kit_sleep_ms(1);
+		copy.dst = (uintptr_t)sleepers->page;
+		check(!ioctl(sleepers->uffd, UFFDIO_COPY, &copy), "UFFDIO_COPY: %m");
+	}
+	return NULL;
+}
+
+static void sleep_inside(void *arg)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	pthread_t thread;
+
+	sleepers->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	sleepers->uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (sleepers->uffd < 0)
+		_exit(EXIT_SKIP);
+	sleepers->b = lt.b;
+	range.range.start = (uintptr_t)sleepers->page;
+	range.range.len = 4096;
+	check(!ioctl(sleepers->uffd, UFFDIO_API, &api) && !ioctl(sleepers->uffd, UFFDIO_REGISTER, &range),
+	      "userfaultfd: %m");
+	check(!pthread_create(&thread, NULL, page_giver, NULL), "pthread_create");
+	cpu_zero_only();
+	lt.b = sleepers->page;
+	for (int i = 0; i < SLEEPS; i++) {
+		kit_lt_call(&lt);
+		madvise(sleepers->page, 4096, MADV_DONTNEED); /* gone again */
+	}
+	pthread_join(thread, NULL);
+}
+
+static void call_meanwhile(void *arg)
+{
+	struct lt mine = kit_lt(&lib, 0, 0, 0, 68, false, false, 3, 5, 7, 1);
+
+	cpu_zero_only();
+	while (!sleepers->stop) {
+		kit_lt_call(&mine);
+		sleepers->others++;
+	}
+}
+
+void test_asleep(void)
+{
+	_cleanup_probes_ struct probes *p = NULL;
+	_cleanup_drain_ struct drain *d = NULL;
+	pid_t sleeper, other;
+	struct drain_result r;
+	struct totals t;
+
+	load(true);
+	sleepers = mmap(NULL, sizeof(*sleepers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	check(sleepers != MAP_FAILED, "mmap: %m");
+	p = kit_open(NULL);
+	kit_attach(p, &lib.lib);
+	check(!drain_new(p, &d), "drain_new");
+	other = kit_spawn(call_meanwhile, NULL);
+	sleeper = kit_spawn(sleep_inside, NULL);
+	kit_wait(sleeper);
+	sleepers->stop = true;
+	kit_wait(other);
+	t = kit_totals(d, sleeper);
+	check_equal(t.calls, SLEEPS, "calls of the one that slept");
+	t = kit_totals(d, other);
+	check_equal(t.calls, sleepers->others, "calls of the other");
+	kit_read(d, true, &r);
+	check_equal(kit_shape_calls(&r, sleeper, 16, 32, 64, 1), SLEEPS, "its shape");
+	check_equal(kit_shape_calls(&r, other, 3, 5, 7, 1), sleepers->others, "the other's shape");
+	for (size_t i = 0; i < OM_LOSS_END; i++)
+		check_equal(kit_totals(d, 0).lost[i], 0, om_loss_name(i));
 }
 
 /* Calling at full speed when killed: a call more or less for each thread at most. */

@@ -30,6 +30,8 @@ static const struct kit_test tests[] = {
 	{ "short_lives", test_short_lives },
 	{ "cgroup", test_cgroup },
 	{ "device_open", test_device_open },
+	{ "asleep", test_asleep },
+	{ "frames", test_frames },
 	{ NULL, NULL },
 };
 

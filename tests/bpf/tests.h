@@ -25,5 +25,7 @@ void test_killed_calling(void);
 void test_short_lives(void);
 void test_cgroup(void);
 void test_device_open(void);
+void test_asleep(void);
+void test_frames(void);
 
 #endif
