@@ -111,9 +111,9 @@ static int emit_level(const struct judgement *j, const struct regime *g, const s
 		snprintf(range, sizeof(range), "%s training operations", low);
 	else
 		snprintf(range, sizeof(range), "between %s and %s training operations", low, high);
-	snprintf(sentence, sizeof(sentence), "%s: %s observed here%s: level '%s' (%s %s) of %s %s. %s version %s, %s.",
-		 j->subject, range, j->s->attempted ? " (attempted)" : "", level->name, comparator_text(g),
-		 opcount_human(regime_level_figure(g, level), figure), g->title, verdict, g->id, g->version, g->citation);
+	snprintf(sentence, sizeof(sentence), "%s: %s observed here%s: level '%s' %s, %s %s. %s (%s version %s; %s).",
+		 j->subject, range, j->s->attempted ? " (attempted)" : "", level->name, verdict, comparator_text(g),
+		 opcount_human(regime_level_figure(g, level), figure), g->title, g->id, g->version, g->citation);
 	json_object_set_new(data, "level", json_string(level->name));
 	json_object_set_new(data, "verdict", json_string(verdict));
 	json_object_set_new(data, "figure", json_string(level->lower ? "training, lower bound" : "training, upper bound"));
