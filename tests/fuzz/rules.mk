@@ -7,6 +7,8 @@ FUZZ_B := build/fuzz
 FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SEEDS_elf = $(FAKE_LIBS)
+FUZZ_SEEDS_yaml = $(wildcard data/regimes/*.yaml tests/demo/*.yaml)
+FUZZ_SEEDS_run = $(wildcard tests/data/runs/*.gz)
 
 fuzz: $(FUZZERS:%=$(FUZZ_B)/fuzz_%) $(FAKE_LIBS) ## feed the readers of foreign input with noise (FUZZ_SECONDS=20 each)
 	@set -e; for f in $(FUZZERS); do \

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Recorded runs of both forms, through files as the program reads them. */
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <stdio.h>
+
+#include "userspace/core/run.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+	struct error_text err = { 0 };
+	struct run run;
+	char path[32];
+	opcount ops;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (write(fd, data, size) == (ssize_t)size && run_load(path, &run, &err) == 0) {
+		run_ops(&run, &ops);
+		run_done(&run);
+	}
+	close(fd);
+	return 0;
+}
