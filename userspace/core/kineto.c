@@ -510,7 +510,8 @@ static int by_number(const void *x, const void *y)
 /* How many kernels ran under a correlation. */
 static size_t kernels_of(const struct trace *t, uint64_t correlation)
 {
-	const uint64_t *p = bsearch(&correlation, t->kernels, t->kernel_count, sizeof(*p), by_number);
+	const uint64_t *p =
+		t->kernel_count ? bsearch(&correlation, t->kernels, t->kernel_count, sizeof(*p), by_number) : NULL;
 	size_t n = 0;
 
 	if (!p)
@@ -776,8 +777,11 @@ int run_read_kineto(const char *path, struct run *ret, struct error_text *err)
 	r = r ?: read_trace(s, &t, path, err);
 	if (r)
 		return r;
-	qsort(t.kernels, t.kernel_count, sizeof(*t.kernels), by_number);
-	qsort(t.events, t.count, sizeof(*t.events), by_thread_and_time);
+	/* qsort() takes no NULL, not even for nothing. */
+	if (t.kernel_count)
+		qsort(t.kernels, t.kernel_count, sizeof(*t.kernels), by_number);
+	if (t.count)
+		qsort(t.events, t.count, sizeof(*t.events), by_thread_and_time);
 	run.left.kernels = t.kernel_count + t.kernels_without;
 	snprintf(run.name, sizeof(run.name), "%.100s", base ? base + 1 : path);
 	run.name[strcspn(run.name, ".")] = '\0';
