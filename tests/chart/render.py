@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The chart lints, renders, and holds what it must: no owners on nodes, few capabilities, one writer a ledger; and wrong
+values are refused. Needs helm."""
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+CHART = "charts/opmeter"
+CACHE = Path(os.environ.get("OPMETER_CACHE", os.path.expanduser("~/.cache/opmeter")))
+
+
+def skip(why):
+    print(f"skipped: {why}")
+    sys.exit(77)
+
+
+def find_helm():
+    if shutil.which("helm"):
+        return "helm"
+    mine = CACHE / "bin/helm"
+    if not mine.exists():
+        skip("no helm: `tools/deps check` builds it where Go is installed")
+    return str(mine)
+
+
+def main():
+    helm = find_helm()
+    run = lambda *a: subprocess.run([helm, *a, "--kube-version", "1.31.0"], capture_output=True, text=True)
+    good = ["--set", "kafka.brokers=kafka:9092"]
+    p = run("lint", "--strict", CHART, *good)
+    assert p.returncode == 0, p.stdout + p.stderr
+    for bad in ([], ["--set", "kafka.brokers=nowhere"], [*good, "--set", "agent.colour=red"], [*good, "--set", "agent.drain=soon"]):
+        assert run("template", "x", CHART, *bad).returncode != 0, f"taken: {bad}"
+    full = [*good, "--set", "fleet.ownersSecret=owners,kafka.configSecret=kafka,kafka.createTopics=true",
+            "--set-file", "fleet.regimes.us\\.yaml=data/regimes/us-bis-4e091.yaml"]
+    for values in (good, full):
+        p = run("template", "x", CHART, *values)
+        assert p.returncode == 0, p.stderr
+        docs = [d for d in p.stdout.split("\n---") if d.strip()]
+        kinds = sorted(line.split()[1] for line in p.stdout.splitlines() if line.startswith("kind: "))
+        assert {"ConfigMap", "DaemonSet", "Deployment", "ServiceAccount"} <= set(kinds), kinds
+        agent = next(d for d in docs if "kind: DaemonSet" in d)
+        assert "owners" not in agent, "owners on a node"
+        assert "drop: [ALL], add: [BPF, PERFMON, SYS_PTRACE, DAC_READ_SEARCH]" in agent and "privileged: true" not in agent
+        assert "maxSurge: 0" in agent and "hostPID: true" in agent
+        check_args(agent, "agent")
+        check_args(next(d for d in docs if "kind: Deployment" in d), "fleet")
+    assert "privileged: true" in run("template", "x", CHART, *good, "--set", "agent.privileged=true").stdout
+    print("rendered, refused and checked")
+
+
+def check_args(doc, verb):
+    """Each argument of the container is one that the binary knows."""
+    args = [l.strip()[2:] for l in doc.splitlines() if l.strip().startswith("- --") or l.strip() in (f"- {verb}",)]
+    opmeter = os.path.join(os.environ.get("B", "build"), "opmeter")
+    known = subprocess.run([opmeter, verb, "--help"], capture_output=True, text=True, check=True).stdout
+    for a in args[1:]:
+        assert a.split("=")[0] + " " in known or a.split("=")[0] + "\n" in known, f"opmeter {verb} knows no {a}"
+    assert args[0] == verb and len(args) > 3, args
+
+
+main()
