@@ -61,6 +61,24 @@ undo: ## remove what the two commands installed and cached
 clean: ## remove build/
 	$(Q)rm -rf build
 
+PREFIX ?= /usr
+DATADIR := $(PREFIX)/share/opmeter
+install: all ## install binary, data, man page and systemd units (DESTDIR, PREFIX=/usr)
+	$(Q)install -Dm755 $(B)/opmeter $(DESTDIR)$(PREFIX)/bin/opmeter
+	$(Q)install -Dm644 -t $(DESTDIR)$(DATADIR) data/offsets.csv
+	$(Q)install -Dm644 -t $(DESTDIR)$(DATADIR)/regimes data/regimes/*.yaml
+	$(Q)install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man1 docs/man/opmeter.1
+	$(Q)install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system dist/systemd/*.service
+
+format: ## write the layout of .clang-format
+	$(Q)git ls-files -co --exclude-standard 'userspace/*.[ch]' 'exporters/*.[ch]' 'bpf/*.[ch]' ':!bpf/vmlinux.h' | xargs clang-format -i
+
+SOAK ?= 10
+soak: all tests-build ## the fault tests again and again: SOAK=10 rounds of 200 kills and an upgrade
+	@for i in $$(seq $(SOAK)); do echo "round $$i of $(SOAK)"; \
+		B=$(B) KILLS=200 tests/e2e/agent_kill.py && B=$(B) tests/e2e/upgrade.py || exit 1; done
+.PHONY: install format soak
+
 -include $(wildcard tests/*/rules.mk)
 
 tests-build: $(UNIT) $(TEST_PROGRAMS)

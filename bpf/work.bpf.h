@@ -30,7 +30,7 @@ struct om_work {
 	struct om_proc_key proc_key;
 	u64 cookie;
 	u64 product;
-	u64 word[OM_WORDS_MAX]; /* registers, return address, stack arguments */
+	u64 word[OM_WORDS_MAX];		   /* registers, return address, stack arguments */
 	u64 bytes[OM_LAYOUT_READ_MAX / 8]; /* one descriptor */
 	struct lt_matrix a, b, d;
 	u32 compute, transa, transb, pad;

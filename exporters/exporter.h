@@ -50,7 +50,8 @@ struct om_exporter_ops {
 	/* May be NULL. Calls fn with the key of every alert and case that the far side has
 	 * already, so that none is sent twice after a crash between delivery and
 	 * acknowledgement. 0, or -errno: not known now, ask again later. */
-	int (*published)(struct om_exporter *e, void (*fn)(void *ctx, const void *key, size_t len), void *ctx);
+	int (*published)(struct om_exporter *e, void (*fn)(void *ctx, const void *key, size_t len),
+			 void *ctx);
 };
 
 /* An implementation embeds this as its first member. */

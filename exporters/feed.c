@@ -121,7 +121,7 @@ struct waiting {
 		uint64_t sequence;
 		char id[OM_ID_STRLEN];
 		bool delivered;
-	} *items;
+	} * items;
 	size_t count, room;
 	int error;
 };
@@ -246,13 +246,14 @@ static int send_assignment(struct om_feed *f, const struct om_outbox_item *item,
 	_cleanup_free_ char *text = NULL;
 	struct om_event ev = { .topic = OM_TOPIC_ASSIGNMENTS, .key = key, .time_ns = item->time_ns };
 
-	ev.key_len = (size_t)snprintf(key, sizeof(key), "%s/%s/%s", json_string_value(json_object_get(o, "ledger")),
-				      json_string_value(json_object_get(o, "job")),
-				      json_string_value(json_object_get(o, "kind")));
+	ev.key_len = (size_t)snprintf(
+		key, sizeof(key), "%s/%s/%s", json_string_value(json_object_get(o, "ledger")),
+		json_string_value(json_object_get(o, "job")), json_string_value(json_object_get(o, "kind")));
 	snprintf(id, sizeof(id), "assignment-%llu", (unsigned long long)item->sequence);
-	event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:O}", "specversion", "1.0", "id", id, "source", f->source, "type",
-			  "opmeter.assignment.v1", "time", om_time_format(item->time_ns, time), "datacontenttype",
-			  "application/json", "data", o);
+	event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:O}", "specversion", "1.0", "id", id, "source",
+			  f->source, "type", "opmeter.assignment.v1", "time",
+			  om_time_format(item->time_ns, time), "datacontenttype", "application/json", "data",
+			  o);
 	text = event ? json_dumps(event, JSON_COMPACT) : NULL;
 	json_decref(event);
 	if (!text)
@@ -330,14 +331,17 @@ int om_feed_drain(struct om_feed *f, int timeout_ms)
 int om_feed_heartbeat(struct om_feed *f, uint64_t now_ns, uint64_t interval_ns, uint64_t registers)
 {
 	struct om_feed_totals t;
-	struct alert a = { .type = ALERT_HEARTBEAT, .source = f->source, .subject = "node", .time_ns = now_ns };
+	struct alert a = {
+		.type = ALERT_HEARTBEAT, .source = f->source, .subject = "node", .time_ns = now_ns
+	};
 	struct om_event ev = { .topic = OM_TOPIC_ALERTS, .time_ns = now_ns };
 	char number[24], data[256], id[OM_ID_STRLEN];
 	_cleanup_free_ char *text = NULL;
 
 	om_feed_totals(f, &t);
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)now_ns);
-	snprintf(data, sizeof(data), "{\"interval_s\":%llu,\"sequence\":\"%llu\",\"registers\":\"%llu\",\"backlog\":\"%llu\"}",
+	snprintf(data, sizeof(data),
+		 "{\"interval_s\":%llu,\"sequence\":\"%llu\",\"registers\":\"%llu\",\"backlog\":\"%llu\"}",
 		 (unsigned long long)(interval_ns / 1000000000), (unsigned long long)f->heartbeats++,
 		 (unsigned long long)registers, (unsigned long long)t.backlog);
 	alert_make_id(ALERT_HEARTBEAT, f->source, "", "", "node", number, &a.id);

@@ -52,7 +52,8 @@ static int file_send(struct om_exporter *e, const struct om_event *ev)
 
 	if (f->count == WINDOW)
 		return 1;
-	line = json_pack("{s:s,s:o,s:o}", "topic", om_topic_name(ev->topic), "key", key_json(ev), "event", event_json(ev));
+	line = json_pack("{s:s,s:o,s:o}", "topic", om_topic_name(ev->topic), "key", key_json(ev), "event",
+			 event_json(ev));
 	text = line ? json_dumps(line, JSON_COMPACT) : NULL;
 	if (!text)
 		return -EBADMSG;

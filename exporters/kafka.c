@@ -86,19 +86,22 @@ void *om_kafka_conf(const struct om_kafka_config *config, struct error_text *err
 
 	rd_kafka_conf_set_log_cb(conf, on_log);
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-		if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why)) != RD_KAFKA_CONF_OK) {
+		if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why)) !=
+		    RD_KAFKA_CONF_OK) {
 			error_set(err, -EINVAL, "librdkafka: %s", why);
 			break;
 		}
 	}
-	if (rd_kafka_conf_set(conf, "bootstrap.servers", config->brokers, why, sizeof(why)) != RD_KAFKA_CONF_OK)
+	if (rd_kafka_conf_set(conf, "bootstrap.servers", config->brokers, why, sizeof(why)) !=
+	    RD_KAFKA_CONF_OK)
 		error_set(err, -EINVAL, "--brokers: %s", why);
 	else if (config->config_path && read_properties(conf, config->config_path, &scram, err))
 		error_set(err, -EINVAL, "%s: cannot be used", config->config_path);
 	else if (scram && rd_kafka_version() < 0x020601ff)
 		/* Fixed by librdkafka 2.6.1; Kafka 4 refuses the login of older ones. */
 		error_set(err, -EINVAL,
-			  "%s: SCRAM needs librdkafka 2.6.1 or later (this is %s): Kafka 4 refuses its login; use mTLS or a "
+			  "%s: SCRAM needs librdkafka 2.6.1 or later (this is %s): Kafka 4 refuses its "
+			  "login; use mTLS or a "
 			  "newer librdkafka",
 			  config->config_path, rd_kafka_version_str());
 	else if (!err->text[0])
@@ -120,8 +123,8 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
 }
 
 /* Registers of one job stay together (docs/formats.md, "Register"). */
-static int32_t partition_of(const rd_kafka_topic_t *topic, const void *key, size_t len, int32_t partitions, void *opaque,
-			    void *msg_opaque)
+static int32_t partition_of(const rd_kafka_topic_t *topic, const void *key, size_t len, int32_t partitions,
+			    void *opaque, void *msg_opaque)
 {
 	uint64_t a, b;
 
@@ -149,7 +152,8 @@ static int make_producer(struct kafka_exporter *k, struct error_text *err)
 	if (!conf)
 		return -EINVAL;
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
-		if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why)) != RD_KAFKA_CONF_OK)
+		if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why)) !=
+		    RD_KAFKA_CONF_OK)
 			return error_set(err, -EINVAL, "librdkafka: %s", why);
 	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 	rd_kafka_conf_set_opaque(conf, k);
@@ -213,13 +217,15 @@ static int kafka_send(struct om_exporter *e, const struct om_event *ev)
 	if (!k->producer)
 		return 1;
 	headers = headers_of(ev);
-	r = rd_kafka_producev(k->producer, RD_KAFKA_V_RKT(k->topic[ev->topic]), RD_KAFKA_V_KEY(ev->key, ev->key_len),
-			      RD_KAFKA_V_VALUE((void *)ev->value, ev->value_len), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-			      RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE((void *)(uintptr_t)ev->cookie),
-			      RD_KAFKA_V_END);
+	r = rd_kafka_producev(k->producer, RD_KAFKA_V_RKT(k->topic[ev->topic]),
+			      RD_KAFKA_V_KEY(ev->key, ev->key_len),
+			      RD_KAFKA_V_VALUE((void *)ev->value, ev->value_len),
+			      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_HEADERS(headers),
+			      RD_KAFKA_V_OPAQUE((void *)(uintptr_t)ev->cookie), RD_KAFKA_V_END);
 	if (r) {
 		rd_kafka_headers_destroy(headers);
-		/* A full queue empties; a fatal producer is replaced at the next poll; the outbox waits for both. */
+		/* A full queue empties; a fatal producer is replaced at the next poll; the outbox waits for
+		 * both. */
 		return r == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ? -EMSGSIZE : 1;
 	}
 	e->sent_total++;
@@ -281,7 +287,8 @@ static int assign_topic(rd_kafka_t *rk, const char *topic, rd_kafka_topic_partit
 	return n;
 }
 
-static int read_keys(rd_kafka_t *rk, int partitions, void (*fn)(void *ctx, const void *key, size_t len), void *ctx)
+static int read_keys(rd_kafka_t *rk, int partitions, void (*fn)(void *ctx, const void *key, size_t len),
+		     void *ctx)
 {
 	while (partitions > 0) {
 		rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, PUBLISHED_MS);
@@ -299,7 +306,8 @@ static int read_keys(rd_kafka_t *rk, int partitions, void (*fn)(void *ctx, const
 	return 0;
 }
 
-static int kafka_published(struct om_exporter *e, void (*fn)(void *ctx, const void *key, size_t len), void *ctx)
+static int kafka_published(struct om_exporter *e, void (*fn)(void *ctx, const void *key, size_t len),
+			   void *ctx)
 {
 	static const enum om_topic topics[] = { OM_TOPIC_ALERTS, OM_TOPIC_ALERTS_SHADOW, OM_TOPIC_CASES };
 	struct kafka_exporter *k = (struct kafka_exporter *)e;
@@ -336,10 +344,12 @@ static int kafka_published(struct om_exporter *e, void (*fn)(void *ctx, const vo
 
 int om_kafka_open(const struct om_kafka_config *config, struct om_exporter **ret, struct error_text *err)
 {
-	static const struct om_exporter_ops ops = {
-		.name = "kafka", .send = kafka_send, .poll = kafka_poll, .flush = kafka_flush, .free = kafka_free,
-		.published = kafka_published
-	};
+	static const struct om_exporter_ops ops = { .name = "kafka",
+						    .send = kafka_send,
+						    .poll = kafka_poll,
+						    .flush = kafka_flush,
+						    .free = kafka_free,
+						    .published = kafka_published };
 	struct kafka_exporter *k = calloc(1, sizeof(*k));
 	int r;
 
@@ -362,16 +372,15 @@ static const struct topic_spec {
 	enum om_topic topic;
 	bool compacted;
 } topic_specs[] = {
-	{ OM_TOPIC_READINGS, true }, { OM_TOPIC_ASSIGNMENTS, true },	 { OM_TOPIC_TOTALS, true },
+	{ OM_TOPIC_READINGS, true }, { OM_TOPIC_ASSIGNMENTS, true },	{ OM_TOPIC_TOTALS, true },
 	{ OM_TOPIC_ALERTS, false },  { OM_TOPIC_ALERTS_SHADOW, false }, { OM_TOPIC_CASES, false },
 };
 
 static rd_kafka_NewTopic_t *new_topic(const struct topic_spec *s, int partitions, int replication)
 {
 	char why[256];
-	rd_kafka_NewTopic_t *t =
-		rd_kafka_NewTopic_new(om_topic_name(s->topic), partitions ? partitions : -1, replication ? replication : -1, why,
-				      sizeof(why));
+	rd_kafka_NewTopic_t *t = rd_kafka_NewTopic_new(om_topic_name(s->topic), partitions ? partitions : -1,
+						       replication ? replication : -1, why, sizeof(why));
 
 	if (!t)
 		return NULL;
@@ -391,7 +400,8 @@ static int topics_result(rd_kafka_event_t *ev, struct error_text *err)
 	size_t n;
 
 	if (!res || rd_kafka_event_error(ev))
-		return error_set(err, -EIO, "kafka: topics cannot be created: %s", rd_kafka_event_error_string(ev));
+		return error_set(err, -EIO, "kafka: topics cannot be created: %s",
+				 rd_kafka_event_error_string(ev));
 	topics = rd_kafka_CreateTopics_result_topics(res, &n);
 	for (size_t i = 0; i < n; i++) {
 		rd_kafka_resp_err_t e = rd_kafka_topic_result_error(topics[i]);
@@ -403,8 +413,8 @@ static int topics_result(rd_kafka_event_t *ev, struct error_text *err)
 	return 0;
 }
 
-int om_kafka_create_topics(const struct om_kafka_config *config, int partitions, int replication, int timeout_ms,
-			   struct error_text *err)
+int om_kafka_create_topics(const struct om_kafka_config *config, int partitions, int replication,
+			   int timeout_ms, struct error_text *err)
 {
 	rd_kafka_NewTopic_t *topics[ARRAY_SIZE(topic_specs)];
 	rd_kafka_conf_t *conf = om_kafka_conf(config, err);
@@ -427,7 +437,8 @@ int om_kafka_create_topics(const struct om_kafka_config *config, int partitions,
 	rd_kafka_CreateTopics(rk, topics, ARRAY_SIZE(topic_specs), NULL, queue);
 	ev = rd_kafka_queue_poll(queue, timeout_ms);
 	r = ev ? topics_result(ev, err)
-	       : error_set(err, -ETIMEDOUT, "kafka: %s did not answer within %d ms", config->brokers, timeout_ms);
+	       : error_set(err, -ETIMEDOUT, "kafka: %s did not answer within %d ms", config->brokers,
+			   timeout_ms);
 	if (ev)
 		rd_kafka_event_destroy(ev);
 	rd_kafka_queue_destroy(queue);

@@ -22,8 +22,8 @@ int om_kafka_open(const struct om_kafka_config *config, struct om_exporter **ret
 
 /* Creates the topics that are missing, with the cleanup policy of docs/formats.md.
  * replication 0: the broker's default. Waits at most timeout_ms. */
-int om_kafka_create_topics(const struct om_kafka_config *config, int partitions, int replication, int timeout_ms,
-			   struct error_text *err);
+int om_kafka_create_topics(const struct om_kafka_config *config, int partitions, int replication,
+			   int timeout_ms, struct error_text *err);
 
 /* A librdkafka configuration with brokers, file, log and limits set: for the
  * fleet's consumer. NULL with *err. The caller owns it (rd_kafka_conf_t *). */

@@ -27,7 +27,8 @@ struct om_openmetrics {
 
 static enum MHD_Result answer(struct MHD_Connection *c, unsigned status, const char *type, const char *text)
 {
-	struct MHD_Response *r = MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *r =
+		MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY);
 	enum MHD_Result ok;
 
 	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
@@ -76,13 +77,15 @@ static int split(const char *listen, char *host, size_t host_size, char *port, s
 
 int om_openmetrics_open(const char *listen, struct om_openmetrics **ret, struct error_text *err)
 {
-	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_PASSIVE, .ai_socktype = SOCK_STREAM }, *info = NULL;
+	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_PASSIVE, .ai_socktype = SOCK_STREAM },
+			*info = NULL;
 	struct om_openmetrics *m;
 	char host[64], port[8];
 	unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG;
 
 	if (split(listen, host, sizeof(host), port, sizeof(port)) || getaddrinfo(host, port, &hints, &info))
-		return error_set(err, -EINVAL, "--listen: expected ADDRESS:PORT such as 127.0.0.1:9464, not '%s'", listen);
+		return error_set(err, -EINVAL,
+				 "--listen: expected ADDRESS:PORT such as 127.0.0.1:9464, not '%s'", listen);
 	m = calloc(1, sizeof(*m));
 	if (!m) {
 		freeaddrinfo(info);
@@ -92,11 +95,13 @@ int om_openmetrics_open(const char *listen, struct om_openmetrics **ret, struct 
 	if (info->ai_family == AF_INET6)
 		flags |= MHD_USE_IPv6;
 	m->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, m, MHD_OPTION_SOCK_ADDR, info->ai_addr,
-				     MHD_OPTION_CONNECTION_LIMIT, 32u, MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
+				     MHD_OPTION_CONNECTION_LIMIT, 32u, MHD_OPTION_CONNECTION_TIMEOUT, 10u,
+				     MHD_OPTION_END);
 	freeaddrinfo(info);
 	if (!m->daemon) {
 		om_openmetrics_free(m);
-		return error_set(err, -EADDRINUSE, "--listen %s: cannot be listened on (is the port taken?)", listen);
+		return error_set(err, -EADDRINUSE, "--listen %s: cannot be listened on (is the port taken?)",
+				 listen);
 	}
 	*ret = m;
 	return 0;
@@ -147,7 +152,8 @@ static void put_escaped(FILE *f, const char *s)
 	}
 }
 
-void om_openmetrics_sample(struct om_openmetrics *m, const char *name, const char *const *labels, double value)
+void om_openmetrics_sample(struct om_openmetrics *m, const char *name, const char *const *labels,
+			   double value)
 {
 	const char *before = "{";
 

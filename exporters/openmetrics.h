@@ -23,7 +23,8 @@ void om_openmetrics_begin(struct om_openmetrics *m, uint64_t samples_max);
 void om_openmetrics_family(struct om_openmetrics *m, const char *name, const char *type, const char *unit,
 			   const char *help);
 /* labels: pairs of name and value, ended by NULL. */
-void om_openmetrics_sample(struct om_openmetrics *m, const char *name, const char *const *labels, double value);
+void om_openmetrics_sample(struct om_openmetrics *m, const char *name, const char *const *labels,
+			   double value);
 void om_openmetrics_commit(struct om_openmetrics *m);
 
 #endif

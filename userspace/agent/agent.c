@@ -87,7 +87,8 @@ static int open_configuration(struct agent *a, struct error_text *err)
 static int open_ledger(struct agent *a, struct error_text *err)
 {
 	char id[OM_ID_STRLEN];
-	int r = om_ledger_open(a->config->dir, OM_LEDGER_CREATE | OM_LEDGER_EXPECT_BASELINE, agent_now_ns(), &a->ledger, err);
+	int r = om_ledger_open(a->config->dir, OM_LEDGER_CREATE | OM_LEDGER_EXPECT_BASELINE, agent_now_ns(),
+			       &a->ledger, err);
 
 	if (r)
 		return r;
@@ -96,9 +97,11 @@ static int open_ledger(struct agent *a, struct error_text *err)
 	r = cgroups_open(&a->cgroups, err);
 	r = r ?: agent_load_totals(a);
 	if (r == 0 && om_ledger_was_replaced(a->ledger)) {
-		log_warn("%s: the ledger was damaged or a copy: it was set aside and a new one begun", a->config->dir);
+		log_warn("%s: the ledger was damaged or a copy: it was set aside and a new one begun",
+			 a->config->dir);
 		agent_say(a, "the ledger was damaged or a copy and was replaced", "ledger",
-			  "Look at the directory it was set aside in; registers under the old id stay as published.");
+			  "Look at the directory it was set aside in; registers under the old id stay as "
+			  "published.");
 	}
 	return r;
 }
@@ -155,12 +158,14 @@ static int open_probes(struct agent *a, struct error_text *err)
 	r = r ?: discovery_open(&dc, &agent_discovery_ops, a, &a->discovery, err);
 	for (size_t i = 0; r == 0 && i < a->config->libraries.count; i++)
 		r = discovery_add(a->discovery, a->config->libraries.item[i], err)
-			    ? error_set(err, -EINVAL, "--library %s: cannot be probed", a->config->libraries.item[i])
+			    ? error_set(err, -EINVAL, "--library %s: cannot be probed",
+					a->config->libraries.item[i])
 			    : 0;
 	r = r ?: discovery_scan(a->discovery);
 	r = r ?: probes_sweep(a->probes, &swept);
 	if (r == 0 && swept)
-		log_info("%zu library files that nobody maps any more: their probes are being released", swept);
+		log_info("%zu library files that nobody maps any more: their probes are being released",
+			 swept);
 	return r;
 }
 
@@ -217,7 +222,8 @@ static int on_time(struct agent *a, struct schedule *s, uint64_t now)
 	if (now >= s->heartbeat) {
 		s->heartbeat = now + c->heartbeat_ns;
 		for (size_t i = 0; i < a->sink_count; i++)
-			om_feed_heartbeat(a->sinks[i], agent_now_ns(), c->heartbeat_ns, om_totals_registers(a->totals));
+			om_feed_heartbeat(a->sinks[i], agent_now_ns(), c->heartbeat_ns,
+					  om_totals_registers(a->totals));
 	}
 	feed_all(a);
 	return r ?: a->failed;
@@ -315,8 +321,8 @@ int agent_run(const struct agent_config *config)
 		log_error("%s", err.text[0] ? err.text : strerror(-r));
 		return exit_code_of(r);
 	}
-	printf("ready pid=%d ledger=%s libraries=%zu\n", (int)getpid(), om_id_format(om_ledger_id(a->ledger), id),
-	       probes_attached_count(a->probes));
+	printf("ready pid=%d ledger=%s libraries=%zu\n", (int)getpid(),
+	       om_id_format(om_ledger_id(a->ledger), id), probes_attached_count(a->probes));
 	fflush(stdout);
 	r = agent_loop(a, signal_fd);
 	if (r == 0)

@@ -22,15 +22,15 @@ struct agent_config {
 	const char *owners_path;  /* NULL: every owner is unknown */
 	const char *offsets_path;
 	struct option_list libraries; /* probed from the start, before anything maps them */
-	const char *brokers;          /* NULL: no Kafka */
+	const char *brokers;	      /* NULL: no Kafka */
 	const char *kafka_config;
 	bool create_topics;
 	const char *file_path; /* NULL: no JSON-lines file */
 	const char *listen;    /* address:port of the OpenMetrics endpoint, NULL: none */
 	uint64_t drain_ns, publish_ns, heartbeat_ns;
 	uint64_t seconds; /* end after this many, 0: when told to */
-	bool detach;      /* at the end also remove probes and maps from the kernel */
-	bool json;        /* alerts to stdout as JSON lines, else as text */
+	bool detach;	  /* at the end also remove probes and maps from the kernel */
+	bool json;	  /* alerts to stdout as JSON lines, else as text */
 };
 
 /* Runs until SIGTERM or SIGINT. Returns an enum exit_code: the reason

@@ -56,9 +56,9 @@ struct agent {
 	struct om_node_facts node;
 	uint64_t last_drain_ns, last_shapes_ns;
 	uint64_t regressions, drains, drain_failures;
-	bool is_off;	/* as last seen */
+	bool is_off;	  /* as last seen */
 	bool ledger_full; /* said already */
-	int failed;	/* first error inside a callback */
+	int failed;	  /* first error inside a callback */
 };
 
 uint64_t agent_now_ns(void);  /* Unix time */

@@ -32,7 +32,8 @@ static int load_register(void *ctx, const struct om_reading *r)
 }
 
 /* Jobs of earlier runs are judged by today's map too. */
-static int reassign(void *ctx, const struct om_id *job, uint64_t cgroup_id, const char *path, uint64_t first_seen_ns)
+static int reassign(void *ctx, const struct om_id *job, uint64_t cgroup_id, const char *path,
+		    uint64_t first_seen_ns)
 {
 	return path ? agent_assign(ctx, job, path, first_seen_ns) : 0;
 }
@@ -69,10 +70,12 @@ static int assign_one(struct agent *a, struct om_assignment *as)
 
 int agent_assign(struct agent *a, const struct om_id *job, const char *path, uint64_t from_ns)
 {
-	struct om_assignment as = {
-		.ledger = *om_ledger_id(a->ledger), .job = *job, .from_ns = from_ns, .share_low_ppm = 1000000,
-		.share_high_ppm = 1000000, .at_ns = agent_now_ns()
-	};
+	struct om_assignment as = { .ledger = *om_ledger_id(a->ledger),
+				    .job = *job,
+				    .from_ns = from_ns,
+				    .share_low_ppm = 1000000,
+				    .share_high_ppm = 1000000,
+				    .at_ns = agent_now_ns() };
 	struct attribution at;
 	int r;
 
@@ -130,8 +133,8 @@ static int raise(void *ctx, const struct alert *al)
 	if (!event)
 		return -ENOMEM;
 	om_id_format(&al->id, unique);
-	r = om_ledger_append(a->ledger, al->type == ALERT_CASE ? OM_ENTRY_CASE : OM_ENTRY_ALERT, unique, event,
-			     strlen(event), al->time_ns, NULL);
+	r = om_ledger_append(a->ledger, al->type == ALERT_CASE ? OM_ENTRY_CASE : OM_ENTRY_ALERT, unique,
+			     event, strlen(event), al->time_ns, NULL);
 	if (r == 0)
 		show(a, al, event);
 	return r < 0 ? r : 0;
@@ -139,7 +142,9 @@ static int raise(void *ctx, const struct alert *al)
 
 int agent_say(struct agent *a, const char *cause, const char *subject, const char *what_to_do)
 {
-	struct alert al = { .type = ALERT_DATA, .source = a->source, .subject = subject, .time_ns = agent_now_ns() };
+	struct alert al = {
+		.type = ALERT_DATA, .source = a->source, .subject = subject, .time_ns = agent_now_ns()
+	};
 	json_t *o = json_pack("{s:s,s:s}", "cause", cause, "what_to_do", what_to_do);
 	int r;
 

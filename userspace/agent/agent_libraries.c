@@ -31,7 +31,8 @@ static void say_unproven(struct agent *a, const struct library *lib)
 	for (int i = 0; i < 8; i++)
 		snprintf(hex + 2 * i, 3, "%02x", lib->text_hash[i]);
 	snprintf(subject, sizeof(subject), "library %s", hex);
-	log_warn("%s: this build of cuBLASLt (text %s...) is not proven: its cublasLtMatmul calls are counted as seen, "
+	log_warn("%s: this build of cuBLASLt (text %s...) is not proven: its cublasLtMatmul calls are "
+		 "counted as seen, "
 		 "not read; `opmeter prove` a vendor copy of it and add the row to %s",
 		 lib->display_path, hex, a->config->offsets_path);
 	agent_say(a, "a build of cuBLASLt whose descriptor offsets are not proven", subject,
@@ -120,7 +121,8 @@ void agent_switch_probes(struct agent *a)
 	if (off == a->is_off)
 		return;
 	a->is_off = off;
-	log_warn("counting was switched %s%s", off ? "off" : "on", off ? "; detaching in the background" : "");
+	log_warn("counting was switched %s%s", off ? "off" : "on",
+		 off ? "; detaching in the background" : "");
 	if (om_ledger_append(a->ledger, OM_ENTRY_ACT, NULL, act, strlen(act), agent_now_ns(), NULL) < 0)
 		log_error("the switch could not be written to the ledger");
 	discovery_each_library(a->discovery, off ? detach : attach_again, a);

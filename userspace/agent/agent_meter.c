@@ -106,7 +106,9 @@ static int commit(struct agent *a, struct drain_result *d, uint64_t now)
 
 	r = learn_cgroups(a, d);
 	r = r ?: name_jobs(a, d);
-	r = r ?: om_ledger_accrue(a->ledger, d->usage, d->usage_count, a->last_drain_ns, now, &a->regressions);
+	r = r
+		    ?: om_ledger_accrue(a->ledger, d->usage, d->usage_count, a->last_drain_ns, now,
+					&a->regressions);
 	r = r ?: om_ledger_store_shapes(a->ledger, d->shapes, d->shape_count, now);
 	r = r ?: drain_commit(a->drain);
 	for (size_t i = 0; r == 0 && i < d->dead_count; i++) {
@@ -140,7 +142,8 @@ int agent_meter(struct agent *a)
 	a->drain_failures++;
 	if (r == -ENOSPC) {
 		if (!a->ledger_full)
-			log_error("%s: the disk is full: counting goes on in the kernel, nothing is lost; make room",
+			log_error("%s: the disk is full: counting goes on in the kernel, nothing is lost; "
+				  "make room",
 				  a->config->dir);
 		a->ledger_full = true;
 		return 0;

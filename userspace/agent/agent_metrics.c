@@ -13,12 +13,18 @@ static int operations(void *ctx, const struct om_attributed *at)
 	struct agent *a = ctx;
 	const struct om_reading *r = at->reading;
 	char job[OM_ID_STRLEN], day[24];
-	const char *labels[] = { "tenant", at->tenant, "model", at->model, "phase", om_phase_name(at->phase),
-				 "format", om_format_name(r->key.format), "meter", om_meter_name(r->key.meter),
-				 "job", om_id_format(&r->key.job, job), "day", day, NULL };
+	const char *labels[] = { "tenant", at->tenant,
+				 "model",  at->model,
+				 "phase",  om_phase_name(at->phase),
+				 "format", om_format_name(r->key.format),
+				 "meter",  om_meter_name(r->key.meter),
+				 "job",	   om_id_format(&r->key.job, job),
+				 "day",	   day,
+				 NULL };
 
 	snprintf(day, sizeof(day), "%u", r->key.day);
-	om_openmetrics_sample(a->metrics, "opmeter_operations_total", labels, opcount_to_double(r->value.exact));
+	om_openmetrics_sample(a->metrics, "opmeter_operations_total", labels,
+			      opcount_to_double(r->value.exact));
 	return 0;
 }
 
@@ -26,7 +32,8 @@ static int calls(void *ctx, const struct om_subject_total *s)
 {
 	const char *labels[] = { "tenant", s->tenant, "model", s->model, NULL };
 
-	om_openmetrics_sample(((struct agent *)ctx)->metrics, "opmeter_calls_total", labels, (double)s->calls);
+	om_openmetrics_sample(((struct agent *)ctx)->metrics, "opmeter_calls_total", labels,
+			      (double)s->calls);
 	return 0;
 }
 
@@ -34,7 +41,8 @@ static int losses(void *ctx, const struct om_subject_total *s)
 {
 	const char *labels[] = { "tenant", s->tenant, "model", s->model, NULL };
 
-	om_openmetrics_sample(((struct agent *)ctx)->metrics, "opmeter_losses_total", labels, (double)s->losses);
+	om_openmetrics_sample(((struct agent *)ctx)->metrics, "opmeter_losses_total", labels,
+			      (double)s->losses);
 	return 0;
 }
 
@@ -64,7 +72,8 @@ static void render_kernel(struct agent *a)
 	counter(a, "opmeter_probe_off", "Calls made while the meter was off.", (double)s.off);
 	counter(a, "opmeter_shape_quota", "Calls counted without their shape: the process was at its quota.",
 		(double)s.shape_quota);
-	counter(a, "opmeter_spill_failed", "Calls lost with no name to them: no room anywhere.", (double)s.spill_failed);
+	counter(a, "opmeter_spill_failed", "Calls lost with no name to them: no room anywhere.",
+		(double)s.spill_failed);
 }
 
 static void render_self(struct agent *a)
@@ -72,18 +81,22 @@ static void render_self(struct agent *a)
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
-	om_openmetrics_family(a->metrics, "opmeter_cpu_seconds", "counter", "seconds", "CPU time of this agent.");
+	om_openmetrics_family(a->metrics, "opmeter_cpu_seconds", "counter", "seconds",
+			      "CPU time of this agent.");
 	om_openmetrics_sample(a->metrics, "opmeter_cpu_seconds_total", NULL,
 			      (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
 				      (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
-	gauge(a, "opmeter_resident_max_bytes", "bytes", "Largest resident set of this agent.", (double)u.ru_maxrss * 1024);
+	gauge(a, "opmeter_resident_max_bytes", "bytes", "Largest resident set of this agent.",
+	      (double)u.ru_maxrss * 1024);
 	gauge(a, "opmeter_registers", NULL, "Registers held.", (double)om_totals_registers(a->totals));
-	gauge(a, "opmeter_libraries", NULL, "Library files with probes.", (double)probes_attached_count(a->probes));
+	gauge(a, "opmeter_libraries", NULL, "Library files with probes.",
+	      (double)probes_attached_count(a->probes));
 	gauge(a, "opmeter_on", NULL, "1 while the meter counts.", a->is_off ? 0 : 1);
 	counter(a, "opmeter_drains", "Drains committed to the ledger.", (double)a->drains);
-	counter(a, "opmeter_drain_failures", "Drains that could not be committed; the kernel kept the counts.",
-		(double)a->drain_failures);
-	counter(a, "opmeter_regressions", "Counts below their cursor: never subtracted.", (double)a->regressions);
+	counter(a, "opmeter_drain_failures",
+		"Drains that could not be committed; the kernel kept the counts.", (double)a->drain_failures);
+	counter(a, "opmeter_regressions", "Counts below their cursor: never subtracted.",
+		(double)a->regressions);
 }
 
 void agent_render_metrics(struct agent *a)
@@ -93,15 +106,17 @@ void agent_render_metrics(struct agent *a)
 	om_openmetrics_begin(a->metrics, SAMPLES_MAX);
 	om_openmetrics_family(a->metrics, "opmeter_build", "info", NULL, "The program.");
 	om_openmetrics_sample(a->metrics, "opmeter_build_info", version, 1);
-	om_openmetrics_family(a->metrics, "opmeter_operations", "counter", NULL,
-			      "Operations by job and day, an approximate view (double); exact in the ledger and on Kafka.");
+	om_openmetrics_family(
+		a->metrics, "opmeter_operations", "counter", NULL,
+		"Operations by job and day, an approximate view (double); exact in the ledger and on Kafka.");
 	om_totals_each_register(a->totals, operations, a);
 	om_openmetrics_family(a->metrics, "opmeter_calls", "counter", NULL, "Library calls counted.");
 	om_totals_each(a->totals, calls, a);
 	om_openmetrics_family(a->metrics, "opmeter_losses", "counter", NULL,
 			      "Calls or processes that could not be counted; see the ledger for causes.");
 	om_totals_each(a->totals, losses, a);
-	om_openmetrics_family(a->metrics, "opmeter_backlog", "gauge", NULL, "Events that an exporter has not acknowledged.");
+	om_openmetrics_family(a->metrics, "opmeter_backlog", "gauge", NULL,
+			      "Events that an exporter has not acknowledged.");
 	for (size_t i = 0; i < a->sink_count; i++) {
 		struct om_feed_totals t;
 		const char *labels[] = { "exporter", NULL, NULL };

@@ -28,38 +28,46 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 	bool debug = false;
 	struct option options[] = {
 		{ "dir", "DIR", OPTION_STRING, &c->dir, "the ledger's directory (/var/lib/opmeter)" },
-		{ "pin-dir", "DIR", OPTION_STRING, &c->pin_dir, "maps and probes on bpffs (/sys/fs/bpf/opmeter)" },
+		{ "pin-dir", "DIR", OPTION_STRING, &c->pin_dir,
+		  "maps and probes on bpffs (/sys/fs/bpf/opmeter)" },
 		{ "tenants", "FILE", OPTION_STRING, &c->tenants_path,
 		  "static map of cgroups to tenants (none: all `unknown`)" },
 		{ "offsets", "FILE", OPTION_STRING, &c->offsets_path,
 		  "proven descriptor offsets (" OPMETER_DATADIR "/offsets.csv)" },
 		{ "library", "PATH", OPTION_STRINGS, &c->libraries,
 		  "probe this library before anything maps it; may be repeated" },
-		{ "drain", "TIME", OPTION_DURATION, &c->drain_ns, "how often counts are read and committed (1s)" },
+		{ "drain", "TIME", OPTION_DURATION, &c->drain_ns,
+		  "how often counts are read and committed (1s)" },
 		{ "publish", "TIME", OPTION_DURATION, &c->publish_ns,
 		  "how often changed registers are logged and sent (15s)" },
-		{ "heartbeat", "TIME", OPTION_DURATION, &c->heartbeat_ns, "how often a sign of life is sent (60s)" },
-		{ "brokers", "LIST", OPTION_STRING, &c->brokers, "Kafka bootstrap servers, HOST:PORT,... (none)" },
+		{ "heartbeat", "TIME", OPTION_DURATION, &c->heartbeat_ns,
+		  "how often a sign of life is sent (60s)" },
+		{ "brokers", "LIST", OPTION_STRING, &c->brokers,
+		  "Kafka bootstrap servers, HOST:PORT,... (none)" },
 		{ "kafka-config", "FILE", OPTION_STRING, &c->kafka_config,
 		  "librdkafka properties, key=value a line (none)" },
 		{ "create-topics", NULL, OPTION_FLAG, &c->create_topics, "create missing topics" },
-		{ "file", "PATH", OPTION_STRING, &c->file_path, "also append events to this JSON-lines file (none)" },
+		{ "file", "PATH", OPTION_STRING, &c->file_path,
+		  "also append events to this JSON-lines file (none)" },
 		{ "listen", "ADDR:PORT", OPTION_STRING, &c->listen, "OpenMetrics endpoint (none)" },
 		{ "seconds", "N", OPTION_UINT, &c->seconds, "end by itself after N seconds (0: never)" },
-		{ "detach", NULL, OPTION_FLAG, &c->detach, "at the end also remove the probes from the kernel" },
+		{ "detach", NULL, OPTION_FLAG, &c->detach,
+		  "at the end also remove the probes from the kernel" },
 		{ "json", NULL, OPTION_FLAG, &c->json, "print alerts as JSON lines" },
 		{ "debug", NULL, OPTION_FLAG, &debug, "log more" },
 		/* The last two are cut off for `agent`: owners never reach nodes. */
 		{ "regimes", "DIR", OPTION_STRING, &c->regimes_dir,
 		  "regimes to judge by (" OPMETER_DATADIR "/regimes)" },
-		{ "owners", "FILE", OPTION_STRING, &c->owners_path, "legal entities and their parents (none)" },
+		{ "owners", "FILE", OPTION_STRING, &c->owners_path,
+		  "legal entities and their parents (none)" },
 		{ 0 },
 	};
 	struct option_spec spec = {
 		.verb = verb,
 		.summary = summary,
 		.options = options,
-		.footer = "Counting goes on in the kernel while the agent is stopped or replaced; --detach ends it.\n"
+		.footer = "Counting goes on in the kernel while the agent is stopped or replaced; --detach "
+			  "ends it.\n"
 			  "Needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.",
 	};
 	int operand, r;

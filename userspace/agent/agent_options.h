@@ -6,6 +6,7 @@
 
 /* Command line -> configuration, shared by `agent` and `standalone`.
  * As options_parse(). */
-int agent_options_parse(const char *verb, const char *summary, int argc, char **argv, struct agent_config *ret);
+int agent_options_parse(const char *verb, const char *summary, int argc, char **argv,
+			struct agent_config *ret);
 
 #endif

@@ -48,9 +48,10 @@ static int find_root(struct cgroups *c, struct error_text *err)
 		snprintf(c->root, sizeof(c->root), "%s", at);
 		return 0;
 	}
-	return error_set(err, -ENOTSUP,
-			 "this host has only cgroup v1: every process has the same cgroup there, so tenants cannot be "
-			 "told apart; mount cgroup2 (hybrid or unified) and start again");
+	return error_set(
+		err, -ENOTSUP,
+		"this host has only cgroup v1: every process has the same cgroup there, so tenants cannot be "
+		"told apart; mount cgroup2 (hybrid or unified) and start again");
 }
 
 static int read_boot_id(struct cgroups *c, struct error_text *err)
@@ -207,7 +208,8 @@ static uint64_t id_of_path(const struct cgroups *c, const char *path)
 	int mount;
 
 	snprintf(full, sizeof(full), "%s%s", c->root, path);
-	if (name_to_handle_at(AT_FDCWD, full, &handle.h, &mount, 0) || handle.h.handle_bytes != sizeof(uint64_t))
+	if (name_to_handle_at(AT_FDCWD, full, &handle.h, &mount, 0) ||
+	    handle.h.handle_bytes != sizeof(uint64_t))
 		return 0;
 	return handle.id;
 }

@@ -133,8 +133,9 @@ static int map_check(const struct bpf_map *map, int fd)
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &len))
 		return -errno;
-	return info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map) ? 0
-													: -EPROTONOSUPPORT;
+	return info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map)
+		       ? 0
+		       : -EPROTONOSUPPORT;
 }
 
 /* 0 adopted, 1 there is no whole set, -errno. */
@@ -175,7 +176,8 @@ static int maps_adopt(struct probes *p, struct error_text *err)
 		rc = map ? map_check(map, p->map_fd[i]) : -ENOENT;
 		if (rc == -EPROTONOSUPPORT)
 			return error_set(err, rc,
-					 "%s: its entries have another size than this build's: let the build that made it "
+					 "%s: its entries have another size than this build's: let the build "
+					 "that made it "
 					 "drain and remove the maps first",
 					 path);
 		rc = rc ?: bpf_map__reuse_fd(map, p->map_fd[i]);

@@ -18,18 +18,18 @@
 #define _cleanup_(fn) __attribute__((cleanup(fn)))
 
 /* Hands the pointer over and leaves NULL behind, so the destructor does nothing. */
-#define TAKE_PTR(p)                    \
-	({                             \
-		typeof(p) __taken = (p); \
-		(p) = NULL;            \
-		__taken;               \
+#define TAKE_PTR(p)                                                                                          \
+	({                                                                                                   \
+		typeof(p) __taken = (p);                                                                     \
+		(p) = NULL;                                                                                  \
+		__taken;                                                                                     \
 	})
 
-#define TAKE_FD(fd)              \
-	({                       \
-		int __taken = (fd); \
-		(fd) = -1;       \
-		__taken;         \
+#define TAKE_FD(fd)                                                                                          \
+	({                                                                                                   \
+		int __taken = (fd);                                                                          \
+		(fd) = -1;                                                                                   \
+		__taken;                                                                                     \
 	})
 
 static inline void freep(void *p)

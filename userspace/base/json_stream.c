@@ -97,7 +97,8 @@ uint64_t json_stream_offset(const struct json_stream *s)
 
 static int bad(struct json_stream *s, struct error_text *err, const char *what)
 {
-	return error_set(err, -EBADMSG, "%s: byte %llu: %s", s->path, (unsigned long long)json_stream_offset(s), what);
+	return error_set(err, -EBADMSG, "%s: byte %llu: %s", s->path,
+			 (unsigned long long)json_stream_offset(s), what);
 }
 
 /* The next byte without taking it; -1: the end, which may be a cut file. */
@@ -219,16 +220,17 @@ static int read_word(struct json_stream *s, enum json_token *ret, struct error_t
 		const char *word;
 		enum json_token token;
 		bool number;
-	} words[] = { { "true", JSON_TOKEN_TRUE, false },    { "false", JSON_TOKEN_FALSE, false },
-		      { "null", JSON_TOKEN_NULL, false },    { "NaN", JSON_TOKEN_NUMBER, true },
-		      { "nan", JSON_TOKEN_NUMBER, true },    { "-nan", JSON_TOKEN_NUMBER, true },
+	} words[] = { { "true", JSON_TOKEN_TRUE, false },      { "false", JSON_TOKEN_FALSE, false },
+		      { "null", JSON_TOKEN_NULL, false },      { "NaN", JSON_TOKEN_NUMBER, true },
+		      { "nan", JSON_TOKEN_NUMBER, true },      { "-nan", JSON_TOKEN_NUMBER, true },
 		      { "Infinity", JSON_TOKEN_NUMBER, true }, { "-Infinity", JSON_TOKEN_NUMBER, true },
-		      { "inf", JSON_TOKEN_NUMBER, true },    { "-inf", JSON_TOKEN_NUMBER, true } };
+		      { "inf", JSON_TOKEN_NUMBER, true },      { "-inf", JSON_TOKEN_NUMBER, true } };
 	int c;
 
 	s->len = 0;
 	s->text[0] = '\0';
-	while ((c = peek(s)) > 0 && (strchr("+-.", c) || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z'))) {
+	while ((c = peek(s)) > 0 &&
+	       (strchr("+-.", c) || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z'))) {
 		if (s->len > 64 || put(s, c))
 			return bad(s, err, "a number or word that is too long");
 		s->at++;
@@ -290,7 +292,8 @@ int json_stream_next(struct json_stream *s, enum json_token *ret, struct error_t
 		s->at++;
 	if (c < 0) {
 		if (s->depth || !s->begun || s->broken)
-			return cut_or_bad(s, err, s->begun ? "the file ends in mid-value" : "the file is empty");
+			return cut_or_bad(s, err,
+					  s->begun ? "the file ends in mid-value" : "the file is empty");
 		*ret = JSON_TOKEN_END;
 		return 0;
 	}

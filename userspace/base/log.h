@@ -29,7 +29,6 @@ struct error_text {
 void error_clear(struct error_text *err);
 /* Keeps the first sentence: the cause, not the consequence. err may be NULL.
  * Returns rc, so that `return error_set(err, -EINVAL, ...)` reads well. */
-int error_set(struct error_text *err, int rc, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int error_set(struct error_text *err, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -42,7 +42,7 @@ static int parse_duration(const char *s, uint64_t *ret)
 		const char *unit;
 		uint64_t ns;
 	} units[] = {
-		{ "", 1000000000ULL },	{ "ms", 1000000ULL },	     { "s", 1000000000ULL },
+		{ "", 1000000000ULL },	 { "ms", 1000000ULL },	    { "s", 1000000000ULL },
 		{ "m", 60000000000ULL }, { "h", 3600000000000ULL },
 	};
 	const char *rest;

@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 enum option_kind {
-	OPTION_FLAG,     /* bool: set to true */
-	OPTION_STRING,   /* const char *: a loan from argv */
-	OPTION_STRINGS,  /* struct option_list: may be given several times */
-	OPTION_UINT,     /* uint64_t: decimal */
+	OPTION_FLAG,	 /* bool: set to true */
+	OPTION_STRING,	 /* const char *: a loan from argv */
+	OPTION_STRINGS,	 /* struct option_list: may be given several times */
+	OPTION_UINT,	 /* uint64_t: decimal */
 	OPTION_DURATION, /* uint64_t nanoseconds: "250ms", "15s", "2m", "1h"; a bare number is seconds */
 };
 
@@ -34,7 +34,7 @@ struct option {
 };
 
 struct option_spec {
-	const char *verb;    /* "ledger verify" */
+	const char *verb;     /* "ledger verify" */
 	const char *operands; /* "[FILE ...]", or NULL: none allowed */
 	const char *summary;
 	const struct option *options;

@@ -24,8 +24,8 @@ struct yaml_node {
 	enum node_kind kind;
 	int line;
 	bool quoted, taken;
-	char *text;		     /* of a scalar */
-	char *key;		     /* if it stands in a mapping */
+	char *text; /* of a scalar */
+	char *key;  /* if it stands in a mapping */
 	struct yaml_node *first, *last, *next;
 	struct yaml_node *all_next; /* for freeing, whatever the shape */
 	size_t count;
@@ -165,7 +165,8 @@ static int on_scalar(struct builder *b, const yaml_event_t *e)
 		return error_at(b->y, line, b->err, "text with a NUL byte");
 	if (parent && parent->kind == NODE_MAP && !b->pending_key) {
 		if (has_key(parent, text))
-			return error_set(b->err, -EINVAL, "%s:%d: '%s' stands here twice", b->y->name, line, text);
+			return error_set(b->err, -EINVAL, "%s:%d: '%s' stands here twice", b->y->name, line,
+					 text);
 		b->pending_key = strdup(text);
 		return b->pending_key ? 0 : -ENOMEM;
 	}
@@ -212,7 +213,8 @@ static bool is_decorated(const yaml_event_t *e)
 static int on_event(struct builder *b, const yaml_event_t *e)
 {
 	if (is_decorated(e))
-		return error_at(b->y, (int)e->start_mark.line + 1, b->err, "anchors, aliases and tags are not taken");
+		return error_at(b->y, (int)e->start_mark.line + 1, b->err,
+				"anchors, aliases and tags are not taken");
 	switch (e->type) {
 	case YAML_SCALAR_EVENT:
 		return on_scalar(b, e);
@@ -242,7 +244,8 @@ static int build(struct builder *b, yaml_parser_t *parser)
 		yaml_event_t e;
 
 		if (!yaml_parser_parse(parser, &e))
-			return error_set(b->err, -EINVAL, "%s:%zu: %s", b->y->name, parser->problem_mark.line + 1,
+			return error_set(b->err, -EINVAL, "%s:%zu: %s", b->y->name,
+					 parser->problem_mark.line + 1,
 					 parser->problem ? parser->problem : "cannot be read");
 		r = on_event(b, &e);
 		end = e.type == YAML_STREAM_END_EVENT;
@@ -409,11 +412,13 @@ int yaml_need_ops(struct yaml_node *map, const char *key, opcount *ret, struct e
 	if (r)
 		return r;
 	if (opcount_parse(s, ret))
-		return yaml_error(n, err, "'%s' must be a whole number of operations such as 1e26, not '%s'", key, s);
+		return yaml_error(n, err, "'%s' must be a whole number of operations such as 1e26, not '%s'",
+				  key, s);
 	return 0;
 }
 
-int yaml_need_word(struct yaml_node *map, const char *key, const char *const *words, int *ret, struct error_text *err)
+int yaml_need_word(struct yaml_node *map, const char *key, const char *const *words, int *ret,
+		   struct error_text *err)
 {
 	char known[200] = "";
 	struct yaml_node *n;
@@ -493,7 +498,9 @@ int yaml_date(struct yaml_node *map, const char *key, int32_t *ret, struct error
 	r = yaml_string(n, &s, err);
 	if (r)
 		return r;
-	return date_parse(s, ret) ? yaml_error(n, err, "'%s' must be a date such as 2026-11-23, not '%s'", key, s) : 0;
+	return date_parse(s, ret)
+		       ? yaml_error(n, err, "'%s' must be a date such as 2026-11-23, not '%s'", key, s)
+		       : 0;
 }
 
 int yaml_share(struct yaml_node *map, const char *key, uint32_t *ret_ppm, struct error_text *err)

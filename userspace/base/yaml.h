@@ -70,8 +70,10 @@ int yaml_string(struct yaml_node *n, const char **ret, struct error_text *err);
 int yaml_bool(struct yaml_node *map, const char *key, bool *ret, struct error_text *err); /* optional */
 int yaml_need_ops(struct yaml_node *map, const char *key, opcount *ret, struct error_text *err);
 /* One of a NULL-terminated list of words; *ret is its index. */
-int yaml_need_word(struct yaml_node *map, const char *key, const char *const *words, int *ret, struct error_text *err);
-/* YYYY-MM-DD as days since 1970-01-01; a date that does not exist is refused. Optional: INT32_MIN if missing or null. */
+int yaml_need_word(struct yaml_node *map, const char *key, const char *const *words, int *ret,
+		   struct error_text *err);
+/* YYYY-MM-DD as days since 1970-01-01; a date that does not exist is refused. Optional: INT32_MIN if missing
+ * or null. */
 int yaml_date(struct yaml_node *map, const char *key, int32_t *ret, struct error_text *err);
 /* A fraction 0..1 or a percentage "51.5%", in parts per million. */
 int yaml_share(struct yaml_node *map, const char *key, uint32_t *ret_ppm, struct error_text *err);

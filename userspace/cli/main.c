@@ -15,7 +15,8 @@ static const struct verb {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } verbs[] = {
-	{ "standalone", verb_standalone, "meter this machine: probes, ledger, policy and alerts in one process" },
+	{ "standalone", verb_standalone,
+	  "meter this machine: probes, ledger, policy and alerts in one process" },
 	{ "agent", verb_agent, "meter this node and send readings to Kafka" },
 	{ "fleet", verb_fleet, "keep the fleet's totals from Kafka and judge them by policy" },
 	{ "top", verb_top, "show what tenants compute, as it happens" },

@@ -5,7 +5,8 @@
 int verb_agent(int argc, char **argv)
 {
 	struct agent_config config = { .standalone = false };
-	int r = agent_options_parse("agent", "Meters this node and sends readings and assignments to Kafka or a file.",
+	int r = agent_options_parse("agent",
+				    "Meters this node and sends readings and assignments to Kafka or a file.",
 				    argc, argv, &config);
 
 	if (r)

@@ -10,16 +10,25 @@
 
 int verb_fleet(int argc, char **argv)
 {
-	struct fleet_config c = { .name = "fleet", .regimes_dir = OPMETER_DATADIR "/regimes", .interval_ns = 1000000000ULL,
+	struct fleet_config c = { .name = "fleet",
+				  .regimes_dir = OPMETER_DATADIR "/regimes",
+				  .interval_ns = 1000000000ULL,
 				  .registers_max = 4000000 };
 	const struct option options[] = {
-		{ "brokers", "LIST", OPTION_STRING, &c.brokers, "Kafka bootstrap servers, HOST:PORT,... (must be given)" },
-		{ "kafka-config", "FILE", OPTION_STRING, &c.kafka_config, "librdkafka properties, key=value a line (none)" },
-		{ "name", "NAME", OPTION_STRING, &c.name, "of the fleet; part of the ids of its alerts (fleet)" },
-		{ "regimes", "DIR", OPTION_STRING, &c.regimes_dir, "regimes to judge by (" OPMETER_DATADIR "/regimes)" },
-		{ "owners", "FILE", OPTION_STRING, &c.owners_path, "legal entities and their parents (none)" },
-		{ "interval", "TIME", OPTION_DURATION, &c.interval_ns, "how often totals are judged and published (1s)" },
-		{ "registers-max", "N", OPTION_UINT, &c.registers_max, "bound of the memory, about 400 bytes each (4000000)" },
+		{ "brokers", "LIST", OPTION_STRING, &c.brokers,
+		  "Kafka bootstrap servers, HOST:PORT,... (must be given)" },
+		{ "kafka-config", "FILE", OPTION_STRING, &c.kafka_config,
+		  "librdkafka properties, key=value a line (none)" },
+		{ "name", "NAME", OPTION_STRING, &c.name,
+		  "of the fleet; part of the ids of its alerts (fleet)" },
+		{ "regimes", "DIR", OPTION_STRING, &c.regimes_dir,
+		  "regimes to judge by (" OPMETER_DATADIR "/regimes)" },
+		{ "owners", "FILE", OPTION_STRING, &c.owners_path,
+		  "legal entities and their parents (none)" },
+		{ "interval", "TIME", OPTION_DURATION, &c.interval_ns,
+		  "how often totals are judged and published (1s)" },
+		{ "registers-max", "N", OPTION_UINT, &c.registers_max,
+		  "bound of the memory, about 400 bytes each (4000000)" },
 		{ "create-topics", NULL, OPTION_FLAG, &c.create_topics, "create missing topics" },
 		{ "once", NULL, OPTION_FLAG, &c.once, "read what is there, judge it once, and end" },
 		{ "json", NULL, OPTION_FLAG, &c.json, "alerts, and with --once totals, as JSON lines" },
@@ -28,8 +37,10 @@ int verb_fleet(int argc, char **argv)
 	};
 	const struct option_spec spec = {
 		.verb = "fleet",
-		.summary = "Keeps the fleet's totals from the readings and assignments topics and judges them by policy.\n"
-			   "Its state is its input: kill it at any moment, start it anywhere, and the totals are the same.",
+		.summary = "Keeps the fleet's totals from the readings and assignments topics and judges "
+			   "them by policy.\n"
+			   "Its state is its input: kill it at any moment, start it anywhere, and the totals "
+			   "are the same.",
 		.options = options,
 	};
 	int operand, r = options_parse(&spec, argc, argv, &operand);

@@ -49,7 +49,8 @@ static int verify(int argc, char **argv)
 	};
 	const struct option_spec spec = {
 		.verb = "ledger verify",
-		.summary = "Recomputes every leaf and the root, and compares what was published with the log and the hours.\n"
+		.summary = "Recomputes every leaf and the root, and compares what was published with the log "
+			   "and the hours.\n"
 			   "Exit code 3, and the first wrong entry, if something is not in order.",
 		.options = options,
 	};
@@ -69,9 +70,11 @@ static int verify(int argc, char **argv)
 		log_error("%s: not in order: %s", dir, err.text[0] ? err.text : strerror(-r));
 		return EXIT_FINDING;
 	}
-	printf("ledger %s: in order\n%llu entries, %llu readings, %llu destroyed by an act\nroot of %llu leaves: ",
-	       om_id_format(om_ledger_id(l), id), (unsigned long long)report.entries, (unsigned long long)report.readings,
-	       (unsigned long long)report.destroyed, (unsigned long long)report.head.size);
+	printf("ledger %s: in order\n%llu entries, %llu readings, %llu destroyed by an act\nroot of %llu "
+	       "leaves: ",
+	       om_id_format(om_ledger_id(l), id), (unsigned long long)report.entries,
+	       (unsigned long long)report.readings, (unsigned long long)report.destroyed,
+	       (unsigned long long)report.head.size);
 	for (int i = 0; i < (int)sizeof(report.head.root); i++)
 		printf("%02x", report.head.root[i]);
 	printf("\n");
@@ -134,7 +137,8 @@ static int show(int argc, char **argv)
 	};
 	const struct option_spec spec = {
 		.verb = "ledger show",
-		.summary = "Shows the registers by day, with tenant, model and phase as they are assigned now.",
+		.summary =
+			"Shows the registers by day, with tenant, model and phase as they are assigned now.",
 		.options = options,
 	};
 	_cleanup_ledger_ struct om_ledger *l = NULL;
@@ -154,8 +158,8 @@ static int show(int argc, char **argv)
 		return r == -EUCLEAN ? EXIT_FINDING : EXIT_FAILED;
 	}
 	if (!json)
-		printf("%-10s  %-12s  %-16s %-16s %-12s %-14s %-8s %22s %12s %8s\n", "DAY", "JOB", "TENANT", "MODEL", "PHASE",
-		       "FORMAT", "METER", "OPERATIONS", "CALLS", "LOSSES");
+		printf("%-10s  %-12s  %-16s %-16s %-12s %-14s %-8s %22s %12s %8s\n", "DAY", "JOB", "TENANT",
+		       "MODEL", "PHASE", "FORMAT", "METER", "OPERATIONS", "CALLS", "LOSSES");
 	om_totals_each_register(t, json ? show_json : show_row, NULL);
 	if (!json)
 		printf("* attempted: no device meter stands behind the figure\n");
@@ -188,12 +192,12 @@ static json_t *payload_json(const struct om_entry *e)
 
 static int export_entry(void *ctx, const struct om_entry *e)
 {
-	static const char *const kinds[OM_ENTRY_END] = { "?",	 "readings", "job",  "assignment",
+	static const char *const kinds[OM_ENTRY_END] = { "?",	  "readings", "job",  "assignment",
 							 "alert", "act",      "node", "case" };
 	char time[OM_TIME_STRLEN];
 	json_t *o = json_pack("{s:I,s:s,s:s,s:o}", "index", (json_int_t)e->index, "kind",
-			      e->kind < OM_ENTRY_END ? kinds[e->kind] : "?", "time", om_time_format(e->time_ns, time),
-			      "payload", payload_json(e));
+			      e->kind < OM_ENTRY_END ? kinds[e->kind] : "?", "time",
+			      om_time_format(e->time_ns, time), "payload", payload_json(e));
 
 	if (!e->payload)
 		json_object_set_new(o, "destroyed_by", json_integer((json_int_t)e->destroyed_by));
@@ -205,10 +209,10 @@ static int export_shape(void *ctx, const struct om_shape_usage *s)
 {
 	char job[OM_ID_STRLEN];
 
-	print_line(json_pack("{s:s,s:i,s:I,s:I,s:I,s:I,s:i,s:i,s:I}", "job", om_id_format(&s->job, job), "pid", (int)s->tgid,
-			     "m", (json_int_t)s->m, "n", (json_int_t)s->n, "k", (json_int_t)s->k, "batch",
-			     (json_int_t)s->batch, "types", (int)s->types, "flags", (int)s->flags, "calls",
-			     (json_int_t)s->calls));
+	print_line(json_pack("{s:s,s:i,s:I,s:I,s:I,s:I,s:i,s:i,s:I}", "job", om_id_format(&s->job, job),
+			     "pid", (int)s->tgid, "m", (json_int_t)s->m, "n", (json_int_t)s->n, "k",
+			     (json_int_t)s->k, "batch", (json_int_t)s->batch, "types", (int)s->types, "flags",
+			     (int)s->flags, "calls", (json_int_t)s->calls));
 	return 0;
 }
 

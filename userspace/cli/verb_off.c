@@ -27,15 +27,19 @@ int verb_off(int argc, char **argv)
 	const char *pin_dir = PROBES_PIN_DIR;
 	bool detach = false;
 	const struct option options[] = {
-		{ "pin-dir", "DIR", OPTION_STRING, &pin_dir, "maps and probes on bpffs (" PROBES_PIN_DIR ")" },
+		{ "pin-dir", "DIR", OPTION_STRING, &pin_dir,
+		  "maps and probes on bpffs (" PROBES_PIN_DIR ")" },
 		{ "detach", NULL, OPTION_FLAG, &detach,
-		  "remove probes and maps here and now: for a node without an agent; undrained counts are gone" },
+		  "remove probes and maps here and now: for a node without an agent; undrained counts are "
+		  "gone" },
 		{ 0 },
 	};
 	const struct option_spec spec = {
 		.verb = "off",
-		.summary = "Stops counting on this node within 10 ms. Calls made while it is off are counted as lost (off).\n"
-			   "A running agent then detaches its probes in the background; `opmeter on` attaches them again.",
+		.summary = "Stops counting on this node within 10 ms. Calls made while it is off are counted "
+			   "as lost (off).\n"
+			   "A running agent then detaches its probes in the background; `opmeter on` "
+			   "attaches them again.",
 		.options = options,
 	};
 	struct error_text err = { 0 };

@@ -10,7 +10,8 @@ int verb_on(int argc, char **argv)
 {
 	const char *pin_dir = PROBES_PIN_DIR;
 	const struct option options[] = {
-		{ "pin-dir", "DIR", OPTION_STRING, &pin_dir, "maps and probes on bpffs (" PROBES_PIN_DIR ")" },
+		{ "pin-dir", "DIR", OPTION_STRING, &pin_dir,
+		  "maps and probes on bpffs (" PROBES_PIN_DIR ")" },
 		{ 0 },
 	};
 	const struct option_spec spec = {

@@ -21,23 +21,27 @@ static void print_regime(const struct regime *g, int32_t today)
 {
 	char figure[OPCOUNT_STRLEN], from[16], to[16];
 
-	printf("regime %s version %s: %s\n  mode %s%s, %s%s%s%s\n  %s (evidence: %s)\n  digest %s\n", g->id, g->version,
-	       g->title, regime_mode_name(g->mode), regime_holds_on(g, today) ? "" : " (does not hold today)",
-	       g->from_day == INT32_MIN ? "" : "from ", g->from_day == INT32_MIN ? "" : date_format(g->from_day, from),
-	       g->to_day == INT32_MIN ? "" : " to ", g->to_day == INT32_MIN ? "" : date_format(g->to_day, to), g->citation,
-	       g->evidence, g->digest);
+	printf("regime %s version %s: %s\n  mode %s%s, %s%s%s%s\n  %s (evidence: %s)\n  digest %s\n", g->id,
+	       g->version, g->title, regime_mode_name(g->mode),
+	       regime_holds_on(g, today) ? "" : " (does not hold today)",
+	       g->from_day == INT32_MIN ? "" : "from ",
+	       g->from_day == INT32_MIN ? "" : date_format(g->from_day, from),
+	       g->to_day == INT32_MIN ? "" : " to ", g->to_day == INT32_MIN ? "" : date_format(g->to_day, to),
+	       g->citation, g->evidence, g->digest);
 	for (size_t i = 0; i < g->level_count; i++)
-		printf("  level %-10s %s bound %s %s\n", g->levels[i].name, g->levels[i].lower ? "lower" : "upper",
-		       g->comparator == REGIME_AT_LEAST ? ">=" : "> ",
+		printf("  level %-10s %s bound %s %s\n", g->levels[i].name,
+		       g->levels[i].lower ? "lower" : "upper", g->comparator == REGIME_AT_LEAST ? ">=" : "> ",
 		       opcount_format(regime_level_figure(g, &g->levels[i]), figure));
 	if (g->floor_missing)
 		printf("  conditional: %s is not known\n", g->floor_missing);
 	if (g->kind == REGIME_OWNER)
-		printf("  flags a seat or ultimate parent outside %s, tells %s apart; a case from %g %% of %s\n", g->clear_set,
-		       g->apart_set, g->material_ppm / 1e4, g->threshold_of);
+		printf("  flags a seat or ultimate parent outside %s, tells %s apart; a case from %g %% of "
+		       "%s\n",
+		       g->clear_set, g->apart_set, g->material_ppm / 1e4, g->threshold_of);
 }
 
-static int check(const char *regimes_dir, const char *owners_path, const char *tenants_path, struct error_text *err)
+static int check(const char *regimes_dir, const char *owners_path, const char *tenants_path,
+		 struct error_text *err)
 {
 	_cleanup_(regimes_freep) struct regimes *regimes = NULL;
 	_cleanup_(owners_freep) struct owners *owners = NULL;
@@ -66,14 +70,16 @@ static int verb_policy_check(int argc, char **argv)
 {
 	const char *regimes = NULL, *owners = NULL, *tenants = NULL;
 	const struct option options[] = {
-		{ "regimes", "DIR", OPTION_STRING, &regimes, "regimes (" OPMETER_DATADIR "/regimes, if nothing else is named)" },
+		{ "regimes", "DIR", OPTION_STRING, &regimes,
+		  "regimes (" OPMETER_DATADIR "/regimes, if nothing else is named)" },
 		{ "owners", "FILE", OPTION_STRING, &owners, "legal entities and their parents (none)" },
 		{ "tenants", "FILE", OPTION_STRING, &tenants, "static map of cgroups to tenants (none)" },
 		{ 0 },
 	};
 	const struct option_spec spec = {
 		.verb = "policy check",
-		.summary = "Reads regimes, owners and tenant maps strictly and says what they hold. A slip is told with file and line.",
+		.summary = "Reads regimes, owners and tenant maps strictly and says what they hold. A slip "
+			   "is told with file and line.",
 		.options = options,
 	};
 	struct error_text err = { 0 };

@@ -21,7 +21,8 @@
 
 static int compare_shapes(const void *x, const void *y)
 {
-	const struct run_product *a = *(const struct run_product *const *)x, *b = *(const struct run_product *const *)y;
+	const struct run_product *a = *(const struct run_product *const *)x,
+				 *b = *(const struct run_product *const *)y;
 	const uint64_t ka[] = { a->batch, a->m, a->n, a->k }, kb[] = { b->batch, b->m, b->n, b->k };
 
 	for (int i = 0; i < 4; i++)
@@ -46,8 +47,9 @@ static json_t *shapes_json(const struct run *run)
 
 		for (; i < run->product_count && !compare_shapes(&p, &list[i]); i++)
 			calls += list[i]->calls;
-		json_array_append_new(shapes, json_pack("[I,I,I,I,I]", (json_int_t)p->batch, (json_int_t)p->m,
-							(json_int_t)p->n, (json_int_t)p->k, (json_int_t)calls));
+		json_array_append_new(shapes,
+				      json_pack("[I,I,I,I,I]", (json_int_t)p->batch, (json_int_t)p->m,
+						(json_int_t)p->n, (json_int_t)p->k, (json_int_t)calls));
 	}
 	return shapes;
 }
@@ -71,7 +73,8 @@ static opcount ops_of(const struct run_product *p)
 
 static int by_ops(const void *x, const void *y)
 {
-	opcount a = ops_of(*(const struct run_product *const *)x), b = ops_of(*(const struct run_product *const *)y);
+	opcount a = ops_of(*(const struct run_product *const *)x),
+		b = ops_of(*(const struct run_product *const *)y);
 
 	return a < b ? 1 : a > b ? -1 : 0;
 }
@@ -81,25 +84,28 @@ static void print_people(const struct run *run, opcount ops)
 	_cleanup_free_ const struct run_product **list = calloc(run->product_count + 1, sizeof(*list));
 	char text[OPCOUNT_STRLEN], human[OPCOUNT_STRLEN];
 
-	printf("run         %s%s%s%s%s\n", run->name, run->gpu[0] ? ", " : "", run->gpu, run->source[0] ? "\nfrom        " : "",
-	       run->source);
-	printf("products    %s operations (%s) in %" PRIu64 " calls of %zu shapes\n", opcount_format(ops, text),
-	       opcount_human(ops, human), run_calls(run), run->product_count);
+	printf("run         %s%s%s%s%s\n", run->name, run->gpu[0] ? ", " : "", run->gpu,
+	       run->source[0] ? "\nfrom        " : "", run->source);
+	printf("products    %s operations (%s) in %" PRIu64 " calls of %zu shapes\n",
+	       opcount_format(ops, text), opcount_human(ops, human), run_calls(run), run->product_count);
 	if (run->left.kernels)
 		printf("left out    %" PRIu64 " operators of other kinds (convolution, attention), %" PRIu64
-		       " products without shapes, %" PRIu64 " of %" PRIu64 " kernels with no recorded launch, %" PRIu64 " of %" PRIu64
+		       " products without shapes, %" PRIu64 " of %" PRIu64
+		       " kernels with no recorded launch, %" PRIu64 " of %" PRIu64
 		       " graph replays whose capture is not settled\n",
-		       run->left.other_ops, run->left.no_shapes, run->left.kernels - run->left.linked, run->left.kernels,
-		       run->left.graph_launches - run->left.graph_aligned, run->left.graph_launches);
+		       run->left.other_ops, run->left.no_shapes, run->left.kernels - run->left.linked,
+		       run->left.kernels, run->left.graph_launches - run->left.graph_aligned,
+		       run->left.graph_launches);
 	for (size_t i = 0; list && i < run->product_count; i++)
 		list[i] = &run->products[i];
 	if (list)
 		qsort(list, run->product_count, sizeof(*list), by_ops);
-	printf("\n%-12s %-8s %6s %8s %8s %8s %10s %10s\n", "OPERATOR", "FORMAT", "BATCH", "M", "N", "K", "CALLS", "OPERATIONS");
+	printf("\n%-12s %-8s %6s %8s %8s %8s %10s %10s\n", "OPERATOR", "FORMAT", "BATCH", "M", "N", "K",
+	       "CALLS", "OPERATIONS");
 	for (size_t i = 0; list && i < run->product_count && i < TOP; i++)
-		printf("%-12s %-8s %6" PRIu64 " %8" PRIu64 " %8" PRIu64 " %8" PRIu64 " %10" PRIu64 " %10s\n", list[i]->op,
-		       om_format_name(run_format(list[i])), list[i]->batch, list[i]->m, list[i]->n, list[i]->k,
-		       list[i]->calls, opcount_human(ops_of(list[i]), human));
+		printf("%-12s %-8s %6" PRIu64 " %8" PRIu64 " %8" PRIu64 " %8" PRIu64 " %10" PRIu64 " %10s\n",
+		       list[i]->op, om_format_name(run_format(list[i])), list[i]->batch, list[i]->m,
+		       list[i]->n, list[i]->k, list[i]->calls, opcount_human(ops_of(list[i]), human));
 	if (run->product_count > TOP)
 		printf("... and %zu more shapes\n", run->product_count - TOP);
 }
@@ -122,14 +128,17 @@ int verb_replay(int argc, char **argv)
 	const struct option options[] = {
 		{ "json", NULL, OPTION_FLAG, &json,
 		  "one object {\"gemm\":{\"ops\",\"calls\",\"shapes\":[[batch,m,n,k,calls],...]}}" },
-		{ "compact", "OUT", OPTION_STRING, &compact, "also write the run in compact form (docs/formats.md)" },
+		{ "compact", "OUT", OPTION_STRING, &compact,
+		  "also write the run in compact form (docs/formats.md)" },
 		{ 0 },
 	};
 	const struct option_spec spec = {
 		.verb = "replay",
 		.operands = "FILE",
-		.summary = "Counts the matrix products of a recorded run: a Kineto trace with input shapes (plain or gzip), or our\n"
-			   "compact form. Counted are the innermost operators mm, addmm, bmm, baddbmm and _scaled_mm that reached\n"
+		.summary = "Counts the matrix products of a recorded run: a Kineto trace with input shapes "
+			   "(plain or gzip), or our\n"
+			   "compact form. Counted are the innermost operators mm, addmm, bmm, baddbmm and "
+			   "_scaled_mm that reached\n"
 			   "the GPU, each once; what is left out is said.",
 		.options = options,
 	};

@@ -42,7 +42,8 @@ static int take_assignment(void *ctx, const struct om_entry *e)
 	struct om_assignment as;
 
 	k->entries = e->index + 1;
-	if (e->kind == OM_ENTRY_ASSIGNMENT && e->payload && om_assignment_decode(e->payload, e->len, &as) == 0)
+	if (e->kind == OM_ENTRY_ASSIGNMENT && e->payload &&
+	    om_assignment_decode(e->payload, e->len, &as) == 0)
 		om_totals_assign(k->totals, &as);
 	return 0;
 }
@@ -71,10 +72,11 @@ static int take_total(void *ctx, const struct om_subject_total *s)
 	snprintf(r->tenant, sizeof(r->tenant), "%s", s->tenant);
 	snprintf(r->model, sizeof(r->model), "%s", s->model);
 	r->total = *s;
-	r->phase = (enum om_phase)-1;
+	r->phase = (enum om_phase) - 1;
 	r->rate = NAN;
 	if (before && k->seconds > 0)
-		r->rate = (opcount_to_double(s->all_high) - opcount_to_double(before->total.all_high)) / k->seconds;
+		r->rate = (opcount_to_double(s->all_high) - opcount_to_double(before->total.all_high)) /
+			  k->seconds;
 	r->next = k->rows;
 	k->rows = r;
 	return 0;
@@ -88,11 +90,12 @@ static int take_details(void *ctx, const struct om_attributed *a)
 
 	if (!r)
 		return 0;
-	if (r->phase != (enum om_phase)-1 && r->phase != a->phase)
+	if (r->phase != (enum om_phase) - 1 && r->phase != a->phase)
 		r->phases_differ = true;
 	r->phase = a->phase;
 	n = strlen(r->formats);
-	if (a->reading->key.format != OM_FORMAT_UNKNOWN && !strstr(r->formats, f) && n + strlen(f) + 2 < sizeof(r->formats))
+	if (a->reading->key.format != OM_FORMAT_UNKNOWN && !strstr(r->formats, f) &&
+	    n + strlen(f) + 2 < sizeof(r->formats))
 		snprintf(r->formats + n, sizeof(r->formats) - n, "%s%s", n ? "," : "", f);
 	return 0;
 }
@@ -151,8 +154,8 @@ static void print_table(const struct row *const *rows, size_t n)
 	char total[OPCOUNT_STRLEN], low[OPCOUNT_STRLEN], high[OPCOUNT_STRLEN], rate[24], training[96];
 	bool attempted = false;
 
-	printf("%-16s %-16s %-22s %-10s %9s %19s %12s %7s  %s\n", "TENANT", "MODEL", "PHASE", "OPERATIONS", "OP/S",
-	       "TRAINING", "CALLS", "LOSSES", "FORMATS");
+	printf("%-16s %-16s %-22s %-10s %9s %19s %12s %7s  %s\n", "TENANT", "MODEL", "PHASE", "OPERATIONS",
+	       "OP/S", "TRAINING", "CALLS", "LOSSES", "FORMATS");
 	for (size_t i = 0; i < n; i++) {
 		const struct om_subject_total *s = &rows[i]->total;
 
@@ -163,16 +166,17 @@ static void print_table(const struct row *const *rows, size_t n)
 		else
 			snprintf(training, sizeof(training), "%s..%s", low, high);
 		rate_text(rows[i]->rate, rate);
-		printf("%-16.16s %-16.16s %-22s %-10s %9s %19s %12llu %7llu  %s%s\n", rows[i]->tenant, rows[i]->model,
-		       rows[i]->phases_differ ? "several" : om_phase_name(rows[i]->phase), opcount_human(s->all_high, total),
-		       rate, training, (unsigned long long)s->calls, (unsigned long long)s->losses, rows[i]->formats,
-		       s->attempted ? " *" : "");
+		printf("%-16.16s %-16.16s %-22s %-10s %9s %19s %12llu %7llu  %s%s\n", rows[i]->tenant,
+		       rows[i]->model, rows[i]->phases_differ ? "several" : om_phase_name(rows[i]->phase),
+		       opcount_human(s->all_high, total), rate, training, (unsigned long long)s->calls,
+		       (unsigned long long)s->losses, rows[i]->formats, s->attempted ? " *" : "");
 		attempted |= s->attempted;
 	}
 	if (n == 0)
 		printf("nothing has been metered yet\n");
 	if (attempted)
-		printf("* attempted: what processes asked the library for; no device meter stands behind it\n");
+		printf("* attempted: what processes asked the library for; no device meter stands behind "
+		       "it\n");
 }
 
 static json_t *decimal(opcount v)
@@ -191,13 +195,14 @@ static void print_json(const struct row *const *rows, size_t n)
 		const struct om_subject_total *s = &rows[i]->total;
 
 		json_array_append_new(
-			list, json_pack("{s:s,s:s,s:s,s:{s:o,s:o},s:{s:o,s:o},s:o,s:o,s:b,s:s}", "tenant", rows[i]->tenant,
-					"model", rows[i]->model, "phase",
-					rows[i]->phases_differ ? "several" : om_phase_name(rows[i]->phase), "all", "low",
-					decimal(s->all_low), "high", decimal(s->all_high), "training", "low",
-					decimal(s->training_low), "high", decimal(s->training_high), "calls",
-					decimal(s->calls), "losses", decimal(s->losses), "attempted", s->attempted,
-					"formats", rows[i]->formats));
+			list,
+			json_pack("{s:s,s:s,s:s,s:{s:o,s:o},s:{s:o,s:o},s:o,s:o,s:b,s:s}", "tenant",
+				  rows[i]->tenant, "model", rows[i]->model, "phase",
+				  rows[i]->phases_differ ? "several" : om_phase_name(rows[i]->phase), "all",
+				  "low", decimal(s->all_low), "high", decimal(s->all_high), "training", "low",
+				  decimal(s->training_low), "high", decimal(s->training_high), "calls",
+				  decimal(s->calls), "losses", decimal(s->losses), "attempted", s->attempted,
+				  "formats", rows[i]->formats));
 	}
 	text = json_dumps(list, JSON_COMPACT);
 	printf("%s\n", text);
@@ -260,7 +265,8 @@ int verb_top(int argc, char **argv)
 	};
 	const struct option_spec spec = {
 		.verb = "top",
-		.summary = "Shows what tenants compute, from what the ledger holds. OPERATIONS is the upper bound; TRAINING\n"
+		.summary = "Shows what tenants compute, from what the ledger holds. OPERATIONS is the upper "
+			   "bound; TRAINING\n"
 			   "a figure, or LOW..HIGH where the phase of some work is not known.",
 		.options = options,
 	};

@@ -11,8 +11,8 @@
 #include "assignment.h"
 
 static const char *const type_names[] = {
-	[ALERT_LEVEL] = "opmeter.alert.level.v1",     [ALERT_OWNER] = "opmeter.alert.owner.v1",
-	[ALERT_DATA] = "opmeter.alert.data.v1",	      [ALERT_CASE] = "opmeter.case.v1",
+	[ALERT_LEVEL] = "opmeter.alert.level.v1",   [ALERT_OWNER] = "opmeter.alert.owner.v1",
+	[ALERT_DATA] = "opmeter.alert.data.v1",	    [ALERT_CASE] = "opmeter.case.v1",
 	[ALERT_HEARTBEAT] = "opmeter.heartbeat.v1",
 };
 
@@ -38,10 +38,12 @@ void alert_done(struct alert *a)
 	a->data = NULL;
 }
 
-void alert_make_id(enum alert_type t, const char *source, const char *regime, const char *version, const char *subject,
-		   const char *level, struct om_id *ret)
+void alert_make_id(enum alert_type t, const char *source, const char *regime, const char *version,
+		   const char *subject, const char *level, struct om_id *ret)
 {
-	const char *const parts[] = { "opmeter-alert-v1", type_names[t], source, regime, version, subject, level };
+	const char *const parts[] = {
+		"opmeter-alert-v1", type_names[t], source, regime, version, subject, level
+	};
 	unsigned char hash[crypto_hash_sha256_BYTES];
 	crypto_hash_sha256_state s;
 
@@ -62,8 +64,9 @@ char *alert_encode(const struct alert *a)
 		json_decref(data);
 		return NULL;
 	}
-	event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o}", "specversion", "1.0", "id", om_id_format(&a->id, id),
-			  "source", a->source, "type", type_names[a->type], "subject", a->subject, "time",
-			  om_time_format(a->time_ns, time), "datacontenttype", "application/json", "data", data);
+	event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o}", "specversion", "1.0", "id",
+			  om_id_format(&a->id, id), "source", a->source, "type", type_names[a->type],
+			  "subject", a->subject, "time", om_time_format(a->time_ns, time), "datacontenttype",
+			  "application/json", "data", data);
 	return event ? json_dumps(event, JSON_COMPACT) : NULL;
 }

@@ -21,16 +21,16 @@ struct alert {
 	const char *source;  /* "/opmeter/<ledger id or fleet name>" */
 	const char *subject; /* "tenant/model" */
 	uint64_t time_ns;
-	bool shadow; /* goes to the shadow topic */
-	char *data;  /* JSON object, malloc'ed; alert_done() frees */
+	bool shadow;	    /* goes to the shadow topic */
+	char *data;	    /* JSON object, malloc'ed; alert_done() frees */
 	char sentence[600]; /* what it says, for people */
 };
 void alert_done(struct alert *a);
 
 /* The id of a finding: the same from any instance, before and after a restart.
  * `level` is the level's name or the ownership version. */
-void alert_make_id(enum alert_type t, const char *source, const char *regime, const char *version, const char *subject,
-		   const char *level, struct om_id *ret);
+void alert_make_id(enum alert_type t, const char *source, const char *regime, const char *version,
+		   const char *subject, const char *level, struct om_id *ret);
 
 /* The whole event as one line of JSON, malloc'ed. NULL: out of memory, or data is no JSON object. */
 char *alert_encode(const struct alert *a);

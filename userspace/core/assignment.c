@@ -50,8 +50,8 @@ const char *om_time_format(uint64_t time_ns, char buf[OM_TIME_STRLEN])
 
 	date_format((int32_t)(s / 86400), date);
 	s %= 86400;
-	n = snprintf(buf, OM_TIME_STRLEN, "%.10sT%02u:%02u:%02u", date, (unsigned)(s / 3600), (unsigned)(s / 60 % 60),
-		     (unsigned)(s % 60));
+	n = snprintf(buf, OM_TIME_STRLEN, "%.10sT%02u:%02u:%02u", date, (unsigned)(s / 3600),
+		     (unsigned)(s / 60 % 60), (unsigned)(s % 60));
 	if (ns)
 		n += snprintf(buf + n, (size_t)(OM_TIME_STRLEN - n), ".%09u", (unsigned)ns);
 	snprintf(buf + n, (size_t)(OM_TIME_STRLEN - n), "Z");
@@ -69,8 +69,8 @@ int om_time_parse(const char *s, uint64_t *ret_ns)
 		return -EINVAL;
 	memcpy(date, s, 10);
 	date[10] = '\0';
-	if (date_parse(date, &day) || day < 0 || s[10] != 'T' || sscanf(s + 11, "%2u:%2u:%2u%n", &h, &m, &sec, &n) != 3 ||
-	    n != 8 || h > 23 || m > 59 || sec > 60)
+	if (date_parse(date, &day) || day < 0 || s[10] != 'T' ||
+	    sscanf(s + 11, "%2u:%2u:%2u%n", &h, &m, &sec, &n) != 3 || n != 8 || h > 23 || m > 59 || sec > 60)
 		return -EINVAL;
 	s += 19;
 	if (*s == '.') {
@@ -122,7 +122,8 @@ static json_t *author(const struct om_assignment *a)
 
 char *om_assignment_encode(const struct om_assignment *a)
 {
-	char ledger[OM_ID_STRLEN], job[OM_ID_STRLEN], from[OM_TIME_STRLEN], to[OM_TIME_STRLEN], at[OM_TIME_STRLEN];
+	char ledger[OM_ID_STRLEN], job[OM_ID_STRLEN], from[OM_TIME_STRLEN], to[OM_TIME_STRLEN],
+		at[OM_TIME_STRLEN];
 	char low[16], high[16];
 	_cleanup_(json_decrefp) json_t *j = NULL;
 
@@ -130,9 +131,10 @@ char *om_assignment_encode(const struct om_assignment *a)
 	share_text(a->share_high_ppm, high);
 	j = json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:s?,s:{s:s,s:s},s:s,s:o,s:s}", "v", VERSION, "ledger",
 		      om_id_format(&a->ledger, ledger), "job", om_id_format(&a->job, job), "kind",
-		      om_assignment_kind_name(a->kind), "value", a->value, "from", om_time_format(a->from_ns, from), "to",
-		      a->to_ns ? om_time_format(a->to_ns, to) : NULL, "share", "low", low, "high", high, "evidence",
-		      a->evidence, "author", author(a), "at", om_time_format(a->at_ns, at));
+		      om_assignment_kind_name(a->kind), "value", a->value, "from",
+		      om_time_format(a->from_ns, from), "to", a->to_ns ? om_time_format(a->to_ns, to) : NULL,
+		      "share", "low", low, "high", high, "evidence", a->evidence, "author", author(a), "at",
+		      om_time_format(a->at_ns, at));
 	return j ? json_dumps(j, JSON_COMPACT) : NULL;
 }
 
@@ -176,7 +178,8 @@ static int take_author(const json_t *o, struct om_assignment *a)
 
 	if (json_object_get(who, "person"))
 		return take(who, "person", a->person, sizeof(a->person));
-	return take(who, "rule", a->rule, sizeof(a->rule)) ?: take(who, "version", a->version, sizeof(a->version));
+	return take(who, "rule", a->rule, sizeof(a->rule))
+		       ?: take(who, "version", a->version, sizeof(a->version));
 }
 
 static int take_share(const json_t *o, struct om_assignment *a)

@@ -12,7 +12,14 @@
 
 #include "register.h"
 
-enum om_assignment_kind { OM_ASSIGN_TENANT, OM_ASSIGN_PHASE, OM_ASSIGN_MODEL, OM_ASSIGN_LINEAGE, OM_ASSIGN_FAMILY, OM_ASSIGN_END };
+enum om_assignment_kind {
+	OM_ASSIGN_TENANT,
+	OM_ASSIGN_PHASE,
+	OM_ASSIGN_MODEL,
+	OM_ASSIGN_LINEAGE,
+	OM_ASSIGN_FAMILY,
+	OM_ASSIGN_END
+};
 const char *om_assignment_kind_name(enum om_assignment_kind kind);
 
 enum om_phase { OM_PHASE_UNKNOWN, OM_PHASE_TRAINING, OM_PHASE_FROZEN, OM_PHASE_INFERENCE };
@@ -22,8 +29,8 @@ int om_phase_parse(const char *name, enum om_phase *ret); /* -EINVAL */
 struct om_assignment {
 	struct om_id ledger, job;
 	enum om_assignment_kind kind;
-	char value[128]; /* tenant, model: [A-Za-z0-9._-]; phase: its name */
-	uint64_t from_ns, to_ns; /* Unix time; to_ns 0: open */
+	char value[128];			/* tenant, model: [A-Za-z0-9._-]; phase: its name */
+	uint64_t from_ns, to_ns;		/* Unix time; to_ns 0: open */
 	uint32_t share_low_ppm, share_high_ppm; /* part of the job's operations, parts per million */
 	char evidence[512];
 	char rule[64], version[72], person[64]; /* author: rule and version, or person */

@@ -107,7 +107,9 @@ static int read_match(struct yaml_node *n, struct rule *r, struct error_text *er
 	rc = yaml_done(n, err);
 	if (rc)
 		return rc;
-	return any ? 0 : yaml_error(n, err, "'match' names nothing: give path, pod, slurm-job, container, unit or user");
+	return any ? 0
+		   : yaml_error(n, err,
+				"'match' names nothing: give path, pod, slurm-job, container, unit or user");
 }
 
 static int read_phase(struct yaml_node *n, struct rule *r, struct error_text *err)
@@ -120,9 +122,11 @@ static int read_phase(struct yaml_node *n, struct rule *r, struct error_text *er
 	if (rc)
 		return rc;
 	if (phase && om_phase_parse(phase, &r->phase))
-		return yaml_error(n, err, "'phase' must be training, frozen-weight-training, inference or unknown");
+		return yaml_error(n, err,
+				  "'phase' must be training, frozen-weight-training, inference or unknown");
 	if (!declared)
-		return phase ? yaml_error(n, err, "a phase needs 'declared: {by: ..., date: ...}': who stands for it")
+		return phase ? yaml_error(n, err,
+					  "a phase needs 'declared: {by: ..., date: ...}': who stands for it")
 			     : 0;
 	rc = yaml_need_string(declared, "by", &r->declared_by, err);
 	rc = rc ?: yaml_date(declared, "date", &date, err);
@@ -205,8 +209,8 @@ void tenant_map_attribute(const struct tenant_map *m, const char *path, struct a
 		ret->model = r->model;
 		ret->phase = r->phase;
 		ret->declared_by = r->declared_by;
-		snprintf(ret->evidence, sizeof(ret->evidence), "%.200s:%d matched %s cgroup %.230s", yaml_name(m->yaml),
-			 r->line, cgroup_kind_name(p.kind), path);
+		snprintf(ret->evidence, sizeof(ret->evidence), "%.200s:%d matched %s cgroup %.230s",
+			 yaml_name(m->yaml), r->line, cgroup_kind_name(p.kind), path);
 		return;
 	}
 	snprintf(ret->evidence, sizeof(ret->evidence), "no rule of %.200s matched %s cgroup %.230s",

@@ -34,7 +34,7 @@ struct attribution {
 	const char *model;   /* NULL: not said */
 	enum om_phase phase; /* OM_PHASE_UNKNOWN: not said */
 	char evidence[512];
-	const char *version; /* digest of the map, "none" without one */
+	const char *version;	 /* digest of the map, "none" without one */
 	const char *declared_by; /* of the phase; NULL */
 };
 /* m may be NULL; path may be NULL: not known. Never fails. Loans from m. */

@@ -84,7 +84,8 @@ static bool take_pod(struct part p, struct cgroup_path *ret)
 /* "cri-containerd-<id>.scope" and kin, or a bare id. */
 static bool take_container(struct part p, struct cgroup_path *ret)
 {
-	static const char *const runtimes[] = { "cri-containerd-", "crio-", "docker-", "libpod-", "nerdctl-", "" };
+	static const char *const runtimes[] = { "cri-containerd-", "crio-",    "docker-",
+						"libpod-",	   "nerdctl-", "" };
 
 	if (ends_with(p, ".scope"))
 		p.len -= 6;
@@ -130,7 +131,8 @@ void cgroup_path_parse(const char *path, struct cgroup_path *ret)
 
 		if (outermost && p.len >= 8 && (!memcmp(p.s, "kubepods", 8) || !memcmp(p.s, "kubelet-", 8)))
 			in_kube = true;
-		if (outermost && ((p.len == 5 && !memcmp(p.s, "slurm", 5)) || begins_with(p, "slurmstepd") || begins_with(p, "slurm_")))
+		if (outermost && ((p.len == 5 && !memcmp(p.s, "slurm", 5)) || begins_with(p, "slurmstepd") ||
+				  begins_with(p, "slurm_")))
 			in_slurm = true;
 		if (in_kube && ret->kind == CGROUP_OTHER && take_pod(p, ret))
 			ret->kind = CGROUP_KUBERNETES;

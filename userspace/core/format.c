@@ -7,10 +7,10 @@
 #include <string.h>
 
 static const char *const format_names[OM_FORMAT_REAL_END] = {
-	[OM_FORMAT_UNKNOWN] = "unknown", [OM_FORMAT_FP64] = "fp64",	[OM_FORMAT_FP32] = "fp32",
-	[OM_FORMAT_TF32] = "tf32",	 [OM_FORMAT_BF16] = "bf16",	[OM_FORMAT_FP16] = "fp16",
-	[OM_FORMAT_FP8] = "fp8",	 [OM_FORMAT_FP6] = "fp6",	[OM_FORMAT_FP4] = "fp4",
-	[OM_FORMAT_INT8] = "int8",	 [OM_FORMAT_INT4] = "int4",	[OM_FORMAT_INT16] = "int16",
+	[OM_FORMAT_UNKNOWN] = "unknown", [OM_FORMAT_FP64] = "fp64",   [OM_FORMAT_FP32] = "fp32",
+	[OM_FORMAT_TF32] = "tf32",	 [OM_FORMAT_BF16] = "bf16",   [OM_FORMAT_FP16] = "fp16",
+	[OM_FORMAT_FP8] = "fp8",	 [OM_FORMAT_FP6] = "fp6",     [OM_FORMAT_FP4] = "fp4",
+	[OM_FORMAT_INT8] = "int8",	 [OM_FORMAT_INT4] = "int4",   [OM_FORMAT_INT16] = "int16",
 	[OM_FORMAT_INT32] = "int32",	 [OM_FORMAT_INT64] = "int64",
 };
 
@@ -25,8 +25,9 @@ static const char *const complex_names[OM_FORMAT_REAL_END] = {
 };
 
 static const char *const meter_names[OM_METER_END] = {
-	[OM_METER_SHAPE] = "shape",   [OM_METER_LAUNCH] = "launch",	    [OM_METER_COUNTER] = "counter",
-	[OM_METER_DEVICE] = "device", [OM_METER_ALLOCATION] = "allocation", [OM_METER_CORRECTION] = "correction",
+	[OM_METER_SHAPE] = "shape",	      [OM_METER_LAUNCH] = "launch",
+	[OM_METER_COUNTER] = "counter",	      [OM_METER_DEVICE] = "device",
+	[OM_METER_ALLOCATION] = "allocation", [OM_METER_CORRECTION] = "correction",
 };
 
 bool om_format_is_valid(uint8_t format)
@@ -73,25 +74,25 @@ int om_meter_parse(const char *name, uint8_t *ret)
 static const struct cuda_type {
 	uint8_t format, bits;
 } cuda_types[] = {
-	[0] = { OM_FORMAT_FP32, 32 },	/* CUDA_R_32F */
-	[1] = { OM_FORMAT_FP64, 64 },	/* CUDA_R_64F */
-	[2] = { OM_FORMAT_FP16, 16 },	/* CUDA_R_16F */
-	[3] = { OM_FORMAT_INT8, 8 },	/* CUDA_R_8I */
+	[0] = { OM_FORMAT_FP32, 32 }, /* CUDA_R_32F */
+	[1] = { OM_FORMAT_FP64, 64 }, /* CUDA_R_64F */
+	[2] = { OM_FORMAT_FP16, 16 }, /* CUDA_R_16F */
+	[3] = { OM_FORMAT_INT8, 8 },  /* CUDA_R_8I */
 	[4] = { OM_FORMAT_FP32 | OM_FORMAT_COMPLEX, 32 },
 	[5] = { OM_FORMAT_FP64 | OM_FORMAT_COMPLEX, 64 },
 	[6] = { OM_FORMAT_FP16 | OM_FORMAT_COMPLEX, 16 },
 	[7] = { OM_FORMAT_INT8 | OM_FORMAT_COMPLEX, 8 },
-	[8] = { OM_FORMAT_INT8, 8 },	/* CUDA_R_8U */
+	[8] = { OM_FORMAT_INT8, 8 }, /* CUDA_R_8U */
 	[9] = { OM_FORMAT_INT8 | OM_FORMAT_COMPLEX, 8 },
 	[10] = { OM_FORMAT_INT32, 32 }, /* CUDA_R_32I */
 	[11] = { OM_FORMAT_INT32 | OM_FORMAT_COMPLEX, 32 },
 	[12] = { OM_FORMAT_INT32, 32 }, /* CUDA_R_32U */
 	[13] = { OM_FORMAT_INT32 | OM_FORMAT_COMPLEX, 32 },
-	[14] = { OM_FORMAT_BF16, 16 },	/* CUDA_R_16BF */
+	[14] = { OM_FORMAT_BF16, 16 }, /* CUDA_R_16BF */
 	[15] = { OM_FORMAT_BF16 | OM_FORMAT_COMPLEX, 16 },
-	[16] = { OM_FORMAT_INT4, 4 },	/* CUDA_R_4I */
+	[16] = { OM_FORMAT_INT4, 4 }, /* CUDA_R_4I */
 	[17] = { OM_FORMAT_INT4 | OM_FORMAT_COMPLEX, 4 },
-	[18] = { OM_FORMAT_INT4, 4 },	/* CUDA_R_4U */
+	[18] = { OM_FORMAT_INT4, 4 }, /* CUDA_R_4U */
 	[19] = { OM_FORMAT_INT4 | OM_FORMAT_COMPLEX, 4 },
 	[20] = { OM_FORMAT_INT16, 16 }, /* CUDA_R_16I */
 	[21] = { OM_FORMAT_INT16 | OM_FORMAT_COMPLEX, 16 },
@@ -101,12 +102,12 @@ static const struct cuda_type {
 	[25] = { OM_FORMAT_INT64 | OM_FORMAT_COMPLEX, 64 },
 	[26] = { OM_FORMAT_INT64, 64 }, /* CUDA_R_64U */
 	[27] = { OM_FORMAT_INT64 | OM_FORMAT_COMPLEX, 64 },
-	[28] = { OM_FORMAT_FP8, 8 },	/* CUDA_R_8F_E4M3 */
-	[29] = { OM_FORMAT_FP8, 8 },	/* CUDA_R_8F_E5M2 */
-	[30] = { OM_FORMAT_FP8, 8 },	/* CUDA_R_8F_UE8M0 */
-	[31] = { OM_FORMAT_FP6, 6 },	/* CUDA_R_6F_E2M3 */
-	[32] = { OM_FORMAT_FP6, 6 },	/* CUDA_R_6F_E3M2 */
-	[33] = { OM_FORMAT_FP4, 4 },	/* CUDA_R_4F_E2M1 */
+	[28] = { OM_FORMAT_FP8, 8 }, /* CUDA_R_8F_E4M3 */
+	[29] = { OM_FORMAT_FP8, 8 }, /* CUDA_R_8F_E5M2 */
+	[30] = { OM_FORMAT_FP8, 8 }, /* CUDA_R_8F_UE8M0 */
+	[31] = { OM_FORMAT_FP6, 6 }, /* CUDA_R_6F_E2M3 */
+	[32] = { OM_FORMAT_FP6, 6 }, /* CUDA_R_6F_E3M2 */
+	[33] = { OM_FORMAT_FP4, 4 }, /* CUDA_R_4F_E2M1 */
 };
 
 /* cublasComputeType_t: only the FAST kinds change what fp32 operands are

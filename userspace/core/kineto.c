@@ -32,25 +32,64 @@
 #define STACK_MAX 64
 
 /* Operators with operations of their own; the first kinds are matrix products. */
-enum op_kind { OP_MM, OP_ADDMM, OP_BMM, OP_BADDBMM, OP_SCALED_MM, OP_PRODUCT_END, OP_OTHER = OP_PRODUCT_END, OP_NONE };
+enum op_kind {
+	OP_MM,
+	OP_ADDMM,
+	OP_BMM,
+	OP_BADDBMM,
+	OP_SCALED_MM,
+	OP_PRODUCT_END,
+	OP_OTHER = OP_PRODUCT_END,
+	OP_NONE
+};
 
 static const char *const product_names[OP_PRODUCT_END] = { "mm", "addmm", "bmm", "baddbmm", "_scaled_mm" };
 
 /* Not matrix products, or products by another name: kernels within them are theirs. */
 static const char *const other_names[] = {
-	"aten::_int_mm", "aten::addmm_", "aten::_addmm_activation", "aten::baddbmm_", "aten::addbmm", "aten::mv",
-	"aten::addmv", "aten::addmv_", "aten::dot", "aten::linear", "aten::_scaled_dot_product_flash_attention",
-	"aten::_scaled_dot_product_efficient_attention", "aten::_scaled_dot_product_cudnn_attention",
-	"aten::_scaled_dot_product_fused_attention_overrideable", "aten::_flash_attention_forward",
-	"aten::_efficient_attention_forward", "flash_attn::_flash_attn_forward", "customflash::custom_flash_aligned",
-	"aten::_scaled_dot_product_flash_attention_backward", "aten::_scaled_dot_product_efficient_attention_backward",
-	"aten::_scaled_dot_product_cudnn_attention_backward", "aten::_flash_attention_backward",
-	"aten::_efficient_attention_backward", "flash_attn::_flash_attn_backward", "flash_attn_3::fwd", "flash_attn_3::bwd",
-	"aten::cudnn_convolution", "aten::miopen_convolution", "aten::cudnn_convolution_relu",
-	"aten::cudnn_convolution_add_relu", "aten::conv2d", "aten::convolution", "aten::_convolution",
-	"aten::_conv_depthwise2d", "aten::thnn_conv2d", "aten::_slow_conv2d_forward", "aten::mkldnn_convolution",
-	"aten::slow_conv_dilated2d", "aten::miopen_depthwise_convolution", "aten::cudnn_convolution_transpose",
-	"aten::miopen_convolution_transpose", "aten::convolution_backward", "aten::cudnn_convolution_backward_input",
+	"aten::_int_mm",
+	"aten::addmm_",
+	"aten::_addmm_activation",
+	"aten::baddbmm_",
+	"aten::addbmm",
+	"aten::mv",
+	"aten::addmv",
+	"aten::addmv_",
+	"aten::dot",
+	"aten::linear",
+	"aten::_scaled_dot_product_flash_attention",
+	"aten::_scaled_dot_product_efficient_attention",
+	"aten::_scaled_dot_product_cudnn_attention",
+	"aten::_scaled_dot_product_fused_attention_overrideable",
+	"aten::_flash_attention_forward",
+	"aten::_efficient_attention_forward",
+	"flash_attn::_flash_attn_forward",
+	"customflash::custom_flash_aligned",
+	"aten::_scaled_dot_product_flash_attention_backward",
+	"aten::_scaled_dot_product_efficient_attention_backward",
+	"aten::_scaled_dot_product_cudnn_attention_backward",
+	"aten::_flash_attention_backward",
+	"aten::_efficient_attention_backward",
+	"flash_attn::_flash_attn_backward",
+	"flash_attn_3::fwd",
+	"flash_attn_3::bwd",
+	"aten::cudnn_convolution",
+	"aten::miopen_convolution",
+	"aten::cudnn_convolution_relu",
+	"aten::cudnn_convolution_add_relu",
+	"aten::conv2d",
+	"aten::convolution",
+	"aten::_convolution",
+	"aten::_conv_depthwise2d",
+	"aten::thnn_conv2d",
+	"aten::_slow_conv2d_forward",
+	"aten::mkldnn_convolution",
+	"aten::slow_conv_dilated2d",
+	"aten::miopen_depthwise_convolution",
+	"aten::cudnn_convolution_transpose",
+	"aten::miopen_convolution_transpose",
+	"aten::convolution_backward",
+	"aten::cudnn_convolution_backward_input",
 	"aten::cudnn_convolution_backward_weight",
 };
 
@@ -149,7 +188,8 @@ static int read_types(struct json_stream *s, struct raw *e, struct error_text *e
 		if (t == JSON_TOKEN_ARRAY || t == JSON_TOKEN_OBJECT)
 			r = json_stream_skip(s, err);
 		else if (e->type_count < DIMS_MAX)
-			snprintf(e->types[e->type_count], sizeof(e->types[0]), "%s", t == JSON_TOKEN_TEXT ? json_stream_text(s) : "");
+			snprintf(e->types[e->type_count], sizeof(e->types[0]), "%s",
+				 t == JSON_TOKEN_TEXT ? json_stream_text(s) : "");
 		e->type_count++;
 		if (r)
 			return r;
@@ -278,7 +318,8 @@ static enum op_kind op_of(const char *name)
 
 static enum event_kind kind_of(const struct raw *e, enum op_kind *op)
 {
-	static const char *const runtimes[] = { "cuda_runtime", "cuda_driver", "runtime", "driver", "hip_runtime" };
+	static const char *const runtimes[] = { "cuda_runtime", "cuda_driver", "runtime", "driver",
+						"hip_runtime" };
 
 	if (!e->complete)
 		return EVENT_NONE;
@@ -306,9 +347,17 @@ static uint32_t cuda_type(const char *type)
 	static const struct {
 		const char *name;
 		uint32_t type;
-	} types[] = { { "c10::BFloat16", 14 },	   { "c10::Half", 2 },	       { "float", 0 },	       { "double", 1 },
-		      { "c10::Float8_e4m3fn", 28 }, { "c10::Float8_e5m2", 29 }, { "signed char", 3 },  { "unsigned char", 8 },
-		      { "c10::complex<float>", 4 }, { "c10::complex<double>", 5 }, { "int", 10 } };
+	} types[] = { { "c10::BFloat16", 14 },
+		      { "c10::Half", 2 },
+		      { "float", 0 },
+		      { "double", 1 },
+		      { "c10::Float8_e4m3fn", 28 },
+		      { "c10::Float8_e5m2", 29 },
+		      { "signed char", 3 },
+		      { "unsigned char", 8 },
+		      { "c10::complex<float>", 4 },
+		      { "c10::complex<double>", 5 },
+		      { "int", 10 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
 		if (!strcmp(types[i].name, type))
@@ -401,8 +450,14 @@ static int add_event(struct trace *t, const struct raw *e)
 		t->room = room;
 	}
 	v = &t->events[t->count];
-	*v = (struct event){ .ts = e->ts, .dur = e->dur, .correlation = e->correlation, .order = (uint32_t)t->count,
-			     .kind = kind, .op = op, .has_correlation = e->has_correlation, .owner = -1 };
+	*v = (struct event){ .ts = e->ts,
+			     .dur = e->dur,
+			     .correlation = e->correlation,
+			     .order = (uint32_t)t->count,
+			     .kind = kind,
+			     .op = op,
+			     .has_correlation = e->has_correlation,
+			     .owner = -1 };
 	v->is_graph_launch = strstr(e->name, "GraphLaunch") != NULL;
 	v->is_kernel_launch = strstr(e->name, "LaunchKernel") || strstr(e->name, "LaunchCooperativeKernel") ||
 			      strstr(e->name, "LaunchExtKernel");
@@ -423,7 +478,8 @@ static int read_events(struct json_stream *s, struct trace *t, struct error_text
 		return -ENOMEM;
 	while ((r = json_stream_next(s, &tok, err)) == 0 && tok != JSON_TOKEN_ARRAY_END) {
 		if (tok != JSON_TOKEN_OBJECT)
-			return error_set(err, -EBADMSG, "traceEvents holds something that is no event (byte %llu)",
+			return error_set(err, -EBADMSG,
+					 "traceEvents holds something that is no event (byte %llu)",
 					 (unsigned long long)json_stream_offset(s));
 		r = read_event(s, e, err);
 		r = r ?: add_event(t, e);
@@ -511,7 +567,8 @@ static int by_number(const void *x, const void *y)
 static size_t kernels_of(const struct trace *t, uint64_t correlation)
 {
 	const uint64_t *p =
-		t->kernel_count ? bsearch(&correlation, t->kernels, t->kernel_count, sizeof(*p), by_number) : NULL;
+		t->kernel_count ? bsearch(&correlation, t->kernels, t->kernel_count, sizeof(*p), by_number)
+				: NULL;
 	size_t n = 0;
 
 	if (!p)
@@ -698,7 +755,8 @@ static bool same_capture(struct trace *t, const struct capture *a, const struct 
 			return i >= a->last && k >= b->last;
 		x = counts_for(t, &t->events[i]);
 		y = counts_for(t, &t->events[k]);
-		if (!x != !y || (x && (x->op != y->op || memcmp(&x->product, &y->product, sizeof(x->product)))))
+		if (!x != !y ||
+		    (x && (x->op != y->op || memcmp(&x->product, &y->product, sizeof(x->product)))))
 			return false;
 	}
 }

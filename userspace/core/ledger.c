@@ -40,7 +40,8 @@ static const char schema[] =
 	"CREATE TABLE cursor(map BLOB NOT NULL, tgid INTEGER NOT NULL, start INTEGER NOT NULL,"
 	" cgroup INTEGER NOT NULL, format INTEGER NOT NULL, meter INTEGER NOT NULL, value BLOB NOT NULL,"
 	" PRIMARY KEY(map, tgid, start, cgroup, format, meter)) WITHOUT ROWID;"
-	"CREATE TABLE shape(job BLOB NOT NULL, map BLOB NOT NULL, tgid INTEGER NOT NULL, start INTEGER NOT NULL,"
+	"CREATE TABLE shape(job BLOB NOT NULL, map BLOB NOT NULL, tgid INTEGER NOT NULL, start INTEGER NOT "
+	"NULL,"
 	" m INTEGER NOT NULL, n INTEGER NOT NULL, k INTEGER NOT NULL, batch INTEGER NOT NULL,"
 	" types INTEGER NOT NULL, flags INTEGER NOT NULL, cgroup INTEGER NOT NULL, calls INTEGER NOT NULL,"
 	" first INTEGER NOT NULL, last INTEGER NOT NULL,"
@@ -96,33 +97,40 @@ static const char *const statement_text[ST_END] = {
 			  " AND cgroup = ?4 AND format = ?5 AND meter = ?6",
 	[ST_CURSOR_PUT] = "INSERT OR REPLACE INTO cursor VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[ST_CURSOR_DELETE] = "DELETE FROM cursor WHERE map = ?1 AND tgid = ?2 AND start = ?3",
-	[ST_REGISTER_GET] = "SELECT value FROM register WHERE job = ?1 AND format = ?2 AND meter = ?3 AND hour = ?4",
+	[ST_REGISTER_GET] =
+		"SELECT value FROM register WHERE job = ?1 AND format = ?2 AND meter = ?3 AND hour = ?4",
 	[ST_REGISTER_PUT] = "INSERT OR REPLACE INTO register VALUES(?1, ?2, ?3, ?4, 1, ?5)",
-	[ST_REGISTER_CHANGED] = "SELECT DISTINCT job, format, meter, hour / 24 FROM register WHERE changed = 1",
+	[ST_REGISTER_CHANGED] =
+		"SELECT DISTINCT job, format, meter, hour / 24 FROM register WHERE changed = 1",
 	[ST_REGISTER_DAY] = "SELECT hour, value FROM register WHERE job = ?1 AND format = ?2 AND meter = ?3"
 			    " AND hour BETWEEN ?4 * 24 AND ?4 * 24 + 23",
 	[ST_REGISTER_CLEAR] = "UPDATE register SET changed = 0 WHERE changed = 1",
 	[ST_PUBLISHED_PUT] = "INSERT OR REPLACE INTO published VALUES(?1, ?2, ?3, ?4, ?5)",
-	[ST_PUBLISHED_GET] = "SELECT value FROM published WHERE job = ?1 AND format = ?2 AND meter = ?3 AND day = ?4",
+	[ST_PUBLISHED_GET] =
+		"SELECT value FROM published WHERE job = ?1 AND format = ?2 AND meter = ?3 AND day = ?4",
 	[ST_JOB_GET] = "SELECT job, path FROM job WHERE boot = ?1 AND cgroup = ?2",
 	[ST_JOB_PUT] = "INSERT INTO job VALUES(?1, ?2, ?3, ?4, ?5)",
 	[ST_JOB_PATH] = "UPDATE job SET path = ?2 WHERE job = ?1",
-	[ST_SHAPE_PUT] = "INSERT INTO shape VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)"
-			 " ON CONFLICT DO UPDATE SET calls = excluded.calls, last = excluded.last"
-			 " WHERE excluded.calls > calls",
+	[ST_SHAPE_PUT] =
+		"INSERT INTO shape VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)"
+		" ON CONFLICT DO UPDATE SET calls = excluded.calls, last = excluded.last"
+		" WHERE excluded.calls > calls",
 	[ST_ENTRY_UNIQUE] = "SELECT idx FROM entry WHERE uniq = ?1",
 	[ST_ENTRY_PUT] = "INSERT INTO entry VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)",
 	[ST_FRONTIER_PUT] = "INSERT OR REPLACE INTO frontier VALUES(?1, ?2)",
 	[ST_WAITING_PUT] = "INSERT OR REPLACE INTO waiting SELECT id, ?1, ?2, ?3, ?4, ?5 FROM exporter",
-	[ST_WAITING_DELETE] = "DELETE FROM waiting WHERE exporter = ?1 AND job = ?2 AND format = ?3 AND meter = ?4"
-			      " AND day = ?5 AND sequence <= ?6",
-	[ST_WAITING_EACH] = "SELECT w.sequence, p.value FROM waiting w JOIN published p USING(job, format, meter, day)"
-			    " WHERE w.exporter = ?1 AND w.sequence > ?2 ORDER BY w.sequence LIMIT ?3",
+	[ST_WAITING_DELETE] =
+		"DELETE FROM waiting WHERE exporter = ?1 AND job = ?2 AND format = ?3 AND meter = ?4"
+		" AND day = ?5 AND sequence <= ?6",
+	[ST_WAITING_EACH] =
+		"SELECT w.sequence, p.value FROM waiting w JOIN published p USING(job, format, meter, day)"
+		" WHERE w.exporter = ?1 AND w.sequence > ?2 ORDER BY w.sequence LIMIT ?3",
 	[ST_WAITING_COUNT] = "SELECT COUNT(*) FROM waiting WHERE exporter = ?1",
 	[ST_PENDING_PUT] = "INSERT INTO pending SELECT id, ?1 FROM exporter",
 	[ST_PENDING_DELETE] = "DELETE FROM pending WHERE exporter = ?1 AND idx = ?2",
-	[ST_PENDING_EACH] = "SELECT e.idx, e.kind, e.time, e.payload FROM pending p JOIN entry e USING(idx)"
-			    " WHERE p.exporter = ?1 AND p.idx > ?2 AND e.payload IS NOT NULL ORDER BY p.idx LIMIT ?3",
+	[ST_PENDING_EACH] =
+		"SELECT e.idx, e.kind, e.time, e.payload FROM pending p JOIN entry e USING(idx)"
+		" WHERE p.exporter = ?1 AND p.idx > ?2 AND e.payload IS NOT NULL ORDER BY p.idx LIMIT ?3",
 	[ST_PENDING_COUNT] = "SELECT COUNT(*) FROM pending WHERE exporter = ?1",
 };
 
@@ -130,7 +138,8 @@ sqlite3_stmt *ledger_stmt(struct om_ledger *l, enum ledger_stmt which)
 {
 	sqlite3_stmt *s = l->stmt[which];
 
-	if (!s && sqlite3_prepare_v3(l->db, statement_text[which], -1, SQLITE_PREPARE_PERSISTENT, &l->stmt[which], NULL))
+	if (!s && sqlite3_prepare_v3(l->db, statement_text[which], -1, SQLITE_PREPARE_PERSISTENT,
+				     &l->stmt[which], NULL))
 		return NULL;
 	s = l->stmt[which];
 	sqlite3_reset(s);
@@ -201,7 +210,8 @@ int ledger_meta_get(struct om_ledger *l, const char *key, void *value, size_t le
 	return r;
 }
 
-static void row_tag(const struct om_ledger *l, uint64_t scope, const uint8_t *reading, uint8_t tag[LEDGER_TAG_SIZE])
+static void row_tag(const struct om_ledger *l, uint64_t scope, const uint8_t *reading,
+		    uint8_t tag[LEDGER_TAG_SIZE])
 {
 	uint8_t full[crypto_auth_hmacsha256_BYTES];
 	crypto_auth_hmacsha256_state s;
@@ -264,9 +274,10 @@ static int read_origin(const char *db_path, struct origin *ret)
 
 static int pragmas(struct om_ledger *l)
 {
-	static const char text[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF;"
-				   "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;"
-				   "PRAGMA journal_size_limit=8388608; PRAGMA secure_delete=ON";
+	static const char text[] =
+		"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF;"
+		"PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;"
+		"PRAGMA journal_size_limit=8388608; PRAGMA secure_delete=ON";
 
 	sqlite3_busy_timeout(l->db, 5000);
 	sqlite3_extended_result_codes(l->db, 1);
@@ -401,13 +412,14 @@ static int take_lock(struct om_ledger *l, const char *dir, struct error_text *er
 		return error_set(err, -errno, "%s: cannot be opened: %m", path);
 	if (flock(l->lock_fd, LOCK_EX | LOCK_NB))
 		return error_set(err, -EWOULDBLOCK,
-				 "%s: another opmeter writes this ledger; end it first, or use another --dir", path);
+				 "%s: another opmeter writes this ledger; end it first, or use another --dir",
+				 path);
 	return 0;
 }
 
 /* The writer's way in: an intact ledger of this place, or a new one. */
-static int open_writer(struct om_ledger *l, const char *dir, const char *path, unsigned flags, uint64_t now_ns,
-		       struct error_text *err)
+static int open_writer(struct om_ledger *l, const char *dir, const char *path, unsigned flags,
+		       uint64_t now_ns, struct error_text *err)
 {
 	bool exists = access(path, F_OK) == 0;
 	const char *why = NULL;
@@ -438,7 +450,8 @@ static int open_writer(struct om_ledger *l, const char *dir, const char *path, u
 	if (r == -EPROTONOSUPPORT)
 		return error_set(err, r, "%s: written by a later version of opmeter; use that one", path);
 	if (r)
-		return error_set(err, r, "%s: cannot be opened: %s", path, l->db ? sqlite3_errmsg(l->db) : strerror(-r));
+		return error_set(err, r, "%s: cannot be opened: %s", path,
+				 l->db ? sqlite3_errmsg(l->db) : strerror(-r));
 	return 0;
 }
 
@@ -447,7 +460,8 @@ static int open_reader(struct om_ledger *l, const char *path, struct error_text 
 	int r;
 
 	if (access(path, F_OK))
-		return error_set(err, -errno, "%s: %m: no ledger was begun here, or --dir names another place", path);
+		return error_set(err, -errno,
+				 "%s: %m: no ledger was begun here, or --dir names another place", path);
 	r = open_db(l, path);
 	r = r ?: load(l, false);
 	if (r == -EUCLEAN)
@@ -457,7 +471,8 @@ static int open_reader(struct om_ledger *l, const char *path, struct error_text 
 	return 0;
 }
 
-int om_ledger_open(const char *dir, unsigned flags, uint64_t now_ns, struct om_ledger **ret, struct error_text *err)
+int om_ledger_open(const char *dir, unsigned flags, uint64_t now_ns, struct om_ledger **ret,
+		   struct error_text *err)
 {
 	_cleanup_ledger_ struct om_ledger *l = NULL;
 	char path[4096];

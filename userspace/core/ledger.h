@@ -106,31 +106,29 @@ int om_ledger_accrue(struct om_ledger *l, const struct om_usage *u, size_t n, ui
 int om_ledger_clear_baseline(struct om_ledger *l);
 
 /* Adds to a register directly, for meters that hold no cumulative count. */
-int om_ledger_add(struct om_ledger *l, const struct om_register_key *key,
-		  const struct om_value *delta, uint64_t now_ns);
+int om_ledger_add(struct om_ledger *l, const struct om_register_key *key, const struct om_value *delta,
+		  uint64_t now_ns);
 
-int om_ledger_store_shapes(struct om_ledger *l, const struct om_shape_usage *s, size_t n,
-			   uint64_t now_ns);
+int om_ledger_store_shapes(struct om_ledger *l, const struct om_shape_usage *s, size_t n, uint64_t now_ns);
 
 /* The kernel no longer holds this process's entries, so its cursors may go. */
-int om_ledger_forget(struct om_ledger *l, const struct om_id *map, uint32_t tgid,
-		     uint64_t start_ns);
+int om_ledger_forget(struct om_ledger *l, const struct om_id *map, uint32_t tgid, uint64_t start_ns);
 
 /* Job instances: (boot id, cgroup id) -> id, made at first sight; the id is a
  * keyed hash under a secret of this ledger, so it says nothing outside it.
  * `path` may be NULL while it is not known; a path that comes later is recorded. */
-int om_ledger_job(struct om_ledger *l, const struct om_id *boot, uint64_t cgroup_id,
-		  const char *path, uint64_t now_ns, struct om_id *ret_job, bool *ret_is_new);
+int om_ledger_job(struct om_ledger *l, const struct om_id *boot, uint64_t cgroup_id, const char *path,
+		  uint64_t now_ns, struct om_id *ret_job, bool *ret_is_new);
 
 /* Log entries: payload bytes under a kind. The leaf commits to them by a salt. */
 enum om_entry_kind {
-	OM_ENTRY_READINGS = 1,   /* n x OM_READING_SIZE */
-	OM_ENTRY_JOB = 2,        /* JSON: a job instance and its cgroup path */
+	OM_ENTRY_READINGS = 1,	 /* n x OM_READING_SIZE */
+	OM_ENTRY_JOB = 2,	 /* JSON: a job instance and its cgroup path */
 	OM_ENTRY_ASSIGNMENT = 3, /* JSON */
-	OM_ENTRY_ALERT = 4,      /* JSON: the CloudEvent as published */
-	OM_ENTRY_ACT = 5,        /* JSON: what a person or the program did: off, erase, ... */
-	OM_ENTRY_NODE = 6,       /* JSON: the inventory */
-	OM_ENTRY_CASE = 7,       /* JSON: a case record, restricted */
+	OM_ENTRY_ALERT = 4,	 /* JSON: the CloudEvent as published */
+	OM_ENTRY_ACT = 5,	 /* JSON: what a person or the program did: off, erase, ... */
+	OM_ENTRY_NODE = 6,	 /* JSON: the inventory */
+	OM_ENTRY_CASE = 7,	 /* JSON: a case record, restricted */
 	OM_ENTRY_END,
 };
 
@@ -138,8 +136,8 @@ enum om_entry_kind {
  * Appends one entry; `unique` (may be NULL) makes it happen once: 0 appended,
  * 1 an entry with that unique name exists (*ret_index is that one's).
  */
-int om_ledger_append(struct om_ledger *l, enum om_entry_kind kind, const char *unique,
-		     const void *payload, size_t len, uint64_t now_ns, uint64_t *ret_index);
+int om_ledger_append(struct om_ledger *l, enum om_entry_kind kind, const char *unique, const void *payload,
+		     size_t len, uint64_t now_ns, uint64_t *ret_index);
 
 /*
  * Publishes: encodes every register that changed since the last call as a
@@ -155,9 +153,9 @@ int om_ledger_publish(struct om_ledger *l, const struct om_node_facts *node, uin
  * outage) and log entries of kinds ASSIGNMENT, ALERT and CASE, in order. */
 struct om_outbox_item {
 	enum om_entry_kind kind;
-	uint64_t sequence; /* names the item in om_ledger_ack() */
+	uint64_t sequence;	   /* names the item in om_ledger_ack() */
 	struct om_reading reading; /* kind READINGS: one register */
-	const void *payload; /* other kinds: loan until the next ledger call */
+	const void *payload;	   /* other kinds: loan until the next ledger call */
 	size_t len;
 	uint64_t time_ns;
 };
@@ -178,18 +176,18 @@ void om_ledger_unsend(struct om_ledger *l, int exporter);
 int om_ledger_backlog(struct om_ledger *l, int exporter, uint64_t *ret_items);
 
 /* Reading back. Callbacks return 0 to go on, anything else stops and is returned. */
-int om_ledger_each_register(struct om_ledger *l,
-			    int (*fn)(void *ctx, const struct om_reading *day_value), void *ctx);
+int om_ledger_each_register(struct om_ledger *l, int (*fn)(void *ctx, const struct om_reading *day_value),
+			    void *ctx);
 int om_ledger_each_hour(struct om_ledger *l,
 			int (*fn)(void *ctx, const struct om_register_key *key, uint64_t hour,
 				  const struct om_value *v),
 			void *ctx);
 int om_ledger_each_job(struct om_ledger *l,
-		       int (*fn)(void *ctx, const struct om_id *job, uint64_t cgroup_id,
-				 const char *path, uint64_t first_seen_ns),
+		       int (*fn)(void *ctx, const struct om_id *job, uint64_t cgroup_id, const char *path,
+				 uint64_t first_seen_ns),
 		       void *ctx);
-int om_ledger_each_shape(struct om_ledger *l,
-			 int (*fn)(void *ctx, const struct om_shape_usage *s), void *ctx);
+int om_ledger_each_shape(struct om_ledger *l, int (*fn)(void *ctx, const struct om_shape_usage *s),
+			 void *ctx);
 struct om_entry {
 	uint64_t index, time_ns;
 	enum om_entry_kind kind;

@@ -17,7 +17,8 @@ static void put_le(uint8_t *p, uint64_t v, int bytes)
 		p[i] = (uint8_t)(v >> (8 * i));
 }
 
-static void make_leaf(const struct om_entry *e, const uint8_t salt[LEDGER_SALT_SIZE], uint8_t out[LEDGER_LEAF_SIZE])
+static void make_leaf(const struct om_entry *e, const uint8_t salt[LEDGER_SALT_SIZE],
+		      uint8_t out[LEDGER_LEAF_SIZE])
 {
 	crypto_hash_sha256_state s;
 
@@ -100,8 +101,8 @@ static bool leaves_the_node(enum om_entry_kind kind)
 	return kind == OM_ENTRY_ASSIGNMENT || kind == OM_ENTRY_ALERT || kind == OM_ENTRY_CASE;
 }
 
-int ledger_append_in(struct om_ledger *l, enum om_entry_kind kind, const char *unique, const void *payload, size_t len,
-		     uint64_t now_ns, uint64_t *ret_index)
+int ledger_append_in(struct om_ledger *l, enum om_entry_kind kind, const char *unique, const void *payload,
+		     size_t len, uint64_t now_ns, uint64_t *ret_index)
 {
 	struct om_entry e = {
 		.index = l->tree.size, .time_ns = now_ns, .kind = kind, .payload = payload, .len = len
@@ -127,8 +128,8 @@ int ledger_append_in(struct om_ledger *l, enum om_entry_kind kind, const char *u
 	return r;
 }
 
-int om_ledger_append(struct om_ledger *l, enum om_entry_kind kind, const char *unique, const void *payload, size_t len,
-		     uint64_t now_ns, uint64_t *ret_index)
+int om_ledger_append(struct om_ledger *l, enum om_entry_kind kind, const char *unique, const void *payload,
+		     size_t len, uint64_t now_ns, uint64_t *ret_index)
 {
 	int r, rc;
 
@@ -204,10 +205,11 @@ static void read_entry(sqlite3_stmt *s, struct om_entry *e)
 		e->payload = "";
 }
 
-#define ENTRY_COLUMNS "SELECT idx, kind, time, payload, destroyed_by, leaf, salt FROM entry WHERE idx >= ?1 ORDER BY idx"
+#define ENTRY_COLUMNS                                                                                        \
+	"SELECT idx, kind, time, payload, destroyed_by, leaf, salt FROM entry WHERE idx >= ?1 ORDER BY idx"
 
-int om_ledger_each_entry(struct om_ledger *l, uint64_t from_index, int (*fn)(void *ctx, const struct om_entry *e),
-			 void *ctx)
+int om_ledger_each_entry(struct om_ledger *l, uint64_t from_index,
+			 int (*fn)(void *ctx, const struct om_entry *e), void *ctx)
 {
 	sqlite3_stmt *s;
 	int r;
@@ -232,7 +234,8 @@ int om_ledger_each_entry(struct om_ledger *l, uint64_t from_index, int (*fn)(voi
 }
 
 /* Checks one stored entry against its leaf and adds the leaf to the tree. */
-static int verify_entry(sqlite3_stmt *s, struct om_merkle *t, struct om_verify_report *report, struct error_text *err)
+static int verify_entry(sqlite3_stmt *s, struct om_merkle *t, struct om_verify_report *report,
+			struct error_text *err)
 {
 	uint8_t leaf[LEDGER_LEAF_SIZE], hash[OM_HASH_SIZE];
 	const void *stored = sqlite3_column_blob(s, 5), *salt = sqlite3_column_blob(s, 6);
@@ -242,13 +245,16 @@ static int verify_entry(sqlite3_stmt *s, struct om_merkle *t, struct om_verify_r
 	if (e.index != t->size)
 		return error_set(err, -EUCLEAN, "entry %llu is missing", (unsigned long long)t->size);
 	if (sqlite3_column_bytes(s, 5) != LEDGER_LEAF_SIZE)
-		return error_set(err, -EUCLEAN, "entry %llu: its leaf is damaged", (unsigned long long)e.index);
+		return error_set(err, -EUCLEAN, "entry %llu: its leaf is damaged",
+				 (unsigned long long)e.index);
 	if (e.payload) {
 		if (sqlite3_column_bytes(s, 6) != LEDGER_SALT_SIZE)
-			return error_set(err, -EUCLEAN, "entry %llu: its salt is damaged", (unsigned long long)e.index);
+			return error_set(err, -EUCLEAN, "entry %llu: its salt is damaged",
+					 (unsigned long long)e.index);
 		make_leaf(&e, salt, leaf);
 		if (memcmp(leaf, stored, sizeof(leaf)))
-			return error_set(err, -EUCLEAN, "entry %llu: what is stored is not what its leaf commits to",
+			return error_set(err, -EUCLEAN,
+					 "entry %llu: what is stored is not what its leaf commits to",
 					 (unsigned long long)e.index);
 		if (e.kind == OM_ENTRY_READINGS)
 			report->readings += e.len / OM_READING_SIZE;
@@ -280,8 +286,8 @@ static int verify_log(struct om_ledger *l, struct om_verify_report *report, stru
 	if (r < 0)
 		return r;
 	if (r != SQLITE_DONE)
-		return error_set(err, -EUCLEAN, "the file is damaged after entry %llu: %s", (unsigned long long)t.size,
-				 sqlite3_errmsg(l->db));
+		return error_set(err, -EUCLEAN, "the file is damaged after entry %llu: %s",
+				 (unsigned long long)t.size, sqlite3_errmsg(l->db));
 	r = ledger_load_tree(l);
 	r = r ?: om_ledger_head(l, &kept);
 	if (r)
@@ -317,7 +323,8 @@ static int check_against_published(void *ctx, const struct om_entry *e)
 		sqlite3_bind_int64(s, 3, logged.key.meter);
 		sqlite3_bind_int64(s, 4, logged.key.day);
 		bad = sqlite3_step(s) != SQLITE_ROW ||
-		      om_reading_decode(sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0), &kept) ||
+		      om_reading_decode(sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0),
+					&kept) ||
 		      om_value_is_regression(&logged.value, &kept.value) || kept.sequence < logged.sequence ||
 		      (kept.sequence == logged.sequence &&
 		       memcmp(sqlite3_column_blob(s, 0), (const uint8_t *)e->payload + at, OM_READING_SIZE));
@@ -365,7 +372,8 @@ int om_ledger_verify(struct om_ledger *l, struct om_verify_report *ret, struct e
 		return r;
 	r = om_ledger_each_entry(l, 0, check_against_published, &c);
 	if (r)
-		return error_set(err, r, "entry %llu: a reading is not what the register's published value says",
+		return error_set(err, r,
+				 "entry %llu: a reading is not what the register's published value says",
 				 (unsigned long long)c.wrong_index);
 	r = om_ledger_each_register(l, check_against_hours, l);
 	if (r)

@@ -57,11 +57,14 @@ static int add_exporter(struct om_ledger *l, const char *name, int *ret)
 	if (r)
 		return r;
 	r = run_with(l, "INSERT INTO exporter VALUES(?1, ?2)", name, id);
-	r = r ?: run_with(l,
-			  "INSERT INTO waiting SELECT ?1, job, format, meter, day,"
-			  " ROW_NUMBER() OVER (ORDER BY day, job) FROM published",
-			  NULL, id);
-	r = r ?: run_with(l, "INSERT INTO pending SELECT ?1, idx FROM entry WHERE kind IN (3, 4, 7)", NULL, id);
+	r = r
+		    ?: run_with(l,
+				"INSERT INTO waiting SELECT ?1, job, format, meter, day,"
+				" ROW_NUMBER() OVER (ORDER BY day, job) FROM published",
+				NULL, id);
+	r = r
+		    ?: run_with(l, "INSERT INTO pending SELECT ?1, idx FROM entry WHERE kind IN (3, 4, 7)",
+				NULL, id);
 	r = ledger_end(l, r);
 	if (r == 0)
 		*ret = id;
@@ -90,7 +93,8 @@ static int each_reading(struct om_ledger *l, int exporter, size_t max, size_t *n
 		struct om_outbox_item item = { .kind = OM_ENTRY_READINGS };
 
 		item.sequence = (uint64_t)sqlite3_column_int64(s, 0);
-		if (om_reading_decode(sqlite3_column_blob(s, 1), (size_t)sqlite3_column_bytes(s, 1), &item.reading)) {
+		if (om_reading_decode(sqlite3_column_blob(s, 1), (size_t)sqlite3_column_bytes(s, 1),
+				      &item.reading)) {
 			sqlite3_reset(s);
 			return -EUCLEAN;
 		}
@@ -153,8 +157,8 @@ int om_ledger_outbox(struct om_ledger *l, int exporter, size_t max,
 	return r < 0 ? r : 0;
 }
 
-int om_ledger_ack(struct om_ledger *l, int exporter, enum om_entry_kind kind, const struct om_register_key *key,
-		  uint64_t sequence)
+int om_ledger_ack(struct om_ledger *l, int exporter, enum om_entry_kind kind,
+		  const struct om_register_key *key, uint64_t sequence)
 {
 	sqlite3_stmt *s = ledger_stmt(l, kind == OM_ENTRY_READINGS ? ST_WAITING_DELETE : ST_PENDING_DELETE);
 
@@ -226,7 +230,8 @@ int om_ledger_each_job(struct om_ledger *l,
 	sqlite3_stmt *s;
 	int r;
 
-	if (sqlite3_prepare_v2(l->db, "SELECT job, cgroup, path, first_seen FROM job ORDER BY first_seen", -1, &s, NULL))
+	if (sqlite3_prepare_v2(l->db, "SELECT job, cgroup, path, first_seen FROM job ORDER BY first_seen", -1,
+			       &s, NULL))
 		return ledger_errno(l);
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
 		struct om_id job;
@@ -236,8 +241,8 @@ int om_ledger_each_job(struct om_ledger *l,
 			break;
 		}
 		memcpy(&job, sqlite3_column_blob(s, 0), sizeof(job));
-		r = fn(ctx, &job, (uint64_t)sqlite3_column_int64(s, 1), (const char *)sqlite3_column_text(s, 2),
-		       (uint64_t)sqlite3_column_int64(s, 3));
+		r = fn(ctx, &job, (uint64_t)sqlite3_column_int64(s, 1),
+		       (const char *)sqlite3_column_text(s, 2), (uint64_t)sqlite3_column_int64(s, 3));
 		if (r)
 			break;
 	}
@@ -250,14 +255,16 @@ int om_ledger_each_shape(struct om_ledger *l, int (*fn)(void *ctx, const struct 
 	sqlite3_stmt *s;
 	int r;
 
-	if (sqlite3_prepare_v2(l->db,
-			       "SELECT job, map, tgid, start, m, n, k, batch, types, flags, cgroup, calls FROM shape", -1,
-			       &s, NULL))
+	if (sqlite3_prepare_v2(
+		    l->db,
+		    "SELECT job, map, tgid, start, m, n, k, batch, types, flags, cgroup, calls FROM shape",
+		    -1, &s, NULL))
 		return ledger_errno(l);
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
 		struct om_shape_usage u = { 0 };
 
-		if (sqlite3_column_bytes(s, 0) != sizeof(u.job) || sqlite3_column_bytes(s, 1) != sizeof(u.map)) {
+		if (sqlite3_column_bytes(s, 0) != sizeof(u.job) ||
+		    sqlite3_column_bytes(s, 1) != sizeof(u.map)) {
 			r = -EUCLEAN;
 			break;
 		}

@@ -43,7 +43,8 @@ static int get_row(struct om_ledger *l, sqlite3_stmt *s, uint64_t scope, struct 
 
 	memset(ret, 0, sizeof(*ret));
 	if (r == SQLITE_ROW)
-		r = ledger_row_decode(l, scope, sqlite3_column_blob(s, 0), sqlite3_column_bytes(s, 0), NULL, ret);
+		r = ledger_row_decode(l, scope, sqlite3_column_blob(s, 0), sqlite3_column_bytes(s, 0), NULL,
+				      ret);
 	else
 		r = r == SQLITE_DONE ? -ENOENT : ledger_errno(l);
 	sqlite3_reset(s);
@@ -105,8 +106,8 @@ static int add_to_hour(struct om_ledger *l, const struct om_register_key *key, u
 	return ledger_run(l, s);
 }
 
-static struct om_register_key key_of(const struct om_ledger *l, const struct om_id *job, uint64_t hour, uint8_t format,
-				     uint8_t meter)
+static struct om_register_key key_of(const struct om_ledger *l, const struct om_id *job, uint64_t hour,
+				     uint8_t format, uint8_t meter)
 {
 	return (struct om_register_key){
 		.ledger = l->id, .job = *job, .day = (uint32_t)(hour / 24), .format = format, .meter = meter
@@ -157,8 +158,8 @@ static int accrue_one(struct om_ledger *l, const struct om_usage *u, uint64_t si
 	return r ?: put_cursor(l, u, &key);
 }
 
-int om_ledger_accrue(struct om_ledger *l, const struct om_usage *u, size_t n, uint64_t since_ns, uint64_t now_ns,
-		     uint64_t *ret_regressions)
+int om_ledger_accrue(struct om_ledger *l, const struct om_usage *u, size_t n, uint64_t since_ns,
+		     uint64_t now_ns, uint64_t *ret_regressions)
 {
 	uint64_t regressions = 0;
 	const uint8_t no = 0;
@@ -194,7 +195,8 @@ int om_ledger_add(struct om_ledger *l, const struct om_register_key *key, const 
 	return ledger_end(l, add_to_hour(l, &k, hour, delta, delta->from_ns, now_ns));
 }
 
-int om_ledger_store_shapes(struct om_ledger *l, const struct om_shape_usage *shapes, size_t n, uint64_t now_ns)
+int om_ledger_store_shapes(struct om_ledger *l, const struct om_shape_usage *shapes, size_t n,
+			   uint64_t now_ns)
 {
 	int r;
 
@@ -206,8 +208,8 @@ int om_ledger_store_shapes(struct om_ledger *l, const struct om_shape_usage *sha
 	for (size_t i = 0; i < n && r == 0; i++) {
 		const struct om_shape_usage *u = &shapes[i];
 		sqlite3_stmt *s = ledger_stmt(l, ST_SHAPE_PUT);
-		const uint64_t numbers[] = { u->tgid, u->start_ns, u->m,      u->n,	u->k,	 u->batch,
-					     u->types, u->flags,  u->cgroup_id, u->calls, now_ns };
+		const uint64_t numbers[] = { u->tgid,  u->start_ns, u->m,	  u->n,	    u->k,  u->batch,
+					     u->types, u->flags,    u->cgroup_id, u->calls, now_ns };
 
 		if (!s) {
 			r = ledger_errno(l);
@@ -316,8 +318,8 @@ static int sum_day(struct om_ledger *l, const struct om_register_key *key, struc
 		uint64_t hour = (uint64_t)sqlite3_column_int64(s, 0);
 		struct om_value v;
 
-		if (ledger_row_decode(l, SCOPE_HOUR(hour), sqlite3_column_blob(s, 1), sqlite3_column_bytes(s, 1),
-				      NULL, &v) ||
+		if (ledger_row_decode(l, SCOPE_HOUR(hour), sqlite3_column_blob(s, 1),
+				      sqlite3_column_bytes(s, 1), NULL, &v) ||
 		    om_value_add(ret, &v)) {
 			sqlite3_reset(s);
 			return -EUCLEAN;
@@ -393,14 +395,16 @@ static int changed_keys(struct om_ledger *l, struct om_register_key **ret_keys, 
 	return 0;
 }
 
-static int publish_in(struct om_ledger *l, const struct om_node_facts *node, const struct om_register_key *keys,
-		      size_t n, uint8_t *payload, uint64_t now_ns)
+static int publish_in(struct om_ledger *l, const struct om_node_facts *node,
+		      const struct om_register_key *keys, size_t n, uint8_t *payload, uint64_t now_ns)
 {
 	uint64_t sequence = l->sequence;
 	int r = 0;
 
 	for (size_t i = 0; i < n && r == 0; i++) {
-		struct om_reading reading = { .key = keys[i], .node = *node, .sequence = ++sequence,
+		struct om_reading reading = { .key = keys[i],
+					      .node = *node,
+					      .sequence = ++sequence,
 					      .attempted = keys[i].meter == OM_METER_SHAPE };
 
 		r = sum_day(l, &keys[i], &reading.value);
@@ -443,21 +447,23 @@ int om_ledger_publish(struct om_ledger *l, const struct om_node_facts *node, uin
 }
 
 int om_ledger_each_hour(struct om_ledger *l,
-			int (*fn)(void *ctx, const struct om_register_key *key, uint64_t hour, const struct om_value *v),
+			int (*fn)(void *ctx, const struct om_register_key *key, uint64_t hour,
+				  const struct om_value *v),
 			void *ctx)
 {
 	sqlite3_stmt *s;
 	int r;
 
-	if (sqlite3_prepare_v2(l->db, "SELECT hour, value FROM register ORDER BY job, format, meter, hour", -1, &s, NULL))
+	if (sqlite3_prepare_v2(l->db, "SELECT hour, value FROM register ORDER BY job, format, meter, hour",
+			       -1, &s, NULL))
 		return ledger_errno(l);
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
 		uint64_t hour = (uint64_t)sqlite3_column_int64(s, 0);
 		struct om_register_key key;
 		struct om_value v;
 
-		r = ledger_row_decode(l, SCOPE_HOUR(hour), sqlite3_column_blob(s, 1), sqlite3_column_bytes(s, 1), &key,
-				      &v);
+		r = ledger_row_decode(l, SCOPE_HOUR(hour), sqlite3_column_blob(s, 1),
+				      sqlite3_column_bytes(s, 1), &key, &v);
 		r = r ?: fn(ctx, &key, hour, &v);
 		if (r)
 			break;
@@ -480,7 +486,8 @@ struct day_sum {
 /* By field: the struct has padding. */
 static bool same_key(const struct om_register_key *a, const struct om_register_key *b)
 {
-	return om_id_equal(&a->job, &b->job) && a->day == b->day && a->format == b->format && a->meter == b->meter;
+	return om_id_equal(&a->job, &b->job) && a->day == b->day && a->format == b->format &&
+	       a->meter == b->meter;
 }
 
 static int add_hour(void *ctx, const struct om_register_key *key, uint64_t hour, const struct om_value *v)
@@ -505,7 +512,8 @@ static int add_hour(void *ctx, const struct om_register_key *key, uint64_t hour,
 	return om_value_add(&d->reading.value, v);
 }
 
-int om_ledger_each_register(struct om_ledger *l, int (*fn)(void *ctx, const struct om_reading *day_value), void *ctx)
+int om_ledger_each_register(struct om_ledger *l, int (*fn)(void *ctx, const struct om_reading *day_value),
+			    void *ctx)
 {
 	struct day_sum d = { .l = l, .fn = fn, .ctx = ctx };
 	int r = om_ledger_each_hour(l, add_hour, &d);

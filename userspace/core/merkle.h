@@ -14,7 +14,7 @@
 #define OM_HASH_SIZE 32
 
 struct om_merkle {
-	uint64_t size;			       /* leaves */
+	uint64_t size;			/* leaves */
 	uint8_t node[64][OM_HASH_SIZE]; /* node[i] is valid where bit i of size is set */
 };
 

@@ -241,7 +241,8 @@ const char *owner_state_text(enum owner_state s)
 
 static bool edge_holds(const struct edge *e, int32_t day)
 {
-	return (e->from_day == INT32_MIN || day >= e->from_day) && (e->to_day == INT32_MIN || day < e->to_day);
+	return (e->from_day == INT32_MIN || day >= e->from_day) &&
+	       (e->to_day == INT32_MIN || day < e->to_day);
 }
 
 /* The parent: the one edge of 50 % or more that holds on the day. A minority

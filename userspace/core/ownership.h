@@ -24,9 +24,10 @@ static inline void owners_freep(struct owners **o)
 }
 
 enum owner_state {
-	OWNER_KNOWN,	     /* the path ends at an entity that somebody says has no parent */
-	OWNER_NO_ENTITY,     /* nobody bound the tenant to an entity */
-	OWNER_PARENT_UNKNOWN, /* the path ends at an entity of which no parent is known, nor that there is none */
+	OWNER_KNOWN,	      /* the path ends at an entity that somebody says has no parent */
+	OWNER_NO_ENTITY,      /* nobody bound the tenant to an entity */
+	OWNER_PARENT_UNKNOWN, /* the path ends at an entity of which no parent is known, nor that there is
+				 none */
 	OWNER_CYCLE,
 	OWNER_CONTRADICTION, /* two parents of 50 % or more at the same date */
 };
@@ -35,7 +36,7 @@ const char *owner_state_text(enum owner_state s);
 #define OWNER_PATH_MAX 16
 struct owner_step {
 	const char *entity, *name, *headquarters; /* country */
-	const char *source;			    /* of the edge that led here; of the entity for the first */
+	const char *source;			  /* of the edge that led here; of the entity for the first */
 	int32_t as_of_day;
 	uint32_t share_ppm; /* held of the step before; 0 for the first */
 };

@@ -57,8 +57,9 @@ static int emit(const struct judgement *j, enum alert_type type, const struct re
 
 static json_t *regime_facts(const struct regime *g)
 {
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "regime", g->id, "version", g->version, "digest", g->digest, "mode",
-			 regime_mode_name(g->mode), "citation", g->citation, "evidence", g->evidence);
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "regime", g->id, "version", g->version, "digest",
+			 g->digest, "mode", regime_mode_name(g->mode), "citation", g->citation, "evidence",
+			 g->evidence);
 }
 
 static void add_figures(json_t *data, const struct om_subject_total *s)
@@ -66,7 +67,8 @@ static void add_figures(json_t *data, const struct om_subject_total *s)
 	char low[OPCOUNT_STRLEN], high[OPCOUNT_STRLEN], coverage[80];
 
 	if (s->losses)
-		snprintf(coverage, sizeof(coverage), "incomplete: %llu calls or processes could not be counted",
+		snprintf(coverage, sizeof(coverage),
+			 "incomplete: %llu calls or processes could not be counted",
 			 (unsigned long long)s->losses);
 	else
 		snprintf(coverage, sizeof(coverage), "no loss known");
@@ -83,8 +85,8 @@ static const char *comparator_text(const struct regime *g)
 }
 
 /* reached, possible or conditional(...): what the figure's bounds allow to say. */
-static void verdict_text(const struct regime *g, const struct regime_level *level, const struct om_subject_total *s,
-			 char *buf, size_t size)
+static void verdict_text(const struct regime *g, const struct regime_level *level,
+			 const struct om_subject_total *s, char *buf, size_t size)
 {
 	if (!regime_level_met(g, level, s->training_low))
 		snprintf(buf, size, "possible");
@@ -111,12 +113,15 @@ static int emit_level(const struct judgement *j, const struct regime *g, const s
 		snprintf(range, sizeof(range), "%s training operations", low);
 	else
 		snprintf(range, sizeof(range), "between %s and %s training operations", low, high);
-	snprintf(sentence, sizeof(sentence), "%s: %s observed here%s: level '%s' %s, %s %s. %s (%s version %s; %s).",
-		 j->subject, range, j->s->attempted ? " (attempted)" : "", level->name, verdict, comparator_text(g),
-		 opcount_human(regime_level_figure(g, level), figure), g->title, g->id, g->version, g->citation);
+	snprintf(sentence, sizeof(sentence),
+		 "%s: %s observed here%s: level '%s' %s, %s %s. %s (%s version %s; %s).", j->subject, range,
+		 j->s->attempted ? " (attempted)" : "", level->name, verdict, comparator_text(g),
+		 opcount_human(regime_level_figure(g, level), figure), g->title, g->id, g->version,
+		 g->citation);
 	json_object_set_new(data, "level", json_string(level->name));
 	json_object_set_new(data, "verdict", json_string(verdict));
-	json_object_set_new(data, "figure", json_string(level->lower ? "training, lower bound" : "training, upper bound"));
+	json_object_set_new(data, "figure",
+			    json_string(level->lower ? "training, lower bound" : "training, upper bound"));
 	json_object_set_new(data, "threshold", json_string(threshold));
 	json_object_set_new(data, "comparator", json_string(comparator_text(g)));
 	json_object_set_new(data, "demo", json_boolean(g->demo));
@@ -126,7 +131,8 @@ static int emit_level(const struct judgement *j, const struct regime *g, const s
 	return emit(j, ALERT_LEVEL, g, level->name, sentence, data);
 }
 
-static int judge_threshold(const struct judgement *j, const struct regime *g, const struct owner_finding *owner)
+static int judge_threshold(const struct judgement *j, const struct regime *g,
+			   const struct owner_finding *owner)
 {
 	int r;
 
@@ -169,10 +175,12 @@ static int emit_owner(const struct judgement *j, const struct owner_finding *f)
 		return -ENOMEM;
 	/* No name of a parent, no country: this goes to the people who run the machines. */
 	snprintf(sentence, sizeof(sentence),
-		 "%s: %s under %s version %s (%s). The facts are in case %s, for compliance; nothing is to be done to the job.",
+		 "%s: %s under %s version %s (%s). The facts are in case %s, for compliance; nothing is to "
+		 "be done to the job.",
 		 j->s->tenant,
-		 f->answer.state == OWNER_KNOWN ? "ownership calls for a look" : owner_state_text(f->answer.state), g->id,
-		 g->version, g->citation, f->case_id);
+		 f->answer.state == OWNER_KNOWN ? "ownership calls for a look"
+						: owner_state_text(f->answer.state),
+		 g->id, g->version, g->citation, f->case_id);
 	json_object_set_new(data, "case", json_string(f->case_id));
 	json_object_set_new(data, "ownership_version", json_string(f->answer.version));
 	json_object_set_new(data, "known", json_boolean(f->answer.state == OWNER_KNOWN));
@@ -187,11 +195,11 @@ static json_t *path_json(const struct owner_answer *a)
 	for (size_t i = 0; i < a->steps; i++) {
 		char day[16];
 
-		json_array_append_new(path,
-				      json_pack("{s:s,s:s,s:s,s:f,s:s,s:s}", "entity", a->path[i].entity, "name",
-						a->path[i].name, "headquarters", a->path[i].headquarters, "share",
-						a->path[i].share_ppm / 1e6, "source", a->path[i].source, "as_of",
-						date_format(a->path[i].as_of_day, day)));
+		json_array_append_new(path, json_pack("{s:s,s:s,s:s,s:f,s:s,s:s}", "entity",
+						      a->path[i].entity, "name", a->path[i].name,
+						      "headquarters", a->path[i].headquarters, "share",
+						      a->path[i].share_ppm / 1e6, "source", a->path[i].source,
+						      "as_of", date_format(a->path[i].as_of_day, day)));
 	}
 	return path;
 }
@@ -200,7 +208,7 @@ static const char *seat_text(const struct policy *p, const struct regime *g, con
 {
 	if (a->state != OWNER_KNOWN)
 		return "unknown";
-	for (size_t i = 0; i < a->steps; i += a->steps > 1 ? a->steps - 1 : 1)
+	for (size_t i = 0; i<a->steps; i += a->steps> 1 ? a->steps - 1 : 1)
 		if (regimes_country_in(p->regimes, g->apart_set, a->path[i].headquarters))
 			return g->apart_set;
 	return "outside the clear set";
@@ -215,10 +223,10 @@ static int emit_case(const struct judgement *j, const struct owner_finding *f)
 	if (!data || !checklist)
 		return -ENOMEM;
 	for (size_t i = 0; i < g->checklist_count; i++)
-		json_array_append_new(checklist,
-				      json_pack("{s:s,s:b}", "duty", g->checklist[i], "done", 0));
+		json_array_append_new(checklist, json_pack("{s:s,s:b}", "duty", g->checklist[i], "done", 0));
 	snprintf(sentence, sizeof(sentence),
-		 "%s: material training observed here for a customer whose seat or ultimate parent is %s: %s version %s, %s.",
+		 "%s: material training observed here for a customer whose seat or ultimate parent is %s: %s "
+		 "version %s, %s.",
 		 j->subject, seat_text(j->p, g, &f->answer), g->id, g->version, g->citation);
 	json_object_set_new(data, "case", json_string(f->case_id));
 	json_object_set_new(data, "state", json_string("detected"));
@@ -257,7 +265,8 @@ static int judge_owners(struct judgement *j, struct owner_finding *ret)
 		/* The event is about the tenant: one, however many models it trains. */
 		memcpy(with_model, j->subject, sizeof(with_model));
 		snprintf(j->subject, sizeof(j->subject), "%s", j->s->tenant);
-		alert_make_id(ALERT_CASE, j->p->source, f.regime->id, f.regime->version, j->subject, f.answer.version, &id);
+		alert_make_id(ALERT_CASE, j->p->source, f.regime->id, f.regime->version, j->subject,
+			      f.answer.version, &id);
 		snprintf(f.case_id, sizeof(f.case_id), "case-%.12s", om_id_format(&id, hex));
 		r = emit_owner(j, &f);
 		if (r == 0 && f.material && f.regime->mode == REGIME_ENFORCE)
@@ -272,7 +281,9 @@ static int judge_owners(struct judgement *j, struct owner_finding *ret)
 int policy_judge(const struct policy *p, const struct om_subject_total *s,
 		 int (*emit_fn)(void *ctx, const struct alert *a), void *ctx)
 {
-	struct judgement j = { .p = p, .s = s, .day = (int32_t)(p->now_ns / NS_PER_DAY), .emit = emit_fn, .ctx = ctx };
+	struct judgement j = {
+		.p = p, .s = s, .day = (int32_t)(p->now_ns / NS_PER_DAY), .emit = emit_fn, .ctx = ctx
+	};
 	struct owner_finding owner;
 	int r;
 

@@ -159,8 +159,10 @@ static int read_threshold(struct regime *g, struct yaml_node *root, struct error
 	floor = yaml_take(n, "floor");
 	if (floor) {
 		rc = yaml_need_string(floor, "what", &floor_text, err);
-		if (rc == 0 && yaml_take(floor, "operations") && !yaml_is_null(yaml_take(floor, "operations")))
-			return yaml_error(floor, err, "'operations' of a floor is not taken yet: it must be null");
+		if (rc == 0 && yaml_take(floor, "operations") &&
+		    !yaml_is_null(yaml_take(floor, "operations")))
+			return yaml_error(floor, err,
+					  "'operations' of a floor is not taken yet: it must be null");
 		g->floor_missing = floor_text;
 		rc = rc ?: yaml_done(floor, err);
 	}
@@ -215,7 +217,8 @@ static int read_mode(struct regime *g, struct yaml_node *root, struct error_text
 		return rc;
 	g->mode = (enum regime_mode)mode;
 	if (g->mode == REGIME_ENFORCE && !g->demo && date == INT32_MIN)
-		return yaml_error(root, err, "mode enforce needs 'accepted: {by, date, reference}', counsel's record");
+		return yaml_error(root, err,
+				  "mode enforce needs 'accepted: {by, date, reference}', counsel's record");
 	if (g->demo && !strstr(g->title, "DEMO"))
 		return yaml_error(root, err, "a demo regime must say DEMO in its title");
 	return 0;
@@ -223,7 +226,8 @@ static int read_mode(struct regime *g, struct yaml_node *root, struct error_text
 
 static int read_citation(struct regime *g, struct yaml_node *root, struct error_text *err)
 {
-	static const char *const levels[] = { "primary-text-seen", "secondary-seen", "from-memory", "design", NULL };
+	static const char *const levels[] = { "primary-text-seen", "secondary-seen", "from-memory", "design",
+					      NULL };
 	struct yaml_node *notes = yaml_take(root, "notes"), *sources;
 	int evidence, rc = yaml_need_string(root, "citation", &g->citation, err);
 
@@ -273,7 +277,8 @@ static int is_regime_file(const struct dirent *d)
 	       strcmp(d->d_name, "country-sets.yaml");
 }
 
-static int load_file(struct regimes *r, const char *dir, const char *name, struct yaml **ret, struct error_text *err)
+static int load_file(struct regimes *r, const char *dir, const char *name, struct yaml **ret,
+		     struct error_text *err)
 {
 	char path[4096];
 	int rc;

@@ -47,9 +47,9 @@ struct regime {
 	struct regime_level levels[REGIME_LEVELS_MAX];
 	size_t level_count;
 	/* REGIME_OWNER */
-	const char *clear_set;	    /* headquarters there raise nothing */
-	const char *apart_set;	    /* told apart from the rest */
-	const char *threshold_of;   /* id of the regime whose threshold makes a case material */
+	const char *clear_set;	  /* headquarters there raise nothing */
+	const char *apart_set;	  /* told apart from the rest */
+	const char *threshold_of; /* id of the regime whose threshold makes a case material */
 	uint32_t material_ppm;
 	const char **checklist;
 	size_t checklist_count;

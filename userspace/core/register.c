@@ -54,9 +54,12 @@ bool om_id_equal(const struct om_id *a, const struct om_id *b)
 const char *om_loss_name(enum om_loss loss)
 {
 	static const char *const names[OM_LOSS_END] = {
-		[OM_LOSS_FAILED_READ] = "failed-read", [OM_LOSS_INCONSISTENT] = "inconsistent",
-		[OM_LOSS_ABSURD] = "absurd",	       [OM_LOSS_REFUSED] = "refused",
-		[OM_LOSS_UNREAD] = "unread",	       [OM_LOSS_LATE] = "late",
+		[OM_LOSS_FAILED_READ] = "failed-read",
+		[OM_LOSS_INCONSISTENT] = "inconsistent",
+		[OM_LOSS_ABSURD] = "absurd",
+		[OM_LOSS_REFUSED] = "refused",
+		[OM_LOSS_UNREAD] = "unread",
+		[OM_LOSS_LATE] = "late",
 		[OM_LOSS_OFF] = "off",
 	};
 

@@ -29,21 +29,21 @@ bool om_id_equal(const struct om_id *a, const struct om_id *b);
 
 struct om_register_key {
 	struct om_id ledger;
-	struct om_id job;  /* job instance */
-	uint32_t day;      /* UTC day: days since 1970-01-01 */
-	uint8_t format;    /* enum om_format */
-	uint8_t meter;     /* enum om_meter */
+	struct om_id job; /* job instance */
+	uint32_t day;	  /* UTC day: days since 1970-01-01 */
+	uint8_t format;	  /* enum om_format */
+	uint8_t meter;	  /* enum om_meter */
 };
 
 /* What could not be counted, by cause; the order is wire format. */
 enum om_loss {
 	OM_LOSS_FAILED_READ,  /* the tenant's memory could not be read */
 	OM_LOSS_INCONSISTENT, /* M, N or K differ between the layouts that carry them */
-	OM_LOSS_ABSURD,       /* negative size, or over 2^64 operations in one call */
+	OM_LOSS_ABSURD,	      /* negative size, or over 2^64 operations in one call */
 	OM_LOSS_REFUSED,      /* no room even in the overflow sums */
-	OM_LOSS_UNREAD,       /* entry seen, its arguments not readable: unproven library, device-side sizes */
-	OM_LOSS_LATE,         /* processes that mapped a library before its probes were on */
-	OM_LOSS_OFF,          /* calls made while the meter was switched off */
+	OM_LOSS_UNREAD, /* entry seen, its arguments not readable: unproven library, device-side sizes */
+	OM_LOSS_LATE,	/* processes that mapped a library before its probes were on */
+	OM_LOSS_OFF,	/* calls made while the meter was switched off */
 	OM_LOSS_END,
 };
 const char *om_loss_name(enum om_loss loss);
@@ -56,13 +56,13 @@ const char *om_loss_name(enum om_loss loss);
 struct om_value {
 	opcount exact;
 	opcount low, high;
-	double mean;     /* operations */
-	double variance; /* operations squared */
+	double mean;	      /* operations */
+	double variance;      /* operations squared */
 	uint64_t calibration; /* 0: none */
 	uint64_t calls;
 	uint64_t device_time_ns;
-	uint64_t nested;     /* calls made by the library itself: counted apart, no operations */
-	uint64_t duplicates; /* second and further probes that fired on one call: no operations */
+	uint64_t nested;	 /* calls made by the library itself: counted apart, no operations */
+	uint64_t duplicates;	 /* second and further probes that fired on one call: no operations */
 	uint64_t overflow_calls; /* within calls: counted exactly, but without their shape */
 	uint64_t lost[OM_LOSS_END];
 	uint64_t from_ns, to_ns; /* Unix time the value was read over; 0,0: nothing yet */
@@ -81,7 +81,7 @@ struct om_reading {
 	struct om_value value;
 	struct om_node_facts node;
 	uint64_t sequence; /* grows with every publication of this ledger */
-	bool attempted;    /* no device meter stands behind the figure */
+	bool attempted;	   /* no device meter stands behind the figure */
 };
 
 /* A register only grows. Join: the larger of each counter, the earlier `from`,

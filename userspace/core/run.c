@@ -96,8 +96,8 @@ static int product_ops(const struct run_product *p, opcount *ret)
 {
 	opcount v;
 
-	if (opcount_mul((opcount)p->m * p->n, p->k, &v) || opcount_mul(v, p->batch, &v) || opcount_mul(v, p->calls, &v) ||
-	    v > OPCOUNT_MAX / 8)
+	if (opcount_mul((opcount)p->m * p->n, p->k, &v) || opcount_mul(v, p->batch, &v) ||
+	    opcount_mul(v, p->calls, &v) || v > OPCOUNT_MAX / 8)
 		return -EOVERFLOW;
 	*ret = om_gemm_ops(v, run_format(p));
 	return 0;
@@ -129,8 +129,8 @@ static int read_product(struct run *r, const char *line)
 	uint64_t calls;
 	int end = 0, rc;
 
-	if (sscanf(line, "p %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %8" SCNx32 " %23s %" SCNu64 " %n", &p.batch, &p.m,
-		   &p.n, &p.k, &p.types, p.op, &calls, &end) != 7 ||
+	if (sscanf(line, "p %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %8" SCNx32 " %23s %" SCNu64 " %n",
+		   &p.batch, &p.m, &p.n, &p.k, &p.types, p.op, &calls, &end) != 7 ||
 	    line[end] || strchr(line, '-'))
 		return -EINVAL;
 	rc = new_product(r, &p);
@@ -144,8 +144,8 @@ static int read_step(struct run *r, const char *line)
 	uint32_t product, repeat;
 	int end = 0;
 
-	if (sscanf(line, "s %" SCNu32 " %" SCNu32 " %n", &product, &repeat, &end) != 2 || line[end] || !repeat ||
-	    product >= r->product_count)
+	if (sscanf(line, "s %" SCNu32 " %" SCNu32 " %n", &product, &repeat, &end) != 2 || line[end] ||
+	    !repeat || product >= r->product_count)
 		return -EINVAL;
 	return add_step(r, product, repeat);
 }
@@ -209,15 +209,19 @@ static int read_all(gzFile f, const char *path, struct run *ret, struct error_te
 		line[len] = '\0';
 		r = n == 1 ? (strcmp(line, MAGIC) ? -EINVAL : 0) : read_line(ret, line);
 		if (r == -EINVAL)
-			return error_set(err, r, "%s:%d: %s", path, n, n == 1 ? "not an opmeter run, version 1" : "not a line of a run");
+			return error_set(err, r, "%s:%d: %s", path, n,
+					 n == 1 ? "not an opmeter run, version 1" : "not a line of a run");
 		if (r)
 			return error_set(err, r, "%s:%d: %s", path, n, strerror(-r));
 	}
 	gzerror(f, &zerr);
 	if (zerr != Z_OK && zerr != Z_STREAM_END)
-		return error_set(err, -EBADMSG, "%s: the compressed file is damaged or cut short after line %d", path, n - 1);
+		return error_set(err, -EBADMSG,
+				 "%s: the compressed file is damaged or cut short after line %d", path,
+				 n - 1);
 	r = check_steps(ret);
-	return r == -EINVAL ? error_set(err, r, "%s: its s lines do not make the calls of its p lines", path) : r;
+	return r == -EINVAL ? error_set(err, r, "%s: its s lines do not make the calls of its p lines", path)
+			    : r;
 }
 
 int run_read_compact(const char *path, struct run *ret, struct error_text *err)
@@ -246,19 +250,22 @@ int run_load(const char *path, struct run *ret, struct error_text *err)
 	n = gzread(f, head, sizeof(MAGIC) - 1);
 	gzclose(f);
 	if (n < 0)
-		return error_set(err, -EBADMSG, "%s: cannot be read: a directory, or a damaged compressed file", path);
-	return strncmp(head, "opmeter-run", 11) ? run_read_kineto(path, ret, err) : run_read_compact(path, ret, err);
+		return error_set(err, -EBADMSG,
+				 "%s: cannot be read: a directory, or a damaged compressed file", path);
+	return strncmp(head, "opmeter-run", 11) ? run_read_kineto(path, ret, err)
+						: run_read_compact(path, ret, err);
 }
 
 int run_write_compact(const struct run *r, FILE *to)
 {
-	fprintf(to, MAGIC "\nname %s\nsource %s\nlicence %s\ngpu %s\nkind %s\n", r->name, r->source, r->licence, r->gpu,
-		r->kind);
+	fprintf(to, MAGIC "\nname %s\nsource %s\nlicence %s\ngpu %s\nkind %s\n", r->name, r->source,
+		r->licence, r->gpu, r->kind);
 	for (size_t i = 0; i < r->product_count; i++) {
 		const struct run_product *p = &r->products[i];
 
-		fprintf(to, "p %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %08" PRIx32 " %s %" PRIu64 "\n", p->batch, p->m,
-			p->n, p->k, p->types, p->op, p->calls);
+		fprintf(to,
+			"p %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %08" PRIx32 " %s %" PRIu64 "\n",
+			p->batch, p->m, p->n, p->k, p->types, p->op, p->calls);
 	}
 	for (size_t i = 0; i < r->step_count; i++)
 		fprintf(to, "s %" PRIu32 " %" PRIu32 "\n", r->steps[i].product, r->steps[i].repeat);

@@ -46,7 +46,8 @@ static uint64_t hash_ids(const struct om_id *ledger, const struct om_id *job)
 
 static uint64_t hash_key(const struct om_register_key *k)
 {
-	uint64_t h = hash_ids(&k->ledger, &k->job) ^ ((uint64_t)k->day << 16 | (uint64_t)k->format << 8 | k->meter);
+	uint64_t h = hash_ids(&k->ledger, &k->job) ^
+		     ((uint64_t)k->day << 16 | (uint64_t)k->format << 8 | k->meter);
 
 	h *= 0xff51afd7ed558ccdULL;
 	return h ^ h >> 32;
@@ -54,8 +55,8 @@ static uint64_t hash_key(const struct om_register_key *k)
 
 static bool key_equal(const struct om_register_key *a, const struct om_register_key *b)
 {
-	return a->day == b->day && a->format == b->format && a->meter == b->meter && om_id_equal(&a->job, &b->job) &&
-	       om_id_equal(&a->ledger, &b->ledger);
+	return a->day == b->day && a->format == b->format && a->meter == b->meter &&
+	       om_id_equal(&a->job, &b->job) && om_id_equal(&a->ledger, &b->ledger);
 }
 
 static int index_init(struct index *x, size_t slots)
@@ -245,9 +246,9 @@ int om_totals_assign(struct om_totals *t, const struct om_assignment *a)
 		return r;
 	j = &t->jobs[at];
 	/* Equal times: the larger text, so that the order of arrival has no part in it. */
-	if (j->assigned[a->kind] && (j->assigned[a->kind]->at_ns > a->at_ns ||
-				     (j->assigned[a->kind]->at_ns == a->at_ns &&
-				      strcmp(j->assigned[a->kind]->value, a->value) >= 0)))
+	if (j->assigned[a->kind] &&
+	    (j->assigned[a->kind]->at_ns > a->at_ns ||
+	     (j->assigned[a->kind]->at_ns == a->at_ns && strcmp(j->assigned[a->kind]->value, a->value) >= 0)))
 		return 1;
 	copy = j->assigned[a->kind] ? j->assigned[a->kind] : malloc(sizeof(*copy));
 	if (!copy)
@@ -272,7 +273,8 @@ static const char *assigned_value(const struct job *j, enum om_assignment_kind k
 	return j->assigned[kind] ? j->assigned[kind]->value : otherwise;
 }
 
-int om_totals_each_register(struct om_totals *t, int (*fn)(void *ctx, const struct om_attributed *a), void *ctx)
+int om_totals_each_register(struct om_totals *t, int (*fn)(void *ctx, const struct om_attributed *a),
+			    void *ctx)
 {
 	for (size_t i = 0; i < t->count; i++) {
 		const struct job *j = &t->jobs[t->job_of[i]];
@@ -304,7 +306,8 @@ struct line {
 static int compare_lines(const void *x, const void *y)
 {
 	const struct job *a = ((const struct line *)x)->job, *b = ((const struct line *)y)->job;
-	int r = strcmp(assigned_value(a, OM_ASSIGN_TENANT, "unknown"), assigned_value(b, OM_ASSIGN_TENANT, "unknown"));
+	int r = strcmp(assigned_value(a, OM_ASSIGN_TENANT, "unknown"),
+		       assigned_value(b, OM_ASSIGN_TENANT, "unknown"));
 
 	return r ? r
 		 : strcmp(assigned_value(a, OM_ASSIGN_MODEL, "unassigned"),

@@ -42,10 +42,10 @@ struct om_subject_total {
 	const char *model;  /* "unassigned" likewise */
 	opcount training_low, training_high;
 	opcount all_low, all_high;
-	bool attempted;	   /* some figure has no device meter behind it */
-	uint64_t losses;   /* sum over causes */
+	bool attempted;	 /* some figure has no device meter behind it */
+	uint64_t losses; /* sum over causes */
 	uint64_t calls;
-	uint32_t meters;   /* bit mask, 1 << enum om_meter */
+	uint32_t meters; /* bit mask, 1 << enum om_meter */
 	uint64_t registers;
 	uint64_t as_of_ns; /* the latest `to` */
 };
@@ -58,7 +58,8 @@ struct om_attributed {
 	const char *tenant, *model;
 	enum om_phase phase;
 };
-int om_totals_each_register(struct om_totals *t, int (*fn)(void *ctx, const struct om_attributed *a), void *ctx);
+int om_totals_each_register(struct om_totals *t, int (*fn)(void *ctx, const struct om_attributed *a),
+			    void *ctx);
 size_t om_totals_registers(const struct om_totals *t);
 
 #endif

@@ -38,7 +38,8 @@ struct fleet {
 	struct partition partitions[PARTITIONS_MAX];
 	size_t partition_count, ended;
 	struct {
-		uint64_t readings, assignments, alerts, tombstones, damaged, unknown_version, regressions, full;
+		uint64_t readings, assignments, alerts, tombstones, damaged, unknown_version, regressions,
+			full;
 	} seen;
 	uint64_t sent, acked, failed;
 	bool changed;
@@ -214,7 +215,9 @@ static int emit(void *ctx, const struct alert *a)
 	if (!text)
 		return -ENOMEM;
 	om_id_format(&a->id, key);
-	ev.topic = a->type == ALERT_CASE ? OM_TOPIC_CASES : a->shadow ? OM_TOPIC_ALERTS_SHADOW : OM_TOPIC_ALERTS;
+	ev.topic = a->type == ALERT_CASE ? OM_TOPIC_CASES
+		   : a->shadow		 ? OM_TOPIC_ALERTS_SHADOW
+					 : OM_TOPIC_ALERTS;
 	ev.value = text;
 	ev.value_len = strlen(text);
 	r = send_event(f, &ev);
@@ -242,11 +245,12 @@ static int send_total(struct fleet *f, const struct om_subject_total *s)
 	char key[256], as_of[OM_TIME_STRLEN];
 	_cleanup_free_ char *text = NULL;
 	struct om_event ev = { .topic = OM_TOPIC_TOTALS, .key = key, .time_ns = s->as_of_ns };
-	json_t *o = json_pack("{s:i,s:s,s:s,s:i,s:{s:o,s:o},s:{s:o,s:o},s:b,s:o,s:o,s:s}", "v", 1, "tenant", s->tenant,
-			      "model", s->model, "partition", 0, "training", "low", decimal(s->training_low), "high",
-			      decimal(s->training_high), "all", "low", decimal(s->all_low), "high", decimal(s->all_high),
-			      "attempted", s->attempted, "losses", decimal(s->losses), "registers", decimal(s->registers),
-			      "as_of", om_time_format(s->as_of_ns, as_of));
+	json_t *o = json_pack("{s:i,s:s,s:s,s:i,s:{s:o,s:o},s:{s:o,s:o},s:b,s:o,s:o,s:s}", "v", 1, "tenant",
+			      s->tenant, "model", s->model, "partition", 0, "training", "low",
+			      decimal(s->training_low), "high", decimal(s->training_high), "all", "low",
+			      decimal(s->all_low), "high", decimal(s->all_high), "attempted", s->attempted,
+			      "losses", decimal(s->losses), "registers", decimal(s->registers), "as_of",
+			      om_time_format(s->as_of_ns, as_of));
 
 	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
@@ -269,7 +273,8 @@ static int judge(void *ctx, const struct om_subject_total *s)
 	return r ?: policy_judge(&p, s, emit, f);
 }
 
-static int add_topic(struct fleet *f, enum om_topic topic, rd_kafka_topic_partition_list_t *list, struct error_text *err)
+static int add_topic(struct fleet *f, enum om_topic topic, rd_kafka_topic_partition_list_t *list,
+		     struct error_text *err)
 {
 	rd_kafka_topic_t *t = rd_kafka_topic_new(f->consumer, om_topic_name(topic), NULL);
 	const struct rd_kafka_metadata *md = NULL;
@@ -278,19 +283,20 @@ static int add_topic(struct fleet *f, enum om_topic topic, rd_kafka_topic_partit
 
 	rd_kafka_topic_destroy(t);
 	if (e)
-		return error_set(err, -EIO, "kafka: %s: %s (is --brokers right, and is a broker there?)", om_topic_name(topic),
-				 rd_kafka_err2str(e));
+		return error_set(err, -EIO, "kafka: %s: %s (is --brokers right, and is a broker there?)",
+				 om_topic_name(topic), rd_kafka_err2str(e));
 	if (md->topics[0].err || md->topics[0].partition_cnt == 0)
-		r = error_set(err, -ENOENT, "kafka: topic %s: %s: create it, or give --create-topics", om_topic_name(topic),
-			      rd_kafka_err2str(md->topics[0].err));
+		r = error_set(err, -ENOENT, "kafka: topic %s: %s: create it, or give --create-topics",
+			      om_topic_name(topic), rd_kafka_err2str(md->topics[0].err));
 	for (int i = 0; r == 0 && i < md->topics[0].partition_cnt; i++) {
 		if (f->partition_count == PARTITIONS_MAX) {
 			r = error_set(err, -E2BIG, "kafka: more than %d partitions", PARTITIONS_MAX);
 			break;
 		}
-		rd_kafka_topic_partition_list_add(list, om_topic_name(topic), md->topics[0].partitions[i].id)->offset =
-			RD_KAFKA_OFFSET_BEGINNING;
-		f->partitions[f->partition_count++] = (struct partition){ topic, md->topics[0].partitions[i].id, false };
+		rd_kafka_topic_partition_list_add(list, om_topic_name(topic), md->topics[0].partitions[i].id)
+			->offset = RD_KAFKA_OFFSET_BEGINNING;
+		f->partitions[f->partition_count++] =
+			(struct partition){ topic, md->topics[0].partitions[i].id, false };
 	}
 	rd_kafka_metadata_destroy(md);
 	return r;
@@ -393,19 +399,22 @@ static int fleet_loop(struct fleet *f)
 			break;
 	}
 	if (f->producer->ops->flush(f->producer, 10000))
-		log_warn("the broker has not acknowledged everything; the next run publishes what is missing");
+		log_warn(
+			"the broker has not acknowledged everything; the next run publishes what is missing");
 	return r;
 }
 
 static void say_what_was_seen(const struct fleet *f)
 {
-	log_info("%zu registers from %llu readings, %llu assignments; %llu damaged, %llu of a later version, %llu regressions "
-		 "(the maximum stays), %llu tombstones, %llu refused for want of room; %llu sent, %llu acknowledged",
+	log_info("%zu registers from %llu readings, %llu assignments; %llu damaged, %llu of a later version, "
+		 "%llu regressions "
+		 "(the maximum stays), %llu tombstones, %llu refused for want of room; %llu sent, %llu "
+		 "acknowledged",
 		 om_totals_registers(f->totals), (unsigned long long)f->seen.readings,
 		 (unsigned long long)f->seen.assignments, (unsigned long long)f->seen.damaged,
 		 (unsigned long long)f->seen.unknown_version, (unsigned long long)f->seen.regressions,
-		 (unsigned long long)f->seen.tombstones, (unsigned long long)f->seen.full, (unsigned long long)f->sent,
-		 (unsigned long long)f->acked);
+		 (unsigned long long)f->seen.tombstones, (unsigned long long)f->seen.full,
+		 (unsigned long long)f->sent, (unsigned long long)f->acked);
 }
 
 int fleet_run(const struct fleet_config *config)

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 struct fleet_config {
-	const char *name;    /* of the fleet: part of the source and the ids of its alerts */
+	const char *name; /* of the fleet: part of the source and the ids of its alerts */
 	const char *brokers;
 	const char *kafka_config; /* NULL: none */
 	const char *regimes_dir;
