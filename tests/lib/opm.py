@@ -105,7 +105,7 @@ class Rig:
     def play(self, cgroup, *args, **kw):
         """Starts a player in the cgroup; its report is read by report()."""
         report = self.dir / f"report-{len(self.procs)}.json"
-        cmd = [PLAYER, "--cgroup", str(cgroup), "--report", str(report), *map(str, args)]
+        cmd = [PLAYER, "--cgroup", os.fsencode(cgroup), "--report", str(report), *map(str, args)]
         p = subprocess.Popen(cmd, stdout=self.log, stderr=self.log, **kw)
         p.report = report
         self.procs.append(p)

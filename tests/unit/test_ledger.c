@@ -215,6 +215,23 @@ static void a_damaged_ledger_is_set_aside(void **state)
 	om_ledger_free(l);
 }
 
+/* A flipped digit in a register's row: the file is whole, its content is not. */
+static void a_changed_register_is_damage(void **state)
+{
+	struct om_ledger *l = open_ledger(OM_LEDGER_CREATE);
+	struct om_usage u = usage(10, 1000, 3);
+	char cmd[256];
+
+	om_ledger_accrue(l, &u, 1, 0, T0, NULL);
+	om_ledger_free(l);
+	snprintf(cmd, sizeof(cmd),
+		 "sqlite3 %s/ledger.db \"UPDATE register SET value = substr(value, 1, 57) || x'ff' || substr(value, 59)\"", dir);
+	assert_int_equal(system(cmd), 0);
+	l = open_ledger(OM_LEDGER_CREATE);
+	assert_true(om_ledger_was_replaced(l));
+	om_ledger_free(l);
+}
+
 /* A crash between the ledger's making and its first accrual must not forget which of both it is. */
 static void a_new_ledger_may_meet_old_counts(void **state)
 {
@@ -296,6 +313,7 @@ int main(void)
 		T(outbox_offers_until_acknowledged),
 		T(verify_finds_what_was_changed),
 		T(a_damaged_ledger_is_set_aside),
+		T(a_changed_register_is_damage),
 		T(a_new_ledger_may_meet_old_counts),
 		T(new_maps_clear_the_doubt),
 		T(a_copy_gets_an_id_of_its_own),

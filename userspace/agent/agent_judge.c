@@ -10,6 +10,7 @@
 #include <time.h>
 #include <jansson.h>
 
+#include "../base/text.h"
 #include "agent_internal.h"
 
 static int load_assignment(void *ctx, const struct om_entry *e)
@@ -142,14 +143,18 @@ static int raise(void *ctx, const struct alert *al)
 
 int agent_say(struct agent *a, const char *cause, const char *subject, const char *what_to_do)
 {
+	/* A subject may be a path that a tenant chose. */
+	char name[256], what[300];
 	struct alert al = {
-		.type = ALERT_DATA, .source = a->source, .subject = subject, .time_ns = agent_now_ns()
+		.type = ALERT_DATA, .source = a->source, .subject = name, .time_ns = agent_now_ns()
 	};
-	json_t *o = json_pack("{s:s,s:s}", "cause", cause, "what_to_do", what_to_do);
+	json_t *o;
 	int r;
 
-	alert_make_id(ALERT_DATA, a->source, cause, "", subject, "", &al.id);
-	snprintf(al.sentence, sizeof(al.sentence), "%s: %s. %s", subject, cause, what_to_do);
+	text_escape(subject, name, sizeof(name));
+	o = json_pack("{s:s,s:s}", "cause", cause, "what_to_do", text_escape(what_to_do, what, sizeof(what)));
+	alert_make_id(ALERT_DATA, a->source, cause, "", name, "", &al.id);
+	snprintf(al.sentence, sizeof(al.sentence), "%s: %s. %s", name, cause, what);
 	json_object_set_new(o, "sentence", json_string(al.sentence));
 	al.data = json_dumps(o, JSON_COMPACT);
 	json_decref(o);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../base/cleanup.h"
+#include "../base/text.h"
 
 #define KNOWN_MAX 65536
 
@@ -22,7 +23,7 @@ struct cgroups {
 	struct om_id boot;
 	struct known *known; /* open-addressed; grows up to KNOWN_MAX */
 	size_t slots, count;
-	char found[PATH_MAX];
+	char found[PATH_MAX], escaped[PATH_MAX];
 };
 
 /* "36 25 0:31 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw" */
@@ -140,6 +141,7 @@ static int grow(struct cgroups *c)
 
 int cgroups_learn(struct cgroups *c, uint64_t id, const char *path)
 {
+	char text[PATH_MAX];
 	struct known *k;
 
 	if (id == 0)
@@ -151,7 +153,7 @@ int cgroups_learn(struct cgroups *c, uint64_t id, const char *path)
 		return 0; /* an id is never used again while the machine is up */
 	if (c->count >= KNOWN_MAX)
 		return -ENOSPC;
-	k->path = strdup(path);
+	k->path = strdup(text_escape(path, text, sizeof(text)));
 	if (!k->path)
 		return -ENOMEM;
 	k->id = id;
@@ -193,9 +195,11 @@ const char *cgroups_path(struct cgroups *c, uint64_t id)
 	if (c->slots && slot(c, id)->id)
 		return slot(c, id)->path;
 	path = path_by_handle(c, id);
-	if (!path || cgroups_learn(c, id, path))
-		return path;
-	return slot(c, id)->path;
+	if (!path)
+		return NULL;
+	if (cgroups_learn(c, id, path) == 0)
+		return slot(c, id)->path;
+	return text_escape(path, c->escaped, sizeof(c->escaped));
 }
 
 static uint64_t id_of_path(const struct cgroups *c, const char *path)

@@ -345,6 +345,11 @@ static int load(struct om_ledger *l, bool check)
 	return ledger_load_tree(l);
 }
 
+static int look_at(void *ctx, const struct om_register_key *key, uint64_t hour, const struct om_value *v)
+{
+	return 0;
+}
+
 static bool is_copy(struct om_ledger *l, const char *db_path)
 {
 	struct origin made, now;
@@ -428,6 +433,8 @@ static int open_writer(struct om_ledger *l, const char *dir, const char *path, u
 	r = open_db(l, path);
 	if (r == 0 && exists) {
 		r = load(l, true);
+		/* A register whose checksum is wrong must be found now, not when it is to grow. */
+		r = r ?: om_ledger_each_hour(l, look_at, NULL);
 		if (r == 0 && is_copy(l, path))
 			why = "copied";
 	}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Bytes of the UTF-8 character at s; 0: none (RFC 3629: no overlong forms, no surrogates). */
+static size_t utf8_length(const uint8_t *s)
+{
+	static const struct {
+		uint8_t from, to, second_from, second_to, length;
+	} forms[] = {
+		{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+		{ 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+		{ 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
+
+	if (s[0] < 0x80)
+		return 1;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		if (s[0] < forms[i].from || s[0] > forms[i].to)
+			continue;
+		if (s[1] < forms[i].second_from || s[1] > forms[i].second_to)
+			return 0;
+		for (size_t k = 2; k < forms[i].length; k++)
+			if (s[k] < 0x80 || s[k] > 0xbf)
+				return 0;
+		return forms[i].length;
+	}
+	return 0;
+}
+
+const char *text_escape(const char *in, char *out, size_t size)
+{
+	const uint8_t *s = (const uint8_t *)in;
+	size_t n = 0;
+
+	while (*s) {
+		size_t len = utf8_length(s);
+		char escaped[5];
+		const void *from = s;
+
+		if (len == 0 || *s < 0x20 || *s == 0x7f || *s == '\\') {
+			snprintf(escaped, sizeof(escaped), "\\x%02x", *s);
+			from = escaped;
+			s++;
+			len = 4;
+		} else {
+			s += len;
+		}
+		if (n + len + 1 > size)
+			break;
+		memcpy(out + n, from, len);
+		n += len;
+	}
+	out[n] = '\0';
+	return out;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_BASE_TEXT_H
+#define OPMETER_BASE_TEXT_H
+
+#include <stddef.h>
+
+/*
+ * Names that tenants chose (cgroups, files) as text that can stand in JSON, in a
+ * log line and on a terminal: UTF-8 as it is; control characters, backslashes
+ * and bytes that are no UTF-8 as \xNN. Cut at the end of the buffer, between
+ * characters. Returns out.
+ */
+const char *text_escape(const char *in, char *out, size_t size);
+
+#endif
