@@ -40,5 +40,10 @@ int read_features(void *ctx)
 	/* A cgroup's id is one number.
 	 * 67c0496e87d1 ("kernfs: convert kernfs_node->id from union kernfs_node_id to u64") */
 	features.has_cgroup_id = bpf_core_field_size(((struct kernfs_node *)0)->id) == sizeof(u64);
+
+	/* Until 6.10 a lock of the CPU's, and until 6.12 one of the probe's, was held while
+	 * a program ran, asleep or not.
+	 * cc01bd044e6a ("uprobes: travers uprobe's consumer list locklessly under SRCU protection") */
+	features.has_lockless_uprobes = bpf_core_field_exists(((struct uprobe_consumer *)0)->cons_node);
 	return 0;
 }

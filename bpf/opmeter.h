@@ -249,7 +249,9 @@ struct om_features {
 	om_u8 has_start_boottime;
 	om_u8 has_cgroup_id;
 	om_u8 has_fentry; /* found by trying: opens of GPU devices are seen */
-	om_u8 pad;
+	/* A probe that waits for a page holds up nobody. Without it the other probes of
+	 * that CPU wait with it, and whoever attaches or detaches there. */
+	om_u8 has_lockless_uprobes;
 };
 
 #endif

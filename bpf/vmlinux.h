@@ -89,6 +89,14 @@ struct inode {
 
 struct file;
 
+struct list_head {
+	struct list_head *next;
+};
+
+struct uprobe_consumer {
+	struct list_head cons_node; /* whether it is there */
+};
+
 /* What a uprobe gets. */
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {

@@ -21,8 +21,10 @@ static void check_frames(const char *name, const char *log)
 	int depth, used;
 
 	check(at, "%s: the verifier says no stack depth", name);
-	for (at += strlen("stack depth "); sscanf(at, "%d%n", &depth, &used) == 1; at += used + (at[used] == '+'))
-		check(depth <= FRAME_MAX, "%s: a frame of %d bytes, %d at most (%s)", name, depth, FRAME_MAX, log);
+	for (at += strlen("stack depth "); sscanf(at, "%d%n", &depth, &used) == 1;
+	     at += used + (at[used] == '+'))
+		check(depth <= FRAME_MAX, "%s: a frame of %d bytes, %d at most (%s)", name, depth, FRAME_MAX,
+		      log);
 }
 
 static unsigned insns_of(const char *name, const char *log)
