@@ -250,6 +250,21 @@ int ledger_row_decode(const struct om_ledger *l, uint64_t scope, const void *blo
 	return 0;
 }
 
+/* Id and beginning are in every key and reading: a flipped bit there must be found too. */
+static void identity_tag(const struct om_ledger *l, uint8_t tag[LEDGER_TAG_SIZE])
+{
+	static const char purpose[] = "opmeter ledger identity v1";
+	uint8_t full[crypto_auth_hmacsha256_BYTES];
+	crypto_auth_hmacsha256_state s;
+
+	crypto_auth_hmacsha256_init(&s, l->secret, sizeof(l->secret));
+	crypto_auth_hmacsha256_update(&s, (const uint8_t *)purpose, sizeof(purpose));
+	crypto_auth_hmacsha256_update(&s, l->id.byte, sizeof(l->id.byte));
+	crypto_auth_hmacsha256_update(&s, (const uint8_t *)&l->start_ns, sizeof(l->start_ns));
+	crypto_auth_hmacsha256_final(&s, full);
+	memcpy(tag, full, LEDGER_TAG_SIZE);
+}
+
 /* Where the file was made: a copy stands elsewhere. */
 struct origin {
 	uint64_t device, inode;
@@ -290,12 +305,14 @@ static int create(struct om_ledger *l, const char *db_path, bool baseline, uint6
 {
 	const uint8_t expects = baseline;
 	uint32_t version = SCHEMA_VERSION;
+	uint8_t tag[LEDGER_TAG_SIZE];
 	struct origin origin;
 	int r;
 
 	randombytes_buf(&l->id, sizeof(l->id));
 	randombytes_buf(l->secret, sizeof(l->secret));
 	l->start_ns = now_ns;
+	identity_tag(l, tag);
 	r = read_origin(db_path, &origin);
 	if (r)
 		return r;
@@ -307,6 +324,7 @@ static int create(struct om_ledger *l, const char *db_path, bool baseline, uint6
 	r = r ?: ledger_meta_put(l, "version", &version, sizeof(version));
 	r = r ?: ledger_meta_put(l, "id", &l->id, sizeof(l->id));
 	r = r ?: ledger_meta_put(l, "secret", l->secret, sizeof(l->secret));
+	r = r ?: ledger_meta_put(l, "tag", tag, sizeof(tag));
 	r = r ?: ledger_meta_put(l, "start", &l->start_ns, sizeof(l->start_ns));
 	r = r ?: ledger_meta_put(l, "origin", &origin, sizeof(origin));
 	r = r ?: ledger_meta_put(l, "sequence", &l->sequence, sizeof(l->sequence));
@@ -318,8 +336,8 @@ static int create(struct om_ledger *l, const char *db_path, bool baseline, uint6
 /* Structure of the file, then everything that is kept about the whole. */
 static int load(struct om_ledger *l, bool check)
 {
+	uint8_t baseline = 0, tag[LEDGER_TAG_SIZE], want[LEDGER_TAG_SIZE];
 	uint32_t version = 0;
-	uint8_t baseline = 0;
 	sqlite3_stmt *s = NULL;
 	int r;
 
@@ -338,8 +356,12 @@ static int load(struct om_ledger *l, bool check)
 	r = r ?: ledger_meta_get(l, "secret", l->secret, sizeof(l->secret));
 	r = r ?: ledger_meta_get(l, "start", &l->start_ns, sizeof(l->start_ns));
 	r = r ?: ledger_meta_get(l, "sequence", &l->sequence, sizeof(l->sequence));
+	r = r ?: ledger_meta_get(l, "tag", tag, sizeof(tag));
 	if (r)
 		return r == -ENOENT ? -EUCLEAN : r;
+	identity_tag(l, want);
+	if (memcmp(tag, want, sizeof(tag)))
+		return -EUCLEAN;
 	if (ledger_meta_get(l, "baseline", &baseline, sizeof(baseline)) == 0)
 		l->baseline = baseline;
 	return ledger_load_tree(l);

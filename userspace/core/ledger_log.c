@@ -302,7 +302,7 @@ static int verify_log(struct om_ledger *l, struct om_verify_report *report, stru
 /* A published register must be what its last reading in the log says. */
 struct last_readings {
 	struct om_ledger *l;
-	uint64_t wrong_index;
+	uint64_t wrong_index, sequence;
 };
 
 static int check_against_published(void *ctx, const struct om_entry *e)
@@ -318,6 +318,8 @@ static int check_against_published(void *ctx, const struct om_entry *e)
 
 		if (!s || om_reading_decode((const uint8_t *)e->payload + at, OM_READING_SIZE, &logged))
 			return c->wrong_index = e->index, -EUCLEAN;
+		if (logged.sequence > c->sequence)
+			c->sequence = logged.sequence;
 		sqlite3_bind_blob(s, 1, &logged.key.job, sizeof(logged.key.job), SQLITE_STATIC);
 		sqlite3_bind_int64(s, 2, logged.key.format);
 		sqlite3_bind_int64(s, 3, logged.key.meter);
@@ -361,13 +363,13 @@ static int check_against_hours(void *ctx, const struct om_reading *day)
 	return r;
 }
 
-int om_ledger_verify(struct om_ledger *l, struct om_verify_report *ret, struct error_text *err)
+static int verify_all(struct om_ledger *l, struct om_verify_report *ret, struct error_text *err)
 {
 	struct last_readings c = { .l = l };
 	int r;
 
-	memset(ret, 0, sizeof(*ret));
-	r = verify_log(l, ret, err);
+	r = ledger_meta_get(l, "sequence", &l->sequence, sizeof(l->sequence));
+	r = r ?: verify_log(l, ret, err);
 	if (r)
 		return r;
 	r = om_ledger_each_entry(l, 0, check_against_published, &c);
@@ -375,8 +377,25 @@ int om_ledger_verify(struct om_ledger *l, struct om_verify_report *ret, struct e
 		return error_set(err, r,
 				 "entry %llu: a reading is not what the register's published value says",
 				 (unsigned long long)c.wrong_index);
+	if (c.sequence != l->sequence)
+		return error_set(err, -EUCLEAN,
+				 "the log's readings end at sequence %llu, the ledger says %llu",
+				 (unsigned long long)c.sequence, (unsigned long long)l->sequence);
 	r = om_ledger_each_register(l, check_against_hours, l);
 	if (r)
 		return error_set(err, r, "an hourly register is damaged, or below what was published of it");
 	return 0;
+}
+
+int om_ledger_verify(struct om_ledger *l, struct om_verify_report *ret, struct error_text *err)
+{
+	int r;
+
+	memset(ret, 0, sizeof(*ret));
+	/* One view of the file, whatever a writer does meanwhile. */
+	if (sqlite3_exec(l->db, "BEGIN", NULL, NULL, NULL))
+		return ledger_errno(l);
+	r = verify_all(l, ret, err);
+	sqlite3_exec(l->db, "COMMIT", NULL, NULL, NULL);
+	return r;
 }
