@@ -42,7 +42,7 @@ uint64_t agent_boot_ns(void)
 	return clock_ns(CLOCK_BOOTTIME);
 }
 
-static struct agent *agent_free(struct agent *a)
+struct agent *agent_free(struct agent *a)
 {
 	if (!a)
 		return NULL;

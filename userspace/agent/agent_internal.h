@@ -61,8 +61,10 @@ struct agent {
 	int failed;	  /* first error inside a callback */
 };
 
-uint64_t agent_now_ns(void);  /* Unix time */
-uint64_t agent_boot_ns(void); /* since boot, as the kernel side counts */
+/* agent.c */
+struct agent *agent_free(struct agent *a); /* half-built ones too; NULL is fine; returns NULL */
+uint64_t agent_now_ns(void);		   /* Unix time */
+uint64_t agent_boot_ns(void);		   /* since boot, as the kernel side counts */
 
 /* agent_meter.c: one drain, from the kernel to the ledger. */
 int agent_meter(struct agent *a);

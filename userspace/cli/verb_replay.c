@@ -9,6 +9,7 @@
 #include <time.h>
 #include <jansson.h>
 
+#include "../agent/agent_replay.h"
 #include "../base/cleanup.h"
 #include "../base/options.h"
 #include "../core/format.h"
@@ -123,13 +124,26 @@ static int write_compact(const struct run *run, const char *path)
 
 int verb_replay(int argc, char **argv)
 {
-	const char *compact = NULL;
+	struct agent_config ledger = { .standalone = true };
+	const char *compact = NULL, *cgroup = "/replayed";
+	uint64_t repeat = 1;
 	bool json = false;
 	const struct option options[] = {
 		{ "json", NULL, OPTION_FLAG, &json,
 		  "one object {\"gemm\":{\"ops\",\"calls\",\"shapes\":[[batch,m,n,k,calls],...]}}" },
 		{ "compact", "OUT", OPTION_STRING, &compact,
 		  "also write the run in compact form (docs/formats.md)" },
+		{ "ledger", "DIR", OPTION_STRING, &ledger.dir,
+		  "put the operations into this ledger, through attribution and policy as live ones (none)" },
+		{ "cgroup", "PATH", OPTION_STRING, &cgroup,
+		  "with --ledger: the job's cgroup path (/replayed)" },
+		{ "repeat", "N", OPTION_UINT, &repeat, "with --ledger: so many times over (1)" },
+		{ "tenants", "FILE", OPTION_STRING, &ledger.tenants_path,
+		  "with --ledger: map of cgroups to tenants (none)" },
+		{ "regimes", "DIR", OPTION_STRING, &ledger.regimes_dir,
+		  "with --ledger: regimes to judge by (none)" },
+		{ "owners", "FILE", OPTION_STRING, &ledger.owners_path,
+		  "with --ledger: legal entities (none)" },
 		{ 0 },
 	};
 	const struct option_spec spec = {
@@ -162,6 +176,9 @@ int verb_replay(int argc, char **argv)
 		log_error("%s: its operations pass 2^128", argv[at]);
 		return EXIT_USAGE;
 	}
+	ledger.json = json;
+	if (ledger.dir)
+		return agent_replay(&ledger, &run, cgroup, repeat);
 	if (json)
 		print_json(&run, ops);
 	else
