@@ -48,6 +48,9 @@ def files(d):
     (d / "cut.json.gz").write_bytes(gzip.compress(b'{"traceEvents":[' + b'{"ph":"X"},' * 9999)[:200])
     (d / "not-a-lib.so").write_text("hello")
     (d / "empty").mkdir()
+    (d / "scram.properties").write_text("security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-256\nsasl.username=u\n"
+                                        "sasl.password=p\n")
+    (d / "typo.properties").write_text("# a comment\n\nacks=all\nlinger.msec=5\n")
     return len(lines) + 1
 
 
@@ -56,6 +59,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="opmeter-bad-") as tmp:
         d = Path(tmp)
         last = files(d)
+        agent = lambda config: ["agent", "--dir", d / "l", "--offsets", "data/offsets.csv", "--brokers", "127.0.0.1:1",
+                                "--kafka-config", d / config, "--pin-dir", d / "p"]
         cases = [
             ("no such verb", ["mend"], 2, "mend"),
             ("no such option", ["standalone", "--bogus"], 2, "--bogus"),
@@ -76,6 +81,11 @@ def main():
             ("a run that is no JSON", ["replay", d / "not-json.json"], 2, "not-json.json"),
             ("a run cut short", ["replay", d / "cut.json.gz"], 2, "cut.json.gz"),
             ("a library that is none", ["prove", d / "not-a-lib.so"], 2, "not-a-lib.so"),
+            ("a Kafka property that is none", agent("typo.properties"), 2, r"typo.properties:4: .*linger.msec"),
+            ("SCRAM with a librdkafka that Kafka 4 refuses", agent("scram.properties"), 2, r"SCRAM needs librdkafka 2\.6\.1"),
+            ("a fleet without brokers", ["fleet"], 2, "--brokers"),
+            ("a fleet whose broker is away", ["fleet", "--brokers", "127.0.0.1:1", "--regimes", "data/regimes", "--once"], 1,
+             "127.0.0.1:1|opmeter.alerts.v1"),
             ("a ledger that is missing", ["ledger", "verify", "--dir", d / "nowhere"], 1, "nowhere"),
         ]
         for c in cases:
