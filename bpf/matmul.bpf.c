@@ -113,9 +113,10 @@ static __noinline int lose(struct om_thread *t, u32 types, u32 cause)
 static __noinline int lose_without_thread(void)
 {
 	struct om_sum_key key = { .cgroup_id = bpf_get_current_cgroup_id(), .types = OM_TYPES_UNKNOWN };
-	struct om_sum *s = spill_at(&key);
+	struct om_sum *s;
 
-	om_stat_add(thread_failed);
+	om_stat_add(thread_failed); /* first: it is what makes user space look */
+	s = spill_at(&key);
 	if (s)
 		__sync_fetch_and_add(&s->lost[OM_LOST_REFUSED], 1);
 	return 0;

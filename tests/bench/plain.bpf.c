@@ -7,3 +7,10 @@
 
 #define bpf_copy_from_user bpf_probe_read_user
 #include "bpf/matmul.bpf.c"
+
+/* The trap alone. */
+SEC("uprobe")
+int on_nothing(struct pt_regs *ctx)
+{
+	return 0;
+}

@@ -41,6 +41,7 @@ struct drain {
 	uint64_t reads;
 	bool with_shapes;
 	uint64_t shapes_held;
+	uint64_t sums_held; /* at least: by the processes' own counts */
 };
 
 static int list_add(struct list *l, size_t size, const void *item)
@@ -198,6 +199,7 @@ static int process_add(struct drain *d, const void *key, const void *value)
 	size_t index = d->processes.count;
 	int rc;
 
+	d->sums_held += v->sums;
 	memcpy(p.comm, v->comm, sizeof(p.comm) - 1);
 	if (!p.exit_ns && is_gone(d, p.tgid))
 		p.exit_ns = boot_ns();
@@ -310,15 +312,57 @@ static int spill_add(struct drain *d, const void *key, const void *value)
 	return sum_fold(d, k, k->cgroup_id, value);
 }
 
-/* What not even a cgroup's spill had room for. */
-static int refused_add(struct drain *d)
+static int map_each(struct drain *d, enum probes_map map, uint32_t batch, size_t key_size, size_t value_size,
+		    int (*fn)(struct drain *d, const void *key, const void *value))
+{
+	uint64_t at[8]; /* the kernel's place in the map: one u32 for hash maps */
+	bool is_begun = false;
+	uint32_t count;
+	int rc, end;
+
+	do {
+		count = batch;
+		rc = bpf_map_lookup_batch(probes_map_fd(d->p, map), is_begun ? at : NULL, at, d->keys,
+					  d->values, &count, NULL);
+		end = rc ? errno : 0;
+		if (end && end != ENOENT)
+			return -end;
+		is_begun = true;
+		for (uint32_t i = 0; i < count; i++) {
+			rc = fn(d, (char *)d->keys + i * key_size, (char *)d->values + i * value_size);
+			if (rc)
+				return rc;
+		}
+	} while (!end);
+	return 0;
+}
+
+/* Walking a map costs its capacity, not what it holds, and these two are almost
+ * always empty: whoever puts something there says so first. */
+static int sums_read(struct drain *d)
 {
 	struct om_stats stats;
 	struct om_usage *u;
-	int rc = probes_stats(d->p, &stats);
+	int rc;
 
-	if (rc || !stats.spill_failed)
+	if (d->sums_held) {
+		rc = map_each(d, PROBES_SUMS, BATCH, sizeof(struct om_sum_key), sizeof(struct om_sum),
+			      sum_add);
+		if (rc)
+			return rc;
+	}
+	rc = probes_stats(d->p, &stats);
+	if (rc)
 		return rc;
+	if (stats.sum_failed || stats.thread_failed) {
+		rc = map_each(d, PROBES_SPILLS, BATCH, sizeof(struct om_sum_key), sizeof(struct om_sum),
+			      spill_add);
+		if (rc)
+			return rc;
+	}
+	if (!stats.spill_failed)
+		return 0;
+	/* what not even a cgroup's spill had room for */
 	rc = usage_get(d, 0, 0, 0, OM_FORMAT_UNKNOWN, &u);
 	if (!rc)
 		u->now.lost[OM_LOSS_REFUSED] = stats.spill_failed;
@@ -345,32 +389,7 @@ static int cgroup_add(struct drain *d, const void *key, const void *value)
 	return rc ? rc : list_add(&d->cgroup_ids, sizeof(c.id), &c.id);
 }
 
-/* --- maps --- */
-
-static int map_each(struct drain *d, enum probes_map map, uint32_t batch, size_t key_size, size_t value_size,
-		    int (*fn)(struct drain *d, const void *key, const void *value))
-{
-	uint64_t at[8]; /* the kernel's place in the map: one u32 for hash maps */
-	bool is_begun = false;
-	uint32_t count;
-	int rc, end;
-
-	do {
-		count = batch;
-		rc = bpf_map_lookup_batch(probes_map_fd(d->p, map), is_begun ? at : NULL, at, d->keys,
-					  d->values, &count, NULL);
-		end = rc ? errno : 0;
-		if (end && end != ENOENT)
-			return -end;
-		is_begun = true;
-		for (uint32_t i = 0; i < count; i++) {
-			rc = fn(d, (char *)d->keys + i * key_size, (char *)d->values + i * value_size);
-			if (rc)
-				return rc;
-		}
-	} while (!end);
-	return 0;
-}
+/* --- all of it --- */
 
 static void read_reset(struct drain *d)
 {
@@ -398,13 +417,7 @@ static int read_all(struct drain *d)
 		rc = map_each(d, PROBES_SHAPES, BATCH, sizeof(struct om_shape_key), sizeof(uint64_t),
 			      shape_add);
 	if (!rc)
-		rc = map_each(d, PROBES_SUMS, BATCH, sizeof(struct om_sum_key), sizeof(struct om_sum),
-			      sum_add);
-	if (!rc)
-		rc = map_each(d, PROBES_SPILLS, BATCH, sizeof(struct om_sum_key), sizeof(struct om_sum),
-			      spill_add);
-	if (!rc)
-		rc = refused_add(d);
+		rc = sums_read(d);
 	if (!rc)
 		rc = map_each(d, PROBES_CGROUPS, BATCH_CGROUPS, sizeof(uint64_t), sizeof(struct om_cgroup),
 			      cgroup_add);
@@ -420,6 +433,7 @@ int drain_read(struct drain *d, bool with_shapes, struct drain_result *ret)
 	d->with_shapes = with_shapes;
 	d->reads++;
 	d->shapes_held = 0;
+	d->sums_held = 0;
 	rc = read_all(d);
 	if (rc) {
 		read_reset(d); /* a commit after a failed read deletes nothing */

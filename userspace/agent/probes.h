@@ -37,7 +37,7 @@
 struct probes_config {
 	const char *pin_dir; /* NULL: PROBES_PIN_DIR; made if it is not there */
 	/* Capacities in entries, 0: the default. Adopted maps keep theirs. */
-	uint32_t shapes_max;	/* 131072: 17 MiB of kernel memory */
+	uint32_t shapes_max;	/* 65536: 9 MiB of kernel memory; a drain walks it all */
 	uint32_t sums_max;	/* 65536 */
 	uint32_t spills_max;	/* 8192 */
 	uint32_t processes_max; /* 32768 */
