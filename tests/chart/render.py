@@ -44,7 +44,7 @@ def main():
         assert {"ConfigMap", "DaemonSet", "Deployment", "ServiceAccount"} <= set(kinds), kinds
         agent = next(d for d in docs if "kind: DaemonSet" in d)
         assert "owners" not in agent, "owners on a node"
-        assert "drop: [ALL], add: [BPF, PERFMON, SYS_PTRACE, DAC_READ_SEARCH]" in agent and "privileged: true" not in agent
+        assert "drop: [ALL], add: [SYS_ADMIN, SYS_PTRACE, DAC_READ_SEARCH]" in agent and "privileged: true" not in agent
         assert "maxSurge: 0" in agent and "hostPID: true" in agent
         check_args(agent, "agent")
         check_args(next(d for d in docs if "kind: Deployment" in d), "fleet")

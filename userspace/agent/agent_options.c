@@ -68,7 +68,7 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		.options = options,
 		.footer = "Counting goes on in the kernel while the agent is stopped or replaced; --detach "
 			  "ends it.\n"
-			  "Needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.",
+			  "Needs root, or CAP_SYS_ADMIN, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.",
 	};
 	int operand, r;
 
