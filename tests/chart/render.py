@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 CHART = "charts/opmeter"
@@ -46,10 +47,25 @@ def main():
         assert "owners" not in agent, "owners on a node"
         assert "drop: [ALL], add: [SYS_ADMIN, SYS_PTRACE, DAC_READ_SEARCH]" in agent and "privileged: true" not in agent
         assert "maxSurge: 0" in agent and "hostPID: true" in agent
+        check_schemas(p.stdout)
         check_args(agent, "agent")
         check_args(next(d for d in docs if "kind: Deployment" in d), "fleet")
     assert "privileged: true" in run("template", "x", CHART, *good, "--set", "agent.privileged=true").stdout
     print("rendered, refused and checked")
+
+
+def check_schemas(rendered):
+    """Against Kubernetes' own schemas, strictly: no field it does not know."""
+    where = CACHE / "kubernetes-validate"
+    if not where.is_dir():
+        skip("no kubernetes-validate: `tools/deps check` installs it")
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+        f.write(rendered)
+        f.flush()
+        p = subprocess.run([sys.executable, "-m", "kubernetes_validate", "-k", "1.31", "--strict", f.name], capture_output=True,
+                           text=True, env={**os.environ, "PYTHONPATH": str(where)})
+    passed = (p.stdout + p.stderr).count(" passed for resource ")
+    assert p.returncode == 0 and passed >= 4, p.stdout + p.stderr
 
 
 def check_args(doc, verb):
