@@ -2,6 +2,8 @@
 # opmeter. `make help` lists the targets. All output is under $(B)/; quiet unless V=1.
 
 VERSION := 0.1.0
+PREFIX ?= /usr
+DATADIR := $(PREFIX)/share/opmeter
 B ?= $(if $(SAN),build/san,build)
 CC := gcc
 CLANG ?= clang
@@ -12,7 +14,7 @@ say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 PKGS := libbpf libelf sqlite3 rdkafka libmicrohttpd yaml-0.1 jansson libsodium libcrypto zlib
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
-CFLAGS_ALL = -std=gnu17 -O2 -g -D_GNU_SOURCE -DOPMETER_VERSION='"$(VERSION)"' -Wall -Wextra -Werror -Wshadow \
+CFLAGS_ALL = -std=gnu17 -O2 -g -D_GNU_SOURCE -DOPMETER_VERSION='"$(VERSION)"' -DOPMETER_DATADIR='"$(DATADIR)"' -Wall -Wextra -Werror -Wshadow \
 	-Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-unused-parameter -Wno-missing-field-initializers -fno-strict-aliasing -pthread \
 	-I. -I$(B) $(PKG_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(LDFLAGS)
@@ -61,8 +63,6 @@ undo: ## remove what the two commands installed and cached
 clean: ## remove build/
 	$(Q)rm -rf build
 
-PREFIX ?= /usr
-DATADIR := $(PREFIX)/share/opmeter
 install: all ## install binary, data, man page and systemd units (DESTDIR, PREFIX=/usr)
 	$(Q)install -Dm755 $(B)/opmeter $(DESTDIR)$(PREFIX)/bin/opmeter
 	$(Q)install -Dm644 -t $(DESTDIR)$(DATADIR) data/offsets.csv

@@ -8,8 +8,9 @@
 #include "../core/gemm_entries.h"
 #include "agent_internal.h"
 
-#define STEPS 20 /* publications a replay is spread over, so that levels are seen to be crossed one by one   \
-		  */
+#define STEPS                                                                                                \
+	20 /* publications a replay is spread over, so that levels are seen to be crossed one by one         \
+	    */
 
 /* A cgroup id that no kernel gave: replayed jobs of one path are one job. */
 static uint64_t pretended_id(const char *path)

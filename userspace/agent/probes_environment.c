@@ -21,16 +21,18 @@ static int check_capabilities(struct error_text *err)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = {};
-	uint64_t caps, both = 1ull << CAP_BPF | 1ull << CAP_PERFMON;
+	uint64_t caps;
 
 	if (syscall(SYS_capget, &head, data))
 		return error_set(err, -errno, "cannot read the capabilities of this process: %s",
 				 strerror(errno));
 	caps = (uint64_t)data[1].effective << 32 | data[0].effective;
-	if (caps & 1ull << CAP_SYS_ADMIN || (caps & both) == both)
+	/* CAP_BPF and CAP_PERFMON load programs, but the kernel attaches uprobes for CAP_SYS_ADMIN alone. */
+	if (caps & 1ull << CAP_SYS_ADMIN)
 		return 0;
 	return error_set(err, -EPERM,
-			 "no right to load BPF programs: run as root, or with CAP_BPF and CAP_PERFMON");
+			 "no right to attach uprobes: run as root, or with CAP_SYS_ADMIN, CAP_SYS_PTRACE and "
+			 "CAP_DAC_READ_SEARCH (CAP_BPF and CAP_PERFMON are not enough)");
 }
 
 static int check_bpffs(const char *dir, struct error_text *err)
