@@ -38,15 +38,20 @@ struct om_feed {
 	int outbox;
 	struct flight flight[WINDOW];
 	uint32_t free_head; /* WINDOW: none */
-	uint32_t under_way;
+	uint32_t under_way, alerts_under_way;
 	bool lost; /* the exporter gave something back: offer again */
-	/* Alerts that waited when this run began may have been delivered in an earlier
-	 * one: they are held back until the far side has said what it has. */
+	/* Alerts that waited when this run began, or that the exporter lost, may have been
+	 * delivered all the same: they are held back until the far side has said what it has. */
 	bool is_unsure;
 	uint64_t ask_ms; /* CLOCK_MONOTONIC: not before */
 	uint64_t heartbeats;
 	int error; /* of the ledger, within a callback */
 };
+
+static bool is_once(enum om_entry_kind kind)
+{
+	return kind == OM_ENTRY_ALERT || kind == OM_ENTRY_CASE;
+}
 
 static uint32_t take_off(struct om_feed *f)
 {
@@ -62,6 +67,7 @@ static void land(struct om_feed *f, uint32_t i)
 	f->flight[i].next_free = f->free_head;
 	f->free_head = i;
 	f->under_way--;
+	f->alerts_under_way -= is_once(f->flight[i].kind);
 }
 
 static void on_acked(void *ctx, uint64_t cookie, int err)
@@ -70,9 +76,12 @@ static void on_acked(void *ctx, uint64_t cookie, int err)
 	struct flight *fl = &f->flight[cookie];
 	int r = 0;
 
-	if (fl->kind && err)
+	if (fl->kind && err) {
 		f->lost = true;
-	else if (fl->kind)
+		/* Lost to us, perhaps not to the far side. */
+		if (is_once(fl->kind) && f->exporter->ops->published)
+			f->is_unsure = true;
+	} else if (fl->kind)
 		r = om_ledger_ack(f->ledger, f->outbox, fl->kind, &fl->key, fl->sequence);
 	if (r && !f->error)
 		f->error = r;
@@ -134,7 +143,7 @@ static int collect(void *ctx, const struct om_outbox_item *item)
 
 	if (item->kind == OM_ENTRY_READINGS)
 		return 1;
-	if (item->kind != OM_ENTRY_ALERT && item->kind != OM_ENTRY_CASE)
+	if (!is_once(item->kind))
 		return 0;
 	o = json_loadb(item->payload, item->len, 0, NULL);
 	id = json_string_value(json_object_get(o, "id"));
@@ -164,8 +173,11 @@ static void on_published(void *ctx, const void *key, size_t len)
 
 static int list_waiting(struct om_feed *f, struct waiting *w)
 {
-	int r = om_ledger_outbox(f->ledger, f->outbox, SIZE_MAX >> 1, collect, w);
+	int r;
 
+	/* What was held back counts as handed out. Readings under way are offered once more: harmless. */
+	om_ledger_unsend(f->ledger, f->outbox);
+	r = om_ledger_outbox(f->ledger, f->outbox, SIZE_MAX >> 1, collect, w);
 	om_ledger_unsend(f->ledger, f->outbox);
 	return r < 0 ? r : w->error;
 }
@@ -196,6 +208,7 @@ static int send_event(struct om_feed *f, struct om_event *ev, enum om_entry_kind
 		return 1;
 	i = take_off(f);
 	f->flight[i].kind = kind;
+	f->alerts_under_way += is_once(kind);
 	f->flight[i].sequence = sequence;
 	if (key)
 		f->flight[i].key = *key;
@@ -283,8 +296,8 @@ static int offer(void *ctx, const struct om_outbox_item *item)
 	struct om_feed *f = ctx;
 	int r;
 
-	if (f->is_unsure && (item->kind == OM_ENTRY_ALERT || item->kind == OM_ENTRY_CASE))
-		return 1;
+	if (f->is_unsure && is_once(item->kind))
+		return 0; /* held back, and what stands behind it goes on */
 	r = item->kind == OM_ENTRY_READINGS ? send_reading(f, item) : send_entry(f, item);
 	if (r < 0 && !f->error)
 		f->error = r;
@@ -296,7 +309,7 @@ int om_feed_step(struct om_feed *f, int timeout_ms)
 	int r;
 
 	f->error = 0;
-	if (f->is_unsure && now_ms() >= f->ask_ms && settle(f))
+	if (f->is_unsure && f->alerts_under_way == 0 && now_ms() >= f->ask_ms && settle(f))
 		f->ask_ms = now_ms() + ASK_AGAIN_MS;
 	if (f->lost && f->under_way == 0) {
 		om_ledger_unsend(f->ledger, f->outbox);

@@ -20,6 +20,7 @@ struct kafka_exporter {
 	rd_kafka_t *producer;
 	rd_kafka_topic_t *topic[OM_TOPIC_END];
 	char *brokers, *config_path;
+	bool has_said_unread;
 };
 
 /* One line a second is enough to say that a broker is away. */
@@ -278,8 +279,10 @@ static int assign_topic(rd_kafka_t *rk, const char *topic, rd_kafka_topic_partit
 		rd_kafka_topic_destroy(t);
 		return -EIO;
 	}
-	/* A topic that is not there holds nothing. */
-	for (; n < md->topics[0].partition_cnt; n++)
+	/* A topic that is not there holds nothing; any other error leaves open what it holds. */
+	if (md->topics[0].err && md->topics[0].err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+		n = -EIO;
+	for (; n >= 0 && n < md->topics[0].partition_cnt; n++)
 		rd_kafka_topic_partition_list_add(list, topic, md->topics[0].partitions[n].id)->offset =
 			RD_KAFKA_OFFSET_BEGINNING;
 	rd_kafka_metadata_destroy(md);
@@ -339,6 +342,9 @@ static int kafka_published(struct om_exporter *e, void (*fn)(void *ctx, const vo
 	rd_kafka_topic_partition_list_destroy(list);
 	rd_kafka_consumer_close(rk);
 	rd_kafka_destroy(rk);
+	if (r < 0 && !k->has_said_unread)
+		log_warn("kafka: the alerts and cases topics cannot be read: alerts wait, readings go on");
+	k->has_said_unread = r < 0;
 	return r < 0 ? r : 0;
 }
 

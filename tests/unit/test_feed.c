@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The feed: an alert arrives once whatever the exporter loses, and nothing waits behind one that is held
+ * back. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "exporters/feed.h"
+
+#define T0 1795456800000000000ULL
+
+static char dir[64];
+
+/* A far side that keeps what it is sent, and an exporter that may lose the acknowledgement. */
+static struct far_side {
+	struct om_exporter base; /* first */
+	char key[16][64];
+	uint64_t cookie[16];
+	size_t count, acked, assignments;
+	bool loses, is_mute;
+} far_side;
+
+static int far_send(struct om_exporter *e, const struct om_event *ev)
+{
+	snprintf(far_side.key[far_side.count], 64, "%.*s", (int)ev->key_len, (const char *)ev->key);
+	far_side.assignments += ev->topic == OM_TOPIC_ASSIGNMENTS;
+	far_side.cookie[far_side.count++] = ev->cookie;
+	return 0;
+}
+
+static int far_poll(struct om_exporter *e, int timeout_ms)
+{
+	while (far_side.acked < far_side.count)
+		e->acked(e->acked_ctx, far_side.cookie[far_side.acked++], far_side.loses ? -EIO : 0);
+	return 0;
+}
+
+static void far_free(struct om_exporter *e)
+{
+}
+
+static int far_published(struct om_exporter *e, void (*fn)(void *ctx, const void *key, size_t len), void *ctx)
+{
+	if (far_side.is_mute)
+		return -EIO;
+	for (size_t i = 0; i < far_side.count; i++)
+		fn(ctx, far_side.key[i], strlen(far_side.key[i]));
+	return 0;
+}
+
+static const struct om_exporter_ops far_ops = {
+	.name = "far", .send = far_send, .poll = far_poll, .free = far_free, .published = far_published
+};
+
+static struct om_ledger *begin(struct om_feed **ret)
+{
+	struct error_text err = { 0 };
+	struct om_ledger *l = NULL;
+
+	strcpy(dir, "/tmp/opmeter-feed-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(om_ledger_open(dir, OM_LEDGER_CREATE, T0, &l, &err), 0);
+	far_side = (struct far_side){ .base.ops = &far_ops };
+	assert_int_equal(om_feed_new(l, "far", &far_side.base, ret), 0);
+	return l;
+}
+
+static void end(struct om_ledger *l, struct om_feed *f)
+{
+	char cmd[128];
+
+	om_feed_free(f);
+	om_ledger_free(l);
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
+	assert_int_equal(system(cmd), 0);
+}
+
+static void add_alert(struct om_ledger *l, const char *id)
+{
+	char text[128];
+	int n = snprintf(text, sizeof(text), "{\"id\":\"%s\",\"type\":\"opmeter.alert.level.v1\"}", id);
+
+	assert_int_equal(om_ledger_append(l, OM_ENTRY_ALERT, id, text, (size_t)n, T0, NULL), 0);
+}
+
+static void expect_backlog(struct om_ledger *l, uint64_t want)
+{
+	uint64_t items;
+	int e;
+
+	assert_int_equal(om_ledger_exporter(l, "far", &e), 0);
+	assert_int_equal(om_ledger_backlog(l, e, &items), 0);
+	assert_int_equal(items, want);
+}
+
+/* As after a fatal error: purged while under way, and yet delivered. */
+static void lost_but_delivered_is_not_sent_again(void **state)
+{
+	struct om_feed *f;
+	struct om_ledger *l = begin(&f);
+
+	add_alert(l, "a1");
+	far_side.loses = true;
+	assert_int_equal(om_feed_step(f, 0), 0);
+	assert_int_equal(far_side.count, 1);
+	far_side.loses = false;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(om_feed_step(f, 0), 0);
+	assert_int_equal(far_side.count, 1);
+	expect_backlog(l, 0);
+	add_alert(l, "a2");
+	assert_int_equal(om_feed_step(f, 0), 0);
+	assert_int_equal(far_side.count, 2);
+	expect_backlog(l, 0);
+	end(l, f);
+}
+
+/* The far side does not say what it has: alerts wait, the rest does not. */
+static void held_back_holds_up_nothing(void **state)
+{
+	static const char assignment[] = "{\"ledger\":\"l\",\"job\":\"j\",\"kind\":\"tenant\"}";
+	struct om_feed *f;
+	struct om_ledger *l = begin(&f);
+
+	far_side.is_mute = true;
+	add_alert(l, "a1");
+	assert_int_equal(
+		om_ledger_append(l, OM_ENTRY_ASSIGNMENT, NULL, assignment, strlen(assignment), T0, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(om_feed_step(f, 0), 0);
+	assert_int_equal(far_side.count, 1);
+	assert_int_equal(far_side.assignments, 1);
+	expect_backlog(l, 1);
+	end(l, f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lost_but_delivered_is_not_sent_again),
+		cmocka_unit_test(held_back_holds_up_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
