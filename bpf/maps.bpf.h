@@ -5,7 +5,7 @@
 /*
  * The maps, and what several programs do with them. Weak, so that each object
  * may include this file and the linker keeps one of each. All are pinned by the
- * loader but `sites` and `offsets`, which belong to one build's programs.
+ * loader but `sites`, `driver_sites` and `offsets`, which belong to one build's programs.
  *
  * Hash maps are preallocated: sleepable programs may use no others before
  * 02cc5aa29e8c ("bpf: Remove prealloc-only restriction for sleepable bpf programs").
@@ -113,6 +113,78 @@ struct {
 	__type(value, struct om_offsets);
 } offsets SEC(".maps") __weak;
 
+/* --- the launch meter's --- */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct om_launch_key);
+	__type(value, u64);
+} launches SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, u64);
+	__type(value, struct om_name);
+} names SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__type(key, struct om_handle_key);
+	__type(value, struct om_handle);
+} handles SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct om_pending_key);
+	__type(value, struct om_pending);
+} pendings SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct om_segment_key);
+	__type(value, struct om_segment);
+} segments SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct om_content_key);
+	__type(value, u64);
+} contents SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct om_replay_key);
+	__type(value, u64);
+} replays SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct om_proc_key);
+	__type(value, struct om_ranges);
+} ranges SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct om_activity);
+} activity SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OM_DRIVER_SITES_MAX);
+	__type(key, u32);
+	__type(value, struct om_driver_site);
+} driver_sites SEC(".maps") __weak;
+
 static __always_inline struct om_limits *limits_get(void)
 {
 	u32 zero = 0;
@@ -132,6 +204,13 @@ static __always_inline struct om_limits *limits_get(void)
 static __always_inline void proc_key_of(struct task_struct *task, struct om_proc_key *ret)
 {
 	ret->start_ns = task->group_leader->start_boottime;
+	ret->tgid = task->tgid;
+	ret->pad = 0;
+}
+
+static __always_inline void range_key_of(struct task_struct *task, struct om_proc_key *ret)
+{
+	ret->start_ns = task->group_leader->start_boottime / OM_RANGE_TICK_NS;
 	ret->tgid = task->tgid;
 	ret->pad = 0;
 }

@@ -24,7 +24,7 @@ typedef uint32_t om_u32;
 typedef uint64_t om_u64;
 #endif
 
-#define OM_ABI_VERSION 1
+#define OM_ABI_VERSION 2
 
 /* How a call's arguments are to be read: one row for each counted symbol. The
  * numbers are slots: positions among the integer-class arguments, translated
@@ -160,20 +160,228 @@ struct om_proc {
 	om_u64 exec_ns;			 /* boot time of the last exec since the entry was made; 0: none */
 	om_u64 first_ns;		 /* boot time of the entry */
 	om_u64 cublas_start, cublas_end; /* text of the libcublas it last entered */
+	/* The launch meter's (bpf/launch.bpf.c). */
+	om_u64 launches, names, handles, contents; /* entries that are charged to it */
+	om_u32 segments;			   /* the number of the last one; they begin at 1 */
+	om_u32 captures;			   /* streams that are capturing by its own begin */
+	om_u32 unloads;				   /* modules and libraries it has unloaded */
+	om_u32 amended;				   /* graph nodes changed by hand */
 	char comm[OM_COMM_SIZE];
+};
+
+/* --- the launch meter --- */
+
+/* What one entry of the driver's library means; the arguments are slots as in
+ * struct om_call_site, in the order that the comment gives. */
+enum om_driver_op {
+	OM_OP_LAUNCH = 1,	/* function, grid x y z, block x y z, shared, stream */
+	OM_OP_LAUNCH_EX,	/* config, function */
+	OM_OP_LAUNCH_MANY,	/* array of launches, their number */
+	OM_OP_LAUNCH_GRID,	/* function, grid x, grid y, stream: the block was set before */
+	OM_OP_GRAPH_LAUNCH,	/* exec, stream */
+	OM_OP_FUNCTION,		/* out, name: a function or kernel by name */
+	OM_OP_FUNCTION_OF,	/* out, kernel: the same under another handle */
+	OM_OP_NAME_OF,		/* out: pointer to a name, function */
+	OM_OP_UNLOAD,		/* its functions' handles may come to mean others */
+	OM_OP_CAPTURE,		/* stream, mode */
+	OM_OP_CAPTURE_TO_GRAPH, /* stream, graph, mode */
+	OM_OP_CAPTURE_END,	/* stream, out: graph */
+	OM_OP_EVENT_RECORD,	/* event, stream */
+	OM_OP_EVENT_WAIT,	/* stream, event, flags */
+	OM_OP_EVENT_DESTROY,	/* event */
+	OM_OP_STREAM_DESTROY,	/* stream */
+	OM_OP_GRAPH_CREATE,	/* out: graph */
+	OM_OP_GRAPH_CLONE,	/* out: graph, graph */
+	OM_OP_GRAPH_KERNEL,	/* graph, parameters of a kernel node */
+	OM_OP_GRAPH_CHILD,	/* graph, child graph */
+	OM_OP_GRAPH_NODE,	/* graph, parameters of any node */
+	OM_OP_GRAPH_UNCERTAIN,	/* graph: conditional: what it will run is not known */
+	OM_OP_NODE_AMEND,	/* a node of some graph is changed by hand */
+	OM_OP_GRAPH_DESTROY,	/* graph */
+	OM_OP_INSTANTIATE,	/* out: exec, graph, flags */
+	OM_OP_EXEC_UPDATE,	/* exec, graph, out: result */
+	OM_OP_EXEC_AMEND,	/* exec: one of its nodes is changed by hand */
+	OM_OP_EXEC_DESTROY,	/* exec */
+};
+#define OM_DRIVER_ARGS 9
+#define OM_DRIVER_SITES_MAX 96
+#define OM_DRIVER_SITE_BASE 128 /* of the site's number in a cookie: products are below */
+enum om_driver_flags {
+	OM_DRIVER_PTSZ = 1, /* stream 0 is the thread's own */
+	OM_DRIVER_V2 = 2,   /* the later form of a structure: a kernel beside the function, flags in memory */
+};
+struct om_driver_site {
+	om_u8 op; /* enum om_driver_op; 0: an empty row */
+	om_u8 flags;
+	om_u8 stack_words;
+	om_u8 arg[OM_DRIVER_ARGS]; /* OM_SLOT_NONE: has none */
+};
+
+/* map `names`: hash -> text, until user space has written it down. FNV-1a over
+ * the whole name; the text is cut. */
+#define OM_NAME_SIZE 496
+#define OM_NAME_MAX 4096  /* of which that much is hashed */
+#define OM_NAME_UNKNOWN 0 /* as a hash: a function that was looked up before we watched, or that we lost */
+struct om_name {
+	om_u32 len; /* of the text, without NUL */
+	om_u32 is_cut;
+	char text[OM_NAME_SIZE];
+};
+
+/* map `launches`: om_launch_key -> u64 launches. */
+enum om_launch_flags {
+	OM_LAUNCH_IN_PRODUCT = 1,     /* made by a product library: what it computes is counted there */
+	OM_LAUNCH_NO_SHAPE = 2,	      /* a process at its quota: by name only, sizes 0 */
+	OM_LAUNCH_NO_BLOCK = 4,	      /* an entry that does not tell it */
+	OM_LAUNCH_FAILED_READ = 8,    /* its arguments could not be read: name and sizes 0 */
+	OM_LAUNCH_UNKNOWN_GRAPH = 16, /* of a graph whose making was not seen */
+};
+struct om_launch_key {
+	om_u64 start_ns;
+	om_u64 cgroup_id;
+	om_u64 name;
+	om_u32 grid[3], block[3];
+	om_u32 shared;
+	om_u32 tgid;
+	om_u32 flags;
+	om_u32 pad;
+};
+
+/* map `handles`: what the driver's handles mean in a process. */
+enum om_handle_kind {
+	OM_HANDLE_FUNCTION = 1, /* value: hash of its name */
+	OM_HANDLE_STREAM,	/* value: segment it captures into */
+	OM_HANDLE_EVENT,	/* value: segment whose capture it was recorded in */
+	OM_HANDLE_GRAPH,	/* value: segment */
+	OM_HANDLE_EXEC,		/* value: sealed segment */
+};
+struct om_handle_key {
+	om_u64 start_ns;
+	om_u64 handle;
+	om_u32 tgid;
+	om_u32 kind;
+};
+struct om_handle {
+	om_u64 value;
+	om_u32 epoch;	/* struct om_control's, when it was learned */
+	om_u32 unloads; /* struct om_proc's, likewise */
+	om_u32 flags;	/* enum om_segment_flags: of an exec, beside its segment's */
+	om_u32 pad;
+};
+
+/* map `segments`: a stretch of a graph. What a graph holds is its segment and the
+ * parents of that; one that has been copied, instantiated or nested is sealed, and
+ * what is added later goes into a new one. So a replay is one number: (process,
+ * segment), and what it ran is looked up by user space. */
+enum om_segment_flags {
+	OM_SEGMENT_SEALED = 1,
+	OM_SEGMENT_CAPTURING = 2,
+	OM_SEGMENT_FAILED = 4,	  /* the capture ended without a graph: what it holds has run or never will */
+	OM_SEGMENT_UNCERTAIN = 8, /* conditional nodes, nodes changed by hand, or contents lost */
+	OM_SEGMENT_DEVICE = 16,	  /* may be launched from the device: more often than we see */
+	OM_SEGMENT_CAPTURED = 32, /* made by a capture */
+};
+struct om_segment_key {
+	om_u64 start_ns;
+	om_u32 tgid;
+	om_u32 segment;
+};
+struct om_segment {
+	om_u64 begun_ns; /* boot time */
+	om_u64 cgroup_id;
+	om_u32 parent; /* 0: none; always below its own number */
+	om_u32 flags;
+};
+
+/* map `contents`: om_content_key -> u64, how often in one run of the segment. */
+enum om_content_kind {
+	OM_CONTENT_PRODUCT = 1, /* a: m, n, k, batch; types, flags as in struct om_shape_key */
+	OM_CONTENT_LAUNCH = 2,	/* a: name, grid x y, grid z block x, block y z; types: shared */
+	OM_CONTENT_SEGMENT = 3, /* a[0]: a sealed segment */
+};
+struct om_content_key {
+	om_u64 start_ns;
+	om_u64 a[4];
+	om_u32 tgid;
+	om_u32 segment;
+	om_u32 kind;
+	om_u32 types;
+	om_u32 flags;
+	om_u32 pad;
+};
+
+/* map `replays`: om_replay_key -> u64 launches of graphs. */
+struct om_replay_key {
+	om_u64 start_ns;
+	om_u64 cgroup_id;
+	om_u32 tgid;
+	om_u32 segment;
+	om_u32 flags; /* enum om_segment_flags of the exec */
+	om_u32 pad;
+};
+
+/* map `ranges`: where a process has the text of product libraries; written by user
+ * space when it is mapped, inherited over a fork. The key is an om_proc_key whose
+ * start is in units of OM_RANGE_TICK_NS, as /proc tells it. */
+#define OM_RANGE_TICK_NS 10000000ULL
+#define OM_RANGES_MAX 6
+struct om_ranges {
+	struct {
+		om_u64 start, end;
+	} at[OM_RANGES_MAX];
+};
+
+/* map `activity`, one element. */
+struct om_activity {
+	om_u64 captures; /* streams of all processes: while it is 0 no product looks further */
 };
 
 /* map `lineages`, om_proc_key -> om_proc_key: the parent of a child of a metered
  * process as it was at the fork; its oldest entries give way. */
 
-/* map `threads` (task storage): which probe fired last, and where; and room for
- * the program that runs in this thread (bpf/work.bpf.h). */
-#define OM_SCRATCH_SIZE 768
+/* A handle that a call is about to write: read when the thread makes its next
+ * call, as a program at the return would need a return probe. map `pendings`:
+ * the same for the other threads of the process, slot = thread id % OM_PENDING_SLOTS. */
+#define OM_PENDING_SLOTS 8
+enum om_pending_kind {
+	OM_PENDING_NONE,
+	OM_PENDING_HANDLE,  /* *out becomes a handle of handle_kind that means `value` */
+	OM_PENDING_UPDATE,  /* *out becomes 0 if exec `value` has taken over segment `extra` */
+	OM_PENDING_NAME,    /* *out becomes a pointer to the name of function `value` */
+	OM_PENDING_CAPTURE, /* as HANDLE; 0: the capture of segment `value` had failed */
+};
+struct om_pending {
+	om_u64 out;
+	om_u64 before; /* what stood there */
+	om_u64 value;
+	om_u64 extra;
+	om_u32 kind;
+	om_u32 handle_kind;
+	om_u32 flags;
+	om_u32 pad;
+};
+struct om_pending_key {
+	om_u64 start_ns;
+	om_u32 tgid;
+	om_u32 slot;
+};
+
+/* map `threads` (task storage): which probe fired last, and where; what waits for
+ * the thread's next call; and room for the program that runs in this thread
+ * (bpf/work.bpf.h). */
+enum om_deferred {
+	OM_DEFERRED_NONE,
+	OM_DEFERRED_WAITING, /* `deferred` is a product that waits for the launch that shows its stream */
+	OM_DEFERRED_SETTLED, /* the last product has had its first launch */
+};
+#define OM_SCRATCH_SIZE 1024
 struct om_thread {
 	om_u64 ip;
 	om_u64 cublas_start, cublas_end; /* text of the libcublas it last entered */
 	om_u32 seq;
-	om_u32 pad;
+	om_u32 is_deferred; /* enum om_deferred */
+	struct om_shape_key deferred;
+	struct om_pending pending; /* kind 0: nothing */
 	om_u64 scratch[OM_SCRATCH_SIZE / 8];
 };
 
@@ -199,12 +407,14 @@ struct om_cgroup {
 /* map `control`, one element, read first by every program. Alone in its map, so
  * that switching is one write that races with nothing. */
 enum om_off {
-	OM_OFF_NODE = 1,
+	OM_OFF_NODE = 1, /* everything */
 	OM_OFF_SHAPE = 2,
+	OM_OFF_LAUNCH = 4,
+	OM_OFF_COUNTER = 8,
 };
 struct om_control {
-	om_u32 off; /* enum om_off; 0: the meter is on */
-	om_u32 pad;
+	om_u32 off;   /* enum om_off, or-ed; 0: all meters are on */
+	om_u32 epoch; /* grows whenever the launch meter is switched on: what handles meant before is stale */
 };
 
 /* map `limits`, one element. */
@@ -213,7 +423,10 @@ struct om_limits {
 	om_u32 shapes_per_process;
 	om_u32 sums_per_process;
 	om_u32 device_majors[OM_DEVICE_MAJORS_MAX]; /* character devices of the GPU driver; 0: none */
-	om_u32 pad;
+	om_u32 launches_per_process;		    /* signatures; a sixteenth of it again by name only */
+	om_u32 names_per_process;
+	om_u32 handles_per_process;
+	om_u32 contents_per_process;
 };
 
 /* map `meta`, one element, written by user space under the lock. */
@@ -238,6 +451,15 @@ struct om_stats {
 	om_u64 thread_failed; /* no storage: a duplicate could not be told */
 	om_u64 cgroup_failed;
 	om_u64 library_missing; /* a probe whose library's facts are gone */
+	om_u64 launch_off;	/* calls of the driver skipped while the launch meter was off */
+	om_u64 launch_quota;	/* a process at its quota of signatures: by name only */
+	om_u64 launch_failed;	/* no room at all: launches lost */
+	om_u64 launch_unread;	/* arguments that could not be read */
+	om_u64 name_failed;	/* a name that could not be read or kept */
+	om_u64 handle_failed;	/* no room: what a handle means was lost */
+	om_u64 pending_failed;	/* a handle that could not be read after the call */
+	om_u64 graph_failed;	/* no room for a segment or its contents: counted as uncertain */
+	om_u64 graph_unknown;	/* launches of graphs whose making was not seen */
 };
 
 /* Facts of this kernel (bpf/feature.bpf.c); not pinned, not part of the ABI. */

@@ -11,12 +11,52 @@
  * the one string through bpf_snprintf().
  */
 
-#include "maps.bpf.h"
+#include "count.bpf.h"
 #include <bpf/bpf_tracing.h>
 
 char LICENSE_PROCESS[] SEC("license") = "GPL";
 
 #define SIGNAL_BITS 0x7f /* of an exit code: the signal that ended it */
+
+/* A product that still waited for its stream when its thread ended: asked for. */
+static __noinline int thread_settle(struct task_struct *task)
+{
+	struct om_thread *t;
+
+	if (!task)
+		return 0;
+	t = bpf_task_storage_get(&threads, task, NULL, 0);
+	if (!t || t->is_deferred != OM_DEFERRED_WAITING)
+		return 0;
+	t->is_deferred = OM_DEFERRED_NONE;
+	work_begin(work_of(t), task, 0);
+	work_of(t)->key = t->deferred;
+	return count(t);
+}
+
+static __noinline int ranges_drop(struct task_struct *task)
+{
+	struct om_proc_key key;
+
+	if (!task)
+		return 0;
+	range_key_of(task, &key);
+	return bpf_map_delete_elem(&ranges, &key);
+}
+
+/* Its unfinished captures hold up nobody else's products. */
+static __noinline int captures_end(struct om_proc *p)
+{
+	struct om_activity *a;
+	u32 zero = 0;
+
+	a = bpf_map_lookup_elem(&activity, &zero);
+	if (!p || !a)
+		return 0;
+	__sync_fetch_and_add(&a->captures, -(long)p->captures);
+	p->captures = 0;
+	return 0;
+}
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
@@ -24,14 +64,18 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	struct om_proc_key key;
 	struct om_proc *p;
 
+	thread_settle(task);
+
 	/* Each thread has gone down in `live` before it gets here, so the last one
 	 * finds 0, and no thread can be inside a probe any more. */
 	if (task->signal->live.counter)
 		return 0;
+	ranges_drop(task);
 	proc_key_of(task, &key);
 	p = bpf_map_lookup_elem(&procs, &key);
 	if (!p)
 		return 0;
+	captures_end(p);
 	p->exit_ns = bpf_ktime_get_boot_ns();
 	__sync_fetch_and_or(&p->flags, OM_PROC_EXITED | (task->exit_code & SIGNAL_BITS ? OM_PROC_KILLED : 0));
 	return 0;
@@ -44,15 +88,32 @@ int BPF_PROG(on_exec, struct task_struct *task)
 	struct om_proc_key key;
 	struct om_proc *p;
 
+	ranges_drop(task);
 	proc_key_of(task, &key);
 	p = bpf_map_lookup_elem(&procs, &key);
 	if (!p)
 		return 0;
+	captures_end(p);
 	p->exec_ns = bpf_ktime_get_boot_ns();
 	p->cublas_start = 0;
 	p->cublas_end = 0;
 	bpf_get_current_comm(p->comm, sizeof(p->comm));
 	return 0;
+}
+
+static __noinline int ranges_inherit(struct task_struct *parent, struct task_struct *child)
+{
+	struct om_proc_key key;
+	struct om_ranges *r;
+
+	if (!parent || !child)
+		return 0;
+	range_key_of(parent, &key);
+	r = bpf_map_lookup_elem(&ranges, &key);
+	if (!r)
+		return 0;
+	range_key_of(child, &key);
+	return bpf_map_update_elem(&ranges, &key, r, BPF_ANY);
 }
 
 /* A child's parent may be gone when the child first multiplies. */
@@ -63,6 +124,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 	if (child->tgid == parent->tgid)
 		return 0;
+	ranges_inherit(parent, child);
 	proc_key_of(parent, &parent_key);
 	if (!bpf_map_lookup_elem(&procs, &parent_key))
 		return 0;

@@ -146,11 +146,11 @@ static void probe_rows(struct probes *p, struct drain *d, struct bpf_object *pla
 	ns = time_calls(call);
 	snprintf(what, sizeof(what), "%s, metered (sleepable)", name);
 	row(what, ns, base);
-	check(!probes_set_off(p, true), "off");
+	check(!probes_set_off(p, OM_OFF_NODE, true), "off");
 	ns = time_calls(call);
 	snprintf(what, sizeof(what), "%s, metered, switched off", name);
 	row(what, ns, base);
-	check(!probes_set_off(p, false) && !probes_release(p, lib->dev, lib->ino), "release");
+	check(!probes_set_off(p, OM_OFF_NODE, false) && !probes_release(p, lib->dev, lib->ino), "release");
 	wait_detached(p, d, call);
 	ns = plain_time(d, plain, program, lib, seq, call);
 	snprintf(what, sizeof(what), "%s, the same program as a plain uprobe", name);

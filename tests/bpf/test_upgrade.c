@@ -233,21 +233,21 @@ void test_off(void)
 	workers_start(pid);
 	wait_for_calls(10000);
 	for (int round = 0; round < 5; round++) {
-		check(!probes_switch(dir, true, &err), "%s", err.text);
+		check(!probes_switch(dir, OM_OFF_NODE, true, &err), "%s", err.text);
 		kit_sleep_ms(10);
-		check(probes_is_off(p), "not off");
+		check(probes_off(p) == OM_OFF_NODE, "not off");
 		before = kit_totals(d, 0);
 		wait_for_calls(1000);
 		after = kit_totals(d, 0);
 		check_equal(after.calls, before.calls, "calls counted 10 ms after the switch");
 		check(after.lost[OM_LOSS_OFF] >= before.lost[OM_LOSS_OFF] + 900,
 		      "skipped calls are not counted");
-		check(!probes_switch(dir, false, &err), "%s", err.text);
+		check(!probes_switch(dir, OM_OFF_NODE, false, &err), "%s", err.text);
 		wait_for_calls(1000);
 	}
 	calls = workers_stop(pid);
 	after = kit_totals(d, 0);
 	check_equal(after.calls + after.lost[OM_LOSS_OFF], calls, "calls, counted or skipped");
-	check(probes_switch("/sys/fs/bpf/opmeter-is-not-here", true, &err) == -ENOENT && err.text[0],
+	check(probes_switch("/sys/fs/bpf/opmeter-is-not-here", OM_OFF_NODE, true, &err) == -ENOENT && err.text[0],
 	      "no error");
 }

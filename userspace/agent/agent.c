@@ -154,7 +154,7 @@ static int open_probes(struct agent *a, struct error_text *err)
 	/* Maps that are newly made hold nothing that another ledger could have. */
 	if (r == 0 && !probes_was_adopted(a->probes))
 		r = om_ledger_clear_baseline(a->ledger);
-	a->is_off = r == 0 && probes_is_off(a->probes);
+	a->off = r == 0 ? probes_off(a->probes) : 0;
 	r = r ?: discovery_open(&dc, &agent_discovery_ops, a, &a->discovery, err);
 	for (size_t i = 0; r == 0 && i < a->config->libraries.count; i++)
 		r = discovery_add(a->discovery, a->config->libraries.item[i], err)

@@ -56,7 +56,7 @@ struct agent {
 	struct om_node_facts node;
 	uint64_t last_drain_ns, last_shapes_ns;
 	uint64_t regressions, drains, drain_failures;
-	bool is_off;	  /* as last seen */
+	uint32_t off;	  /* which meters: enum om_off, as last seen */
 	bool ledger_full; /* said already */
 	int failed;	  /* first error inside a callback */
 };
@@ -71,7 +71,7 @@ int agent_meter(struct agent *a);
 /* The job instance of a cgroup, with its judgements made at first sight. */
 int agent_job(struct agent *a, uint64_t cgroup_id, struct om_id *ret);
 /* A loss that no kernel counter knows, put on the job of a process. */
-int agent_lose(struct agent *a, uint64_t cgroup_id, enum om_loss loss, uint64_t n);
+int agent_lose(struct agent *a, uint64_t cgroup_id, uint8_t meter, enum om_loss loss, uint64_t n);
 
 /* agent_judge.c: assignments, totals, policy. */
 int agent_load_totals(struct agent *a);

@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agent_internal.h"
+#include "proc_maps.h"
 
 static struct agent_library *find(struct agent *a, const struct library *lib)
 {
@@ -39,6 +41,14 @@ static void say_unproven(struct agent *a, const struct library *lib)
 		  "Run `opmeter prove` on the vendor's package and distribute the new offsets file.");
 }
 
+/* Is the meter that this library is for switched off? */
+static bool is_off(const struct agent *a, const struct library *lib)
+{
+	uint32_t meter = lib->kind & LIBRARY_DRIVER ? OM_OFF_LAUNCH : OM_OFF_SHAPE;
+
+	return a->off & (OM_OFF_NODE | meter);
+}
+
 static void appeared(void *ctx, const struct library *lib)
 {
 	struct agent *a = ctx;
@@ -46,7 +56,7 @@ static void appeared(void *ctx, const struct library *lib)
 	size_t before = probes_attached_count(a->probes);
 	int r;
 
-	if (a->is_off)
+	if (is_off(a, lib))
 		return;
 	r = probes_attach(a->probes, lib, NULL, &err);
 	if (r) {
@@ -60,19 +70,53 @@ static void appeared(void *ctx, const struct library *lib)
 		say_unproven(a, lib);
 }
 
+/* A product library's text in a process: its launches belong to products. */
+struct range_search {
+	struct agent *a;
+	const struct library *lib;
+	pid_t tgid;
+	uint64_t start_ticks;
+};
+
+static int add_range(void *ctx, const struct proc_mapping *m)
+{
+	struct range_search *s = ctx;
+	struct stat st;
+	char path[96];
+
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", m->task, (unsigned long long)m->start,
+		 (unsigned long long)m->end);
+	if (stat(path, &st) || st.st_dev != s->lib->dev || st.st_ino != s->lib->ino)
+		return 0;
+	if (probes_range_add(s->a->probes, (uint32_t)s->tgid, s->start_ticks, m->start, m->end) == -ENOSPC)
+		log_debug("pid %d maps more product libraries than are kept in mind", (int)s->tgid);
+	return 0;
+}
+
+static void learn_ranges(struct agent *a, const struct library *lib, pid_t tgid)
+{
+	struct range_search s = { a, lib, tgid, 0 };
+
+	if (lib->kind & LIBRARY_DRIVER || proc_start_ticks(tgid, &s.start_ticks))
+		return;
+	proc_maps_each(tgid, add_range, &s);
+}
+
 /* A process that mapped the library before its probes were on may have called
  * it unseen: a loss, bounded by nothing that this meter knows. */
 static void mapped(void *ctx, const struct library *lib, pid_t tgid, uint64_t mapped_ns)
 {
 	struct agent *a = ctx;
 	const struct agent_library *known = find(a, lib);
+	uint8_t meter = lib->kind & LIBRARY_DRIVER ? OM_METER_LAUNCH : OM_METER_SHAPE;
 	uint64_t cgroup;
 	int r;
 
+	learn_ranges(a, lib, tgid);
 	if (known && (known->attached_ns == 0 || (mapped_ns && mapped_ns >= known->attached_ns)))
 		return;
 	cgroup = cgroups_of_process(a->cgroups, tgid);
-	r = agent_lose(a, cgroup, OM_LOSS_LATE, 1);
+	r = agent_lose(a, cgroup, meter, OM_LOSS_LATE, 1);
 	if (r && r != -ENOSPC && !a->failed)
 		a->failed = r;
 }
@@ -98,34 +142,51 @@ const struct discovery_ops agent_discovery_ops = {
 	.appeared = appeared, .mapped = mapped, .released = released, .refused = refused
 };
 
-static int attach_again(void *ctx, const struct library *lib)
-{
-	appeared(ctx, lib);
-	return 0;
-}
-
-static int detach(void *ctx, const struct library *lib)
+/* What the switch says now, for one library. */
+static int follow_switch(void *ctx, const struct library *lib)
 {
 	struct agent *a = ctx;
+	struct agent_library *known = find(a, lib);
 
+	if (!is_off(a, lib)) {
+		if (!known)
+			appeared(ctx, lib);
+		return 0;
+	}
 	probes_release(a->probes, lib->dev, lib->ino);
+	if (known)
+		*known = a->libraries[--a->library_count];
 	return 0;
 }
 
 /* The flag is in force in the kernel at once; what hangs on it follows here. */
 void agent_switch_probes(struct agent *a)
 {
-	bool off = probes_is_off(a->probes);
-	const char *act = off ? "{\"v\":1,\"act\":\"off\"}" : "{\"v\":1,\"act\":\"on\"}";
+	static const struct {
+		uint32_t bit;
+		const char *name;
+	} meters[] = { { OM_OFF_NODE, "node" },
+		       { OM_OFF_SHAPE, "shape" },
+		       { OM_OFF_LAUNCH, "launch" },
+		       { OM_OFF_COUNTER, "counter" } };
+	uint32_t off = probes_off(a->probes), changed = off ^ a->off;
+	char act[64];
 
-	if (off == a->is_off)
+	if (!changed)
 		return;
-	a->is_off = off;
-	log_warn("counting was switched %s%s", off ? "off" : "on",
-		 off ? "; detaching in the background" : "");
-	if (om_ledger_append(a->ledger, OM_ENTRY_ACT, NULL, act, strlen(act), agent_now_ns(), NULL) < 0)
-		log_error("the switch could not be written to the ledger");
-	discovery_each_library(a->discovery, off ? detach : attach_again, a);
-	if (off)
-		a->library_count = 0;
+	a->off = off;
+	for (size_t i = 0; i < ARRAY_SIZE(meters); i++) {
+		bool is_off_now = off & meters[i].bit;
+
+		if (!(changed & meters[i].bit))
+			continue;
+		log_warn("counting (%s) was switched %s%s", meters[i].name, is_off_now ? "off" : "on",
+			 is_off_now ? "; detaching in the background" : "");
+		snprintf(act, sizeof(act), "{\"v\":1,\"act\":\"%s\",\"meter\":\"%s\"}",
+			 is_off_now ? "off" : "on", meters[i].name);
+		if (om_ledger_append(a->ledger, OM_ENTRY_ACT, NULL, act, strlen(act), agent_now_ns(), NULL) <
+		    0)
+			log_error("the switch could not be written to the ledger");
+	}
+	discovery_each_library(a->discovery, follow_switch, a);
 }

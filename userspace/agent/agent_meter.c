@@ -68,9 +68,9 @@ int agent_job(struct agent *a, uint64_t cgroup_id, struct om_id *ret)
 	return r;
 }
 
-int agent_lose(struct agent *a, uint64_t cgroup_id, enum om_loss loss, uint64_t n)
+int agent_lose(struct agent *a, uint64_t cgroup_id, uint8_t meter, enum om_loss loss, uint64_t n)
 {
-	struct om_register_key key = { .format = OM_FORMAT_UNKNOWN, .meter = OM_METER_SHAPE };
+	struct om_register_key key = { .format = OM_FORMAT_UNKNOWN, .meter = meter };
 	struct om_value delta = { 0 };
 	int r = agent_job(a, cgroup_id, &key.job);
 

@@ -91,7 +91,7 @@ static void render_self(struct agent *a)
 	gauge(a, "opmeter_registers", NULL, "Registers held.", (double)om_totals_registers(a->totals));
 	gauge(a, "opmeter_libraries", NULL, "Library files with probes.",
 	      (double)probes_attached_count(a->probes));
-	gauge(a, "opmeter_on", NULL, "1 while the meter counts.", a->is_off ? 0 : 1);
+	gauge(a, "opmeter_on", NULL, "1 while every meter counts.", a->off ? 0 : 1);
 	counter(a, "opmeter_drains", "Drains committed to the ledger.", (double)a->drains);
 	counter(a, "opmeter_drain_failures",
 		"Drains that could not be committed; the kernel kept the counts.", (double)a->drain_failures);

@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "../core/gemm_entries.h"
+#include "driver_entries.h"
 #include "elf_image.h"
+#include "probe_site.h"
 
 #if defined(__x86_64__)
 #define MACHINE_HERE EM_X86_64
@@ -24,29 +27,62 @@ static unsigned kind_by_name(const char *name)
 	return strncmp(name, "cublasLt", 8) && strcasestr(name, "gemm") ? LIBRARY_CUBLAS : 0;
 }
 
-static int take_export(const struct elf_export *e, struct library *lib, struct error_text *err)
+static int entry_of(const char *name)
 {
-	int entry = om_gemm_entry_find(e->name);
+	int entry = om_gemm_entry_find(name);
+
+	if (entry >= 0)
+		return entry;
+	entry = om_driver_entry_find(name);
+	return entry < 0 ? entry : OM_DRIVER_SITE_BASE + entry;
+}
+
+static int take_export(int fd, const struct elf_export *e, struct library *lib, struct error_text *err)
+{
+	uint8_t code[PROBE_SITE_BYTES] = { 0 };
+	int entry = entry_of(e->name);
+	size_t offset;
+	ssize_t n;
 
 	lib->kind |= kind_by_name(e->name);
 	if (entry < 0)
 		return 0;
 	/* One file may define a name under several versions; no library needs more. */
 	if (lib->entry_count == LIBRARY_ENTRIES_MAX)
-		return error_set(err, -E2BIG, "defines more than %u matrix products", LIBRARY_ENTRIES_MAX);
+		return error_set(err, -E2BIG, "defines more than %u entries of interest",
+				 LIBRARY_ENTRIES_MAX);
+	n = pread(fd, code, sizeof(code), (off_t)e->offset);
+	offset = n > 0 ? probe_site_offset(code, (size_t)n) : 0;
 	lib->entries[lib->entry_count++] = (struct library_entry){ .entry = (uint16_t)entry,
-								   .vaddr = e->vaddr,
-								   .file_offset = e->offset };
+								   .vaddr = e->vaddr + offset,
+								   .file_offset = e->offset + offset };
 	return 0;
 }
 
-static int take_exports(const struct elf_image *img, struct library *lib, struct error_text *err)
+static int take_exports(int fd, const struct elf_image *img, const char *prefix, struct library *lib,
+			struct error_text *err)
 {
 	_cleanup_(elf_exports_done) struct elf_exports x = { 0 };
-	int r = elf_image_exports(img, "cublas", &x, err);
+	int r = elf_image_exports(img, prefix, &x, err);
 
 	for (size_t i = 0; i < x.count && !r; i++)
-		r = take_export(&x.item[i], lib, err);
+		r = take_export(fd, &x.item[i], lib, err);
+	return r;
+}
+
+/* Whoever launches kernels is the driver's library; then its other entries matter. */
+static int take_driver(int fd, const struct elf_image *img, struct library *lib, struct error_text *err)
+{
+	static const char *const prefixes[] = { "cuGraph",   "cuStream", "cuEvent", "cuModule",
+						"cuLibrary", "cuKernel", "cuFunc" };
+	size_t before = lib->entry_count;
+	int r = take_exports(fd, img, "cuLaunch", lib, err);
+
+	if (r || lib->entry_count == before)
+		return r;
+	lib->kind |= LIBRARY_DRIVER;
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes) && !r; i++)
+		r = take_exports(fd, img, prefixes[i], lib, err);
 	return r;
 }
 
@@ -112,7 +148,8 @@ int library_describe(int fd, const struct om_offsets_table *offsets, struct libr
 	if (elf_image_machine(img) != MACHINE_HERE)
 		return 1; /* an emulator maps it; it can't be executed by this processor */
 	*ret = (struct library){ 0 };
-	r = take_exports(img, ret, err);
+	r = take_exports(fd, img, "cublas", ret, err);
+	r = r ?: take_driver(fd, img, ret, err);
 	if (r)
 		return r;
 	if (!ret->kind)

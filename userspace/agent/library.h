@@ -3,7 +3,7 @@
 #define OPMETER_AGENT_LIBRARY_H
 
 /*
- * A math library file that some process maps: found and described by discovery,
+ * A math or driver library file that some process maps: found and described by discovery,
  * attached to by the probes. The file is read, never loaded or run.
  */
 
@@ -17,12 +17,15 @@
 enum library_kind {
 	LIBRARY_CUBLAS = 1,
 	LIBRARY_CUBLASLT = 2, /* bits: a file may hold both */
+	LIBRARY_DRIVER = 4,   /* libcuda: launches kernels */
 };
 
 struct library_entry {
-	uint16_t entry;	      /* index into om_gemm_entries (core/gemm_entries.h) */
-	uint64_t vaddr;	      /* the symbol's value: virtual address in the file */
-	uint64_t file_offset; /* of that address: where the probe goes */
+	/* Index into om_gemm_entries (core/gemm_entries.h); OM_DRIVER_SITE_BASE + index
+	 * into om_driver_entries (driver_entries.h). */
+	uint16_t entry;
+	uint64_t vaddr;	      /* of the probe: virtual address in the file (probe_site.h) */
+	uint64_t file_offset; /* of that address */
 };
 
 #define LIBRARY_ENTRIES_MAX OM_CALL_SITES_MAX

@@ -111,30 +111,36 @@ uint32_t probes_map_capacity(const struct probes *p, enum probes_map map)
 	return p->map_capacity[map];
 }
 
-/* One write that races with nothing, and no lock: an attachment of 60 probes must
- * be in nobody's way when counting has to stop within 10 ms. */
-static int control_switch(int fd, bool is_off)
+/* One write, and no lock: an attachment of 60 probes must be in nobody's way when
+ * counting has to stop within 10 ms. Two that switch at once: the later one wins. */
+static int control_switch(int fd, uint32_t meters, bool is_off)
 {
-	struct om_control c = { .off = is_off ? OM_OFF_SHAPE : 0 };
+	struct om_control c;
 	uint32_t zero = 0;
 
+	if (bpf_map_lookup_elem(fd, &zero, &c))
+		return -errno;
+	/* What handles came to mean meanwhile was not seen. */
+	if (!is_off && c.off & (OM_OFF_NODE | OM_OFF_LAUNCH))
+		c.epoch++;
+	c.off = is_off ? c.off | meters : c.off & ~meters;
 	return bpf_map_update_elem(fd, &zero, &c, BPF_ANY) ? -errno : 0;
 }
 
-int probes_set_off(struct probes *p, bool is_off)
+int probes_set_off(struct probes *p, uint32_t meters, bool is_off)
 {
-	return control_switch(p->map_fd[PROBES_CONTROL], is_off);
+	return control_switch(p->map_fd[PROBES_CONTROL], meters, is_off);
 }
 
-bool probes_is_off(const struct probes *p)
+uint32_t probes_off(const struct probes *p)
 {
 	struct om_control c = {};
 	uint32_t zero = 0;
 
-	return !bpf_map_lookup_elem(p->map_fd[PROBES_CONTROL], &zero, &c) && c.off;
+	return bpf_map_lookup_elem(p->map_fd[PROBES_CONTROL], &zero, &c) ? 0 : c.off;
 }
 
-int probes_switch(const char *pin_dir, bool is_off, struct error_text *err)
+int probes_switch(const char *pin_dir, uint32_t meters, bool is_off, struct error_text *err)
 {
 	const char *dir = pin_dir ? pin_dir : PROBES_PIN_DIR;
 	_cleanup_close_ int fd = -1;
@@ -145,8 +151,26 @@ int probes_switch(const char *pin_dir, bool is_off, struct error_text *err)
 	fd = bpf_obj_get(path);
 	if (fd < 0 && errno == ENOENT)
 		return error_set(err, -ENOENT, "%s: no meter is installed there", dir);
-	rc = fd < 0 ? -errno : control_switch(fd, is_off);
+	rc = fd < 0 ? -errno : control_switch(fd, meters, is_off);
 	return rc ? error_set(err, rc, "%s: %s", path, strerror(-rc)) : 0;
+}
+
+int probes_range_add(struct probes *p, uint32_t tgid, uint64_t start_ticks, uint64_t start, uint64_t end)
+{
+	struct om_proc_key key = { .start_ns = start_ticks, .tgid = tgid };
+	struct om_ranges r = {};
+
+	bpf_map_lookup_elem(p->map_fd[PROBES_RANGES], &key, &r);
+	for (size_t i = 0; i < OM_RANGES_MAX; i++) {
+		if (r.at[i].start == start && r.at[i].end == end)
+			return 0;
+		if (r.at[i].end)
+			continue;
+		r.at[i].start = start;
+		r.at[i].end = end;
+		return bpf_map_update_elem(p->map_fd[PROBES_RANGES], &key, &r, BPF_ANY) ? -errno : 0;
+	}
+	return -ENOSPC;
 }
 
 int probes_stats(const struct probes *p, struct om_stats *ret)

@@ -42,9 +42,15 @@ struct probes_config {
 	uint32_t spills_max;	/* 8192 */
 	uint32_t processes_max; /* 32768 */
 	uint32_t cgroups_max;	/* 8192 */
+	uint32_t launches_max;	/* 65536 */
+	uint32_t contents_max;	/* 65536 */
 	/* Quotas of one process, 0: the default. */
-	uint32_t shapes_per_process; /* 4096 */
-	uint32_t sums_per_process;   /* 64 */
+	uint32_t shapes_per_process;   /* 4096 */
+	uint32_t sums_per_process;     /* 64 */
+	uint32_t launches_per_process; /* 4096 signatures */
+	uint32_t names_per_process;    /* 4096 */
+	uint32_t handles_per_process;  /* 16384 */
+	uint32_t contents_per_process; /* 16384: products and launches in all its graphs */
 	/* Character devices of the GPU driver (/proc/devices); 0: none. */
 	uint32_t device_majors[OM_DEVICE_MAJORS_MAX];
 	uint64_t build_salt; /* tests of upgrades: not 0 makes this instance another build */
@@ -102,13 +108,18 @@ int probes_wait_released(struct probes *p, int timeout_ms);
 size_t probes_attached_count(const struct probes *p);
 
 /* The switch that every program reads first: in force at once, for every
- * instance. The calls skipped are counted. */
-int probes_set_off(struct probes *p, bool is_off);
-bool probes_is_off(const struct probes *p);
+ * instance. The calls skipped are counted. `meters`: enum om_off, or-ed. */
+int probes_set_off(struct probes *p, uint32_t meters, bool is_off);
+uint32_t probes_off(const struct probes *p); /* which are off now */
 
 /* The same without an instance, for verbs. pin_dir NULL: PROBES_PIN_DIR.
  * -ENOENT: nothing is pinned there. */
-int probes_switch(const char *pin_dir, bool is_off, struct error_text *err);
+int probes_switch(const char *pin_dir, uint32_t meters, bool is_off, struct error_text *err);
+
+/* Where a process has the text of product libraries (addresses in it): launches from
+ * there belong to products. start_ticks: as in /proc/PID/stat. Added to what is known of it. -ENOSPC:
+ * OM_RANGES_MAX. */
+int probes_range_add(struct probes *p, uint32_t tgid, uint64_t start_ticks, uint64_t start, uint64_t end);
 
 /* Removes every pin below pin_dir: links first, then maps. What was not drained
  * is gone. Detaching takes 0.1 s a probe. -ENOENT: nothing there. */
@@ -141,6 +152,15 @@ enum probes_map {
 	PROBES_LIBRARIES,
 	PROBES_CGROUPS,
 	PROBES_STATS,
+	PROBES_LAUNCHES,
+	PROBES_NAMES,
+	PROBES_HANDLES,
+	PROBES_PENDINGS,
+	PROBES_SEGMENTS,
+	PROBES_CONTENTS,
+	PROBES_REPLAYS,
+	PROBES_RANGES,
+	PROBES_ACTIVITY,
 	PROBES_MAP_END, /* the pinned ones */
 };
 int probes_map_fd(const struct probes *p, enum probes_map map);

@@ -24,6 +24,7 @@
 #include <sys/syscall.h>
 
 #include "../core/gemm_entries.h"
+#include "driver_entries.h"
 #include "opmeter.skel.h"
 
 static int perf_type(void)
@@ -58,8 +59,39 @@ static int probe_attach(int type, int prog_fd, const char *path, uint64_t offset
 	return bpf_obj_pin(link, pin) ? -errno : 0;
 }
 
+static int driver_prog_fd(const struct probes *p, uint16_t index)
+{
+	switch (om_driver_entries[index].op) {
+	case OM_OP_LAUNCH:
+		return bpf_program__fd(p->skel->progs.on_launch);
+	case OM_OP_LAUNCH_EX:
+		return bpf_program__fd(p->skel->progs.on_launch_ex);
+	case OM_OP_LAUNCH_MANY:
+		return bpf_program__fd(p->skel->progs.on_launch_many);
+	case OM_OP_LAUNCH_GRID:
+		return bpf_program__fd(p->skel->progs.on_launch_grid);
+	case OM_OP_GRAPH_LAUNCH:
+		return bpf_program__fd(p->skel->progs.on_graph_launch);
+	default:
+		return bpf_program__fd(p->skel->progs.on_driver);
+	}
+}
+
+static bool is_driver_entry(uint16_t entry)
+{
+	return entry >= OM_DRIVER_SITE_BASE && entry - OM_DRIVER_SITE_BASE < (int)om_driver_entry_count;
+}
+
+static const char *symbol_of(uint16_t entry)
+{
+	return is_driver_entry(entry) ? om_driver_entries[entry - OM_DRIVER_SITE_BASE].symbol
+				      : om_gemm_entries[entry].symbol;
+}
+
 static int prog_fd_of(const struct probes *p, uint16_t entry)
 {
+	if (is_driver_entry(entry))
+		return driver_prog_fd(p, entry - OM_DRIVER_SITE_BASE);
 	switch (om_gemm_entries[entry].class) {
 	case OM_GEMM_LT_MATMUL:
 		return bpf_program__fd(p->skel->progs.on_lt_matmul);
@@ -235,7 +267,8 @@ static int facts_store(struct probes *p, const struct library *lib, uint32_t seq
 	uint32_t slot = seq % OM_LIBRARIES_MAX;
 
 	for (size_t i = 0; i < lib->entry_count; i++)
-		facts.site_vaddr[lib->entries[i].entry] = lib->entries[i].vaddr;
+		if (lib->entries[i].entry < OM_CALL_SITES_MAX)
+			facts.site_vaddr[lib->entries[i].entry] = lib->entries[i].vaddr;
 	return bpf_map_update_elem(p->map_fd[PROBES_LIBRARIES], &slot, &facts, BPF_ANY) ? -errno : 0;
 }
 
@@ -255,7 +288,7 @@ static int library_check(const struct library *lib, struct error_text *err)
 	if (!lib->entry_count || lib->entry_count > LIBRARY_ENTRIES_MAX)
 		return error_set(err, -EINVAL, "%s: no entries to attach to", lib->display_path);
 	for (size_t i = 0; i < lib->entry_count; i++)
-		if (lib->entries[i].entry >= om_gemm_entry_count)
+		if (lib->entries[i].entry >= om_gemm_entry_count && !is_driver_entry(lib->entries[i].entry))
 			return error_set(err, -EINVAL, "%s: entry %u is not in the table", lib->display_path,
 					 lib->entries[i].entry);
 	return 0;
@@ -299,7 +332,7 @@ static int entries_attach(struct probes *p, const struct library *lib, const str
 					  OM_COOKIE(e->entry, row, a->seq), pin);
 		if (rc)
 			return error_set(err, rc, "%s: cannot attach to %s: %s%s", lib->display_path,
-					 om_gemm_entries[e->entry].symbol, strerror(-rc),
+					 symbol_of(e->entry), strerror(-rc),
 					 rc == -EMFILE ? " (RLIMIT_NOFILE)" : "");
 	}
 	return 0;

@@ -20,18 +20,27 @@
 #include <time.h>
 
 #include "../core/gemm_entries.h"
+#include "driver_entries.h"
 #include "opmeter.skel.h"
 
 #define DEFAULT_SHAPES_PER_PROCESS 4096
 #define DEFAULT_SUMS_PER_PROCESS 64
+#define DEFAULT_LAUNCHES_PER_PROCESS 4096
+#define DEFAULT_NAMES_PER_PROCESS 4096
+#define DEFAULT_HANDLES_PER_PROCESS 16384
+#define DEFAULT_CONTENTS_PER_PROCESS 16384
 
 /* Whoever changes one of these makes a new OM_ABI_VERSION. */
-_Static_assert(OM_ABI_VERSION == 1 && sizeof(struct om_shape_key) == 64 && sizeof(struct om_sum_key) == 24 &&
+_Static_assert(OM_ABI_VERSION == 2 && sizeof(struct om_shape_key) == 64 && sizeof(struct om_sum_key) == 24 &&
 		       sizeof(struct om_sum) == 14 * 8 && sizeof(struct om_proc_key) == 16 &&
-		       sizeof(struct om_proc) == 96 && sizeof(struct om_thread) == 800 &&
+		       sizeof(struct om_proc) == 144 && sizeof(struct om_thread) == 1168 &&
 		       sizeof(struct om_library_facts) == 40 + 8 * OM_CALL_SITES_MAX &&
 		       sizeof(struct om_cgroup) == 512 && sizeof(struct om_control) == 8 &&
-		       sizeof(struct om_limits) == 32 && sizeof(struct om_meta) == 32,
+		       sizeof(struct om_limits) == 44 && sizeof(struct om_meta) == 32 &&
+		       sizeof(struct om_launch_key) == 64 && sizeof(struct om_name) == 504 &&
+		       sizeof(struct om_handle_key) == 24 && sizeof(struct om_handle) == 24 &&
+		       sizeof(struct om_segment) == 24 && sizeof(struct om_content_key) == 64 &&
+		       sizeof(struct om_replay_key) == 32 && sizeof(struct om_ranges) == 96,
 	       "the pinned maps have changed");
 
 static const char *const map_names[PROBES_MAP_END] = {
@@ -39,6 +48,9 @@ static const char *const map_names[PROBES_MAP_END] = {
 	[PROBES_SHAPES] = "shapes",	  [PROBES_SUMS] = "sums",	  [PROBES_SPILLS] = "spills",
 	[PROBES_PROCS] = "procs",	  [PROBES_LINEAGES] = "lineages", [PROBES_THREADS] = "threads",
 	[PROBES_LIBRARIES] = "libraries", [PROBES_CGROUPS] = "cgroups",	  [PROBES_STATS] = "stats",
+	[PROBES_LAUNCHES] = "launches",	  [PROBES_NAMES] = "names",	  [PROBES_HANDLES] = "handles",
+	[PROBES_PENDINGS] = "pendings",	  [PROBES_SEGMENTS] = "segments", [PROBES_CONTENTS] = "contents",
+	[PROBES_REPLAYS] = "replays",	  [PROBES_RANGES] = "ranges",	  [PROBES_ACTIVITY] = "activity",
 };
 
 /* The calling convention's translation of an argument's position into a word
@@ -195,8 +207,10 @@ static int maps_size(struct probes *p, const struct probes_config *c)
 		const char *name;
 		uint32_t entries;
 	} sizes[] = {
-		{ "shapes", c->shapes_max },   { "sums", c->sums_max },	      { "spills", c->spills_max },
-		{ "procs", c->processes_max }, { "cgroups", c->cgroups_max },
+		{ "shapes", c->shapes_max },	 { "sums", c->sums_max },
+		{ "spills", c->spills_max },	 { "procs", c->processes_max },
+		{ "cgroups", c->cgroups_max },	 { "launches", c->launches_max },
+		{ "contents", c->contents_max },
 	};
 	int rc;
 
@@ -267,6 +281,10 @@ static int maps_finish(struct probes *p, const struct probes_config *c)
 	limits.shapes_per_process =
 		c->shapes_per_process ? c->shapes_per_process : DEFAULT_SHAPES_PER_PROCESS;
 	limits.sums_per_process = c->sums_per_process ? c->sums_per_process : DEFAULT_SUMS_PER_PROCESS;
+	limits.launches_per_process = c->launches_per_process ?: DEFAULT_LAUNCHES_PER_PROCESS;
+	limits.names_per_process = c->names_per_process ?: DEFAULT_NAMES_PER_PROCESS;
+	limits.handles_per_process = c->handles_per_process ?: DEFAULT_HANDLES_PER_PROCESS;
+	limits.contents_per_process = c->contents_per_process ?: DEFAULT_CONTENTS_PER_PROCESS;
 	memcpy(limits.device_majors, c->device_majors, sizeof(limits.device_majors));
 	return bpf_map_update_elem(p->map_fd[PROBES_LIMITS], &zero, &limits, BPF_ANY) ? -errno : 0;
 }
@@ -315,6 +333,33 @@ static int sites_fill(struct probes *p)
 		return -E2BIG;
 	for (uint32_t i = 0; i < om_gemm_entry_count; i++) {
 		struct om_call_site s = site_of(&om_gemm_entries[i]);
+
+		if (bpf_map_update_elem(fd, &i, &s, BPF_ANY))
+			return -errno;
+		p->build = fnv64(p->build, &s, sizeof(s));
+	}
+	return 0;
+}
+
+static struct om_driver_site driver_site_of(const struct om_driver_entry *e)
+{
+	struct om_driver_site s = { .op = e->op, .flags = e->flags };
+
+	for (size_t i = 0; i < OM_DRIVER_ARGS; i++) {
+		s.arg[i] = word_of(e->arg[i]);
+		if (e->arg[i] != OM_SLOT_NONE && e->arg[i] >= ARG_REGS &&
+		    e->arg[i] - ARG_REGS + 1 > s.stack_words)
+			s.stack_words = e->arg[i] - ARG_REGS + 1;
+	}
+	return s;
+}
+
+static int driver_sites_fill(struct probes *p)
+{
+	int fd = bpf_map__fd(p->skel->maps.driver_sites);
+
+	for (uint32_t i = 0; i < om_driver_entry_count; i++) {
+		struct om_driver_site s = driver_site_of(&om_driver_entries[i]);
 
 		if (bpf_map_update_elem(fd, &i, &s, BPF_ANY))
 			return -errno;
@@ -486,6 +531,8 @@ static int load_into(struct probes *p, const struct probes_config *c, struct err
 		rc = build_number(p);
 	if (!rc)
 		rc = sites_fill(p);
+	if (!rc)
+		rc = driver_sites_fill(p);
 	if (rc)
 		return error_set(err, rc, "cannot fill the maps: %s", strerror(-rc));
 	snprintf(p->build_hex, sizeof(p->build_hex), "%016llx", (unsigned long long)p->build);

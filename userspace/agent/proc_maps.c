@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -191,4 +192,21 @@ int proc_open_path(pid_t task, const char *path, uint64_t ino)
 	if (at < 0 || fstat(at, &st))
 		return -errno;
 	return st.st_ino == ino ? reopen(at) : -ESTALE;
+}
+
+int proc_start_ticks(pid_t tgid, uint64_t *ret)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[64], line[1024];
+	const char *at;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)tgid);
+	f = fopen(path, "re");
+	if (!f || !fgets(line, sizeof(line), f))
+		return -ESRCH;
+	/* The name is the process's own choice, and may hold anything. */
+	at = strrchr(line, ')');
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	return at && sscanf(at, "%" SCNu64, ret) == 1 ? 0 : -ESRCH;
 }

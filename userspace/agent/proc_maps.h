@@ -28,6 +28,9 @@ struct proc_mapping {
  */
 int proc_maps_each(pid_t tgid, int (*fn)(void *ctx, const struct proc_mapping *m), void *ctx);
 
+/* When it was started, in clock ticks since boot (/proc/PID/stat, field 22). 0, -ESRCH. */
+int proc_start_ticks(pid_t tgid, uint64_t *ret);
+
 /* Calls fn for each process of /proc. fn as above. */
 int proc_each(int (*fn)(void *ctx, pid_t tgid), void *ctx);
 

@@ -2,6 +2,7 @@
 /* `off`, `on`: the switch that every program in the kernel reads first. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "../agent/probes.h"
@@ -22,11 +23,35 @@ static double ms_since(const struct timespec *from)
 	return (double)(now.tv_sec - from->tv_sec) * 1e3 + (double)(now.tv_nsec - from->tv_nsec) / 1e6;
 }
 
+/* "all" is the node's own bit when switching off; switching on clears every bit. */
+static int meters_of(const char *name, bool is_off, uint32_t *ret)
+{
+	static const struct {
+		const char *name;
+		uint32_t off, on;
+	} meters[] = {
+		{ "all", OM_OFF_NODE, OM_OFF_NODE | OM_OFF_SHAPE | OM_OFF_LAUNCH | OM_OFF_COUNTER },
+		{ "shape", OM_OFF_SHAPE, OM_OFF_SHAPE },
+		{ "launch", OM_OFF_LAUNCH, OM_OFF_LAUNCH },
+		{ "counter", OM_OFF_COUNTER, OM_OFF_COUNTER },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(meters); i++) {
+		if (strcmp(meters[i].name, name))
+			continue;
+		*ret = is_off ? meters[i].off : meters[i].on;
+		return 0;
+	}
+	log_error("--meter %s: not a meter that can be switched: all, shape, launch, counter", name);
+	return -EINVAL;
+}
+
 int verb_off(int argc, char **argv)
 {
-	const char *pin_dir = PROBES_PIN_DIR;
+	const char *pin_dir = PROBES_PIN_DIR, *meter = "all";
 	bool detach = false;
 	const struct option options[] = {
+		{ "meter", "NAME", OPTION_STRING, &meter, "all, shape, launch or counter (all)" },
 		{ "pin-dir", "DIR", OPTION_STRING, &pin_dir,
 		  "maps and probes on bpffs (" PROBES_PIN_DIR ")" },
 		{ "detach", NULL, OPTION_FLAG, &detach,
@@ -44,12 +69,15 @@ int verb_off(int argc, char **argv)
 	};
 	struct error_text err = { 0 };
 	struct timespec start;
+	uint32_t meters;
 	int operand, r = options_parse(&spec, argc, argv, &operand);
 
 	if (r)
 		return r < 0 ? EXIT_USAGE : EXIT_OK;
+	if (meters_of(meter, true, &meters))
+		return EXIT_USAGE;
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	r = probes_switch(pin_dir, true, &err);
+	r = probes_switch(pin_dir, meters, true, &err);
 	if (r)
 		return fail(r, &err);
 	printf("off after %.2f ms\n", ms_since(&start));
@@ -60,5 +88,34 @@ int verb_off(int argc, char **argv)
 	if (r)
 		return fail(r, &err);
 	printf("detached after %.0f ms\n", ms_since(&start));
+	return EXIT_OK;
+}
+
+int verb_on(int argc, char **argv)
+{
+	const char *pin_dir = PROBES_PIN_DIR, *meter = "all";
+	const struct option options[] = {
+		{ "meter", "NAME", OPTION_STRING, &meter, "all, shape, launch or counter (all)" },
+		{ "pin-dir", "DIR", OPTION_STRING, &pin_dir,
+		  "maps and probes on bpffs (" PROBES_PIN_DIR ")" },
+		{ 0 },
+	};
+	const struct option_spec spec = {
+		.verb = "on",
+		.summary = "Starts counting again on this node. A running agent attaches its probes again.",
+		.options = options,
+	};
+	struct error_text err = { 0 };
+	uint32_t meters;
+	int operand, r = options_parse(&spec, argc, argv, &operand);
+
+	if (r)
+		return r < 0 ? EXIT_USAGE : EXIT_OK;
+	if (meters_of(meter, false, &meters))
+		return EXIT_USAGE;
+	r = probes_switch(pin_dir, meters, false, &err);
+	if (r)
+		return fail(r, &err);
+	printf("on\n");
 	return EXIT_OK;
 }
