@@ -11,6 +11,7 @@
 #include "agent.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -56,6 +57,7 @@ struct agent *agent_free(struct agent *a)
 	owners_free(a->owners);
 	regimes_free(a->regimes);
 	om_offsets_free(a->offsets);
+	om_catalogue_free(a->kernels);
 	tenant_map_free(a->tenants);
 	cgroups_free(a->cgroups);
 	om_ledger_free(a->ledger);
@@ -68,6 +70,18 @@ static void agent_freep(struct agent **a)
 	*a = agent_free(*a);
 }
 
+/* The catalogue lies beside the offsets unless told otherwise. */
+static int load_kernels(struct agent *a, struct error_text *err)
+{
+	const struct agent_config *c = a->config;
+	const char *slash = strrchr(c->offsets_path, '/');
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%.*skernels.csv", slash ? (int)(slash + 1 - c->offsets_path) : 0,
+		 c->offsets_path);
+	return om_catalogue_load(c->kernels_path ?: path, &a->kernels, err);
+}
+
 /* Files that people write: read first, so that a slip is told before anything is touched. */
 static int open_configuration(struct agent *a, struct error_text *err)
 {
@@ -75,6 +89,7 @@ static int open_configuration(struct agent *a, struct error_text *err)
 	int r;
 
 	r = om_offsets_load(c->offsets_path, &a->offsets, err);
+	r = r ?: load_kernels(a, err);
 	if (r == 0 && c->tenants_path)
 		r = tenant_map_load(c->tenants_path, &a->tenants, err);
 	if (r == 0 && c->regimes_dir)
@@ -142,6 +157,13 @@ static int open_exporters(struct agent *a, struct error_text *err)
 	return r;
 }
 
+static int learn_name(void *ctx, const struct om_kernel_name *n)
+{
+	int r = drain_learn_name(ctx, n);
+
+	return r == -ENOSPC ? 0 : r; /* more than are kept in memory: unknown kernels */
+}
+
 static int open_probes(struct agent *a, struct error_text *err)
 {
 	struct probes_config pc = { .pin_dir = a->config->pin_dir };
@@ -151,6 +173,10 @@ static int open_probes(struct agent *a, struct error_text *err)
 
 	r = probes_open(&pc, &a->probes, err);
 	r = r ?: drain_new(a->probes, &a->drain);
+	if (r == 0) {
+		drain_set_catalogue(a->drain, a->kernels);
+		r = om_ledger_each_kernel_name(a->ledger, learn_name, a->drain);
+	}
 	/* Maps that are newly made hold nothing that another ledger could have. */
 	if (r == 0 && !probes_was_adopted(a->probes))
 		r = om_ledger_clear_baseline(a->ledger);
@@ -211,7 +237,7 @@ static int on_time(struct agent *a, struct schedule *s, uint64_t now)
 
 	if (now >= s->drain) {
 		s->drain = now + c->drain_ns;
-		r = agent_meter(a);
+		r = agent_meter(a, false);
 	}
 	if (r == 0 && now >= s->publish) {
 		s->publish = now + c->publish_ns;
@@ -273,7 +299,7 @@ static int agent_loop(struct agent *a, int signal_fd)
 static int agent_end(struct agent *a)
 {
 	struct error_text err = { 0 };
-	int r = agent_meter(a);
+	int r = agent_meter(a, true);
 
 	r = r ?: agent_publish(a);
 	for (size_t i = 0; i < a->sink_count; i++)

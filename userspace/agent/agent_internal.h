@@ -41,6 +41,7 @@ struct agent {
 	struct cgroups *cgroups;
 	struct tenant_map *tenants; /* NULL: none */
 	struct om_offsets_table *offsets;
+	struct om_catalogue *kernels;
 	struct regimes *regimes; /* NULL: policy is not judged here */
 	struct owners *owners;
 	struct om_totals *totals;
@@ -54,7 +55,7 @@ struct agent {
 	struct agent_library libraries[OM_LIBRARIES_MAX];
 	size_t library_count;
 	struct om_node_facts node;
-	uint64_t last_drain_ns, last_shapes_ns;
+	uint64_t last_drain_ns, last_shapes_ns, last_launches_ns;
 	uint64_t regressions, drains, drain_failures;
 	uint32_t off;	  /* which meters: enum om_off, as last seen */
 	bool ledger_full; /* said already */
@@ -67,7 +68,7 @@ uint64_t agent_now_ns(void);		   /* Unix time */
 uint64_t agent_boot_ns(void);		   /* since boot, as the kernel side counts */
 
 /* agent_meter.c: one drain, from the kernel to the ledger. */
-int agent_meter(struct agent *a);
+int agent_meter(struct agent *a, bool is_last);
 /* The job instance of a cgroup, with its judgements made at first sight. */
 int agent_job(struct agent *a, uint64_t cgroup_id, struct om_id *ret);
 /* A loss that no kernel counter knows, put on the job of a process. */

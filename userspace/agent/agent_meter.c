@@ -12,6 +12,7 @@
 #include "agent_internal.h"
 
 #define SHAPES_EVERY_NS 60000000000ULL
+#define LAUNCHES_EVERY_NS 5000000000ULL /* walking their maps costs what they could hold */
 
 /* The job instance goes on record with the path that names it. */
 static int record_job(struct agent *a, const struct om_id *job, uint64_t cgroup_id, const char *path)
@@ -97,6 +98,8 @@ static int name_jobs(struct agent *a, struct drain_result *d)
 		r = agent_job(a, d->usage[i].cgroup_id, &d->usage[i].job);
 	for (size_t i = 0; r == 0 && i < d->shape_count; i++)
 		r = agent_job(a, d->shapes[i].cgroup_id, &d->shapes[i].job);
+	for (size_t i = 0; r == 0 && i < d->launch_count; i++)
+		r = agent_job(a, d->launches[i].cgroup_id, &d->launches[i].job);
 	return r;
 }
 
@@ -110,6 +113,8 @@ static int commit(struct agent *a, struct drain_result *d, uint64_t now)
 		    ?: om_ledger_accrue(a->ledger, d->usage, d->usage_count, a->last_drain_ns, now,
 					&a->regressions);
 	r = r ?: om_ledger_store_shapes(a->ledger, d->shapes, d->shape_count, now);
+	r = r ?: om_ledger_store_launches(a->ledger, d->launches, d->launch_count, now);
+	r = r ?: om_ledger_store_kernel_names(a->ledger, d->names, d->name_count);
 	r = r ?: drain_commit(a->drain);
 	for (size_t i = 0; r == 0 && i < d->dead_count; i++) {
 		const struct drain_process *p = &d->processes[d->dead[i]];
@@ -119,20 +124,23 @@ static int commit(struct agent *a, struct drain_result *d, uint64_t now)
 	return r;
 }
 
-int agent_meter(struct agent *a)
+int agent_meter(struct agent *a, bool is_last)
 {
 	uint64_t now = agent_now_ns();
 	bool with_shapes = now - a->last_shapes_ns >= SHAPES_EVERY_NS;
+	bool with_launches = is_last || now - a->last_launches_ns >= LAUNCHES_EVERY_NS;
 	struct drain_result d;
 	int r;
 
 	agent_switch_probes(a);
-	r = drain_read(a->drain, with_shapes, &d);
+	r = drain_read(a->drain, (with_shapes ? DRAIN_SHAPES : 0) | (with_launches ? DRAIN_LAUNCHES : 0), &d);
 	r = r ?: commit(a, &d, now);
 	if (r == 0) {
 		a->last_drain_ns = now;
 		if (with_shapes)
 			a->last_shapes_ns = now;
+		if (with_launches)
+			a->last_launches_ns = now;
 		a->drains++;
 		if (a->ledger_full)
 			log_info("the ledger can be written again; nothing was lost");

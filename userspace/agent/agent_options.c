@@ -34,6 +34,8 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		  "static map of cgroups to tenants (none: all `unknown`)" },
 		{ "offsets", "FILE", OPTION_STRING, &c->offsets_path,
 		  "proven descriptor offsets (" OPMETER_DATADIR "/offsets.csv)" },
+		{ "kernels", "FILE", OPTION_STRING, &c->kernels_path,
+		  "what kernels compute (kernels.csv beside the offsets)" },
 		{ "library", "PATH", OPTION_STRINGS, &c->libraries,
 		  "probe this library before anything maps it; may be repeated" },
 		{ "drain", "TIME", OPTION_DURATION, &c->drain_ns,

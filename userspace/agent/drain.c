@@ -8,7 +8,7 @@
  * and format through an index by hash.
  */
 
-#include "drain.h"
+#include "drain_internal.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -20,31 +20,9 @@
 #include "../core/format.h"
 #include "../core/gemm_entries.h"
 
-#define BATCH 8192	  /* entries of shapes, sums and processes for one system call */
-#define BATCH_CGROUPS 256 /* half a kilobyte each */
 #define LIVENESS_EVERY 64 /* reads */
 
-/* A growing array. */
-struct list {
-	void *at;
-	size_t count, room;
-};
-
-struct drain {
-	struct probes *p;
-	struct list usage, shapes, processes, dead, cgroups;
-	struct list dead_shapes, dead_sums, dead_procs, cgroup_ids; /* keys to delete */
-	uint32_t *usage_index, *process_index;			    /* by hash; 0: free, else index + 1 */
-	size_t usage_slots, process_slots;
-	void *keys, *values; /* one batch */
-	bool is_init_pidns;
-	uint64_t reads;
-	bool with_shapes;
-	uint64_t shapes_held;
-	uint64_t sums_held; /* at least: by the processes' own counts */
-};
-
-static int list_add(struct list *l, size_t size, const void *item)
+int drain_list_add(struct list *l, size_t size, const void *item)
 {
 	size_t room = l->room ? l->room * 2 : 64;
 	void *at;
@@ -60,14 +38,14 @@ static int list_add(struct list *l, size_t size, const void *item)
 	return 0;
 }
 
-static uint64_t mix(uint64_t h, uint64_t v)
+uint64_t drain_mix(uint64_t h, uint64_t v)
 {
 	h = (h ^ v) * 0x9e3779b97f4a7c15ull;
 	return h ^ h >> 29;
 }
 
 /* Keeps the index at most half full. */
-static int index_reserve(uint32_t **index, size_t *slots, size_t count)
+int drain_index_reserve(uint32_t **index, size_t *slots, size_t count)
 {
 	uint32_t *bigger;
 
@@ -87,30 +65,30 @@ static int index_reserve(uint32_t **index, size_t *slots, size_t count)
 static size_t usage_slot(const struct drain *d, const struct om_usage *key)
 {
 	const struct om_usage *all = d->usage.at;
-	uint64_t h = mix(mix(mix(key->start_ns, key->tgid), key->cgroup_id), key->format);
+	uint64_t h = drain_mix(drain_mix(drain_mix(drain_mix(key->start_ns, key->tgid), key->cgroup_id), key->format), key->meter);
 	size_t i = h & (d->usage_slots - 1);
 
 	while (d->usage_index[i]) {
 		const struct om_usage *u = &all[d->usage_index[i] - 1];
 
 		if (u->start_ns == key->start_ns && u->tgid == key->tgid && u->cgroup_id == key->cgroup_id &&
-		    u->format == key->format)
+		    u->format == key->format && u->meter == key->meter)
 			break;
 		i = (i + 1) & (d->usage_slots - 1);
 	}
 	return i;
 }
 
-static int usage_get(struct drain *d, uint32_t tgid, uint64_t start_ns, uint64_t cgroup_id, uint8_t format,
-		     struct om_usage **ret)
+int drain_usage(struct drain *d, uint32_t tgid, uint64_t start_ns, uint64_t cgroup_id, uint8_t format,
+		uint8_t meter, struct om_usage **ret)
 {
 	struct om_usage key = { .map = *probes_map_id(d->p),
 				.tgid = tgid,
 				.start_ns = start_ns,
 				.cgroup_id = cgroup_id,
 				.format = format,
-				.meter = OM_METER_SHAPE };
-	int rc = index_reserve(&d->usage_index, &d->usage_slots, d->usage.count);
+				.meter = meter };
+	int rc = drain_index_reserve(&d->usage_index, &d->usage_slots, d->usage.count);
 	struct om_usage *all = d->usage.at;
 	size_t i;
 
@@ -120,7 +98,7 @@ static int usage_get(struct drain *d, uint32_t tgid, uint64_t start_ns, uint64_t
 		d->usage_index[usage_slot(d, &all[i])] = (uint32_t)i + 1;
 	i = usage_slot(d, &key);
 	if (!d->usage_index[i]) {
-		rc = list_add(&d->usage, sizeof(key), &key);
+		rc = drain_list_add(&d->usage, sizeof(key), &key);
 		if (rc)
 			return rc;
 		d->usage_index[i] = (uint32_t)d->usage.count;
@@ -129,13 +107,13 @@ static int usage_get(struct drain *d, uint32_t tgid, uint64_t start_ns, uint64_t
 	return 0;
 }
 
-static void ops_add(opcount *into, opcount ops)
+void drain_ops_add(opcount *into, opcount ops)
 {
 	if (opcount_add(*into, ops, into))
 		*into = OPCOUNT_MAX;
 }
 
-static uint8_t format_of(uint32_t types)
+uint8_t drain_format_of(uint32_t types)
 {
 	uint32_t compute = types >> 24;
 
@@ -149,7 +127,7 @@ static uint8_t format_of(uint32_t types)
 static size_t process_slot(const struct drain *d, uint32_t tgid, uint64_t start_ns)
 {
 	const struct drain_process *all = d->processes.at;
-	size_t i = mix(start_ns, tgid) & (d->process_slots - 1);
+	size_t i = drain_mix(start_ns, tgid) & (d->process_slots - 1);
 
 	while (d->process_index[i] && (all[d->process_index[i] - 1].tgid != tgid ||
 				       all[d->process_index[i] - 1].start_ns != start_ns))
@@ -158,7 +136,7 @@ static size_t process_slot(const struct drain *d, uint32_t tgid, uint64_t start_
 }
 
 /* A process without an entry has lost it to nobody: it is alive as far as we know. */
-static bool is_dead(const struct drain *d, uint32_t tgid, uint64_t start_ns)
+bool drain_is_dead(const struct drain *d, uint32_t tgid, uint64_t start_ns)
 {
 	const struct drain_process *all = d->processes.at;
 	uint32_t i = d->process_slots ? d->process_index[process_slot(d, tgid, start_ns)] : 0;
@@ -203,11 +181,12 @@ static int process_add(struct drain *d, const void *key, const void *value)
 	memcpy(p.comm, v->comm, sizeof(p.comm) - 1);
 	if (!p.exit_ns && is_gone(d, p.tgid))
 		p.exit_ns = boot_ns();
-	rc = list_add(&d->processes, sizeof(p), &p);
+	drain_launch_process(d, v, p.exit_ns);
+	rc = drain_list_add(&d->processes, sizeof(p), &p);
 	if (rc || !p.exit_ns)
 		return rc;
-	rc = list_add(&d->dead, sizeof(index), &index);
-	return rc ? rc : list_add(&d->dead_procs, sizeof(*k), k);
+	rc = drain_list_add(&d->dead, sizeof(index), &index);
+	return rc ? rc : drain_list_add(&d->dead_procs, sizeof(*k), k);
 }
 
 static int processes_index(struct drain *d)
@@ -216,7 +195,7 @@ static int processes_index(struct drain *d)
 	int rc;
 
 	do
-		rc = index_reserve(&d->process_index, &d->process_slots, d->processes.count);
+		rc = drain_index_reserve(&d->process_index, &d->process_slots, d->processes.count);
 	while (rc > 0);
 	if (rc)
 		return rc;
@@ -244,20 +223,20 @@ static int shape_keep(struct drain *d, const struct om_shape_key *k, uint64_t ca
 		.calls = calls,
 	};
 
-	return list_add(&d->shapes, sizeof(s), &s);
+	return drain_list_add(&d->shapes, sizeof(s), &s);
 }
 
 static int shape_add(struct drain *d, const void *key, const void *value)
 {
 	const struct om_shape_key *k = key;
 	uint64_t calls = *(const uint64_t *)value;
-	bool dead = is_dead(d, k->tgid, k->start_ns);
+	bool dead = drain_is_dead(d, k->tgid, k->start_ns);
 	struct om_usage *u;
 	opcount product;
 	int rc;
 
 	d->shapes_held++;
-	rc = usage_get(d, k->tgid, k->start_ns, k->cgroup_id, format_of(k->types), &u);
+	rc = drain_usage(d, k->tgid, k->start_ns, k->cgroup_id, drain_format_of(k->types), OM_METER_SHAPE, &u);
 	if (rc)
 		return rc;
 	if (k->flags & OM_FLAG_NESTED) {
@@ -268,10 +247,10 @@ static int shape_add(struct drain *d, const void *key, const void *value)
 		u->now.calls += calls;
 		if (opcount_mul(product, calls, &product))
 			product = OPCOUNT_MAX;
-		ops_add(&u->now.exact, om_gemm_ops(product, u->format));
+		drain_ops_add(&u->now.exact, om_gemm_ops(product, u->format));
 	}
 	rc = dead || d->with_shapes ? shape_keep(d, k, calls) : 0;
-	return rc || !dead ? rc : list_add(&d->dead_shapes, sizeof(*k), k);
+	return rc || !dead ? rc : drain_list_add(&d->dead_shapes, sizeof(*k), k);
 }
 
 static int sum_fold(struct drain *d, const struct om_sum_key *k, uint64_t start_ns, const struct om_sum *s)
@@ -282,14 +261,14 @@ static int sum_fold(struct drain *d, const struct om_sum_key *k, uint64_t start_
 
 	_Static_assert((int)OM_LOST_END == (int)OM_LOSS_END && (int)OM_LOST_OFF == (int)OM_LOSS_OFF,
 		       "one order of causes");
-	rc = usage_get(d, k->tgid, start_ns, k->cgroup_id, format_of(k->types), &u);
+	rc = drain_usage(d, k->tgid, start_ns, k->cgroup_id, drain_format_of(k->types), OM_METER_SHAPE, &u);
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < OM_LIMBS; i++)
 		product += (opcount)s->products[i] << (16 * i);
 	u->now.calls += s->calls;
 	u->now.overflow_calls += s->calls;
-	ops_add(&u->now.exact, om_gemm_ops(product, u->format));
+	drain_ops_add(&u->now.exact, om_gemm_ops(product, u->format));
 	u->now.nested += s->nested;
 	u->now.duplicates += s->duplicates;
 	for (size_t i = 0; i < OM_LOSS_END; i++)
@@ -302,7 +281,7 @@ static int sum_add(struct drain *d, const void *key, const void *value)
 	const struct om_sum_key *k = key;
 	int rc = sum_fold(d, k, k->start_ns, value);
 
-	return rc || !is_dead(d, k->tgid, k->start_ns) ? rc : list_add(&d->dead_sums, sizeof(*k), k);
+	return rc || !drain_is_dead(d, k->tgid, k->start_ns) ? rc : drain_list_add(&d->dead_sums, sizeof(*k), k);
 }
 
 static int spill_add(struct drain *d, const void *key, const void *value)
@@ -312,7 +291,7 @@ static int spill_add(struct drain *d, const void *key, const void *value)
 	return sum_fold(d, k, k->cgroup_id, value);
 }
 
-static int map_each(struct drain *d, enum probes_map map, uint32_t batch, size_t key_size, size_t value_size,
+int drain_map_each(struct drain *d, enum probes_map map, uint32_t batch, size_t key_size, size_t value_size,
 		    int (*fn)(struct drain *d, const void *key, const void *value))
 {
 	uint64_t at[8]; /* the kernel's place in the map: one u32 for hash maps */
@@ -346,7 +325,7 @@ static int sums_read(struct drain *d)
 	int rc;
 
 	if (d->sums_held) {
-		rc = map_each(d, PROBES_SUMS, BATCH, sizeof(struct om_sum_key), sizeof(struct om_sum),
+		rc = drain_map_each(d, PROBES_SUMS, BATCH, sizeof(struct om_sum_key), sizeof(struct om_sum),
 			      sum_add);
 		if (rc)
 			return rc;
@@ -355,7 +334,7 @@ static int sums_read(struct drain *d)
 	if (rc)
 		return rc;
 	if (stats.sum_failed || stats.thread_failed) {
-		rc = map_each(d, PROBES_SPILLS, BATCH, sizeof(struct om_sum_key), sizeof(struct om_sum),
+		rc = drain_map_each(d, PROBES_SPILLS, BATCH, sizeof(struct om_sum_key), sizeof(struct om_sum),
 			      spill_add);
 		if (rc)
 			return rc;
@@ -363,7 +342,7 @@ static int sums_read(struct drain *d)
 	if (!stats.spill_failed)
 		return 0;
 	/* what not even a cgroup's spill had room for */
-	rc = usage_get(d, 0, 0, 0, OM_FORMAT_UNKNOWN, &u);
+	rc = drain_usage(d, 0, 0, 0, OM_FORMAT_UNKNOWN, OM_METER_SHAPE, &u);
 	if (!rc)
 		u->now.lost[OM_LOSS_REFUSED] = stats.spill_failed;
 	return rc;
@@ -383,10 +362,10 @@ static int cgroup_add(struct drain *d, const void *key, const void *value)
 	c.path = strndup(v->path, sizeof(v->path));
 	if (!c.path)
 		return -ENOMEM;
-	rc = list_add(&d->cgroups, sizeof(c), &c);
+	rc = drain_list_add(&d->cgroups, sizeof(c), &c);
 	if (rc)
 		free((char *)c.path);
-	return rc ? rc : list_add(&d->cgroup_ids, sizeof(c.id), &c.id);
+	return rc ? rc : drain_list_add(&d->cgroup_ids, sizeof(c.id), &c.id);
 }
 
 /* --- all of it --- */
@@ -401,6 +380,7 @@ static void read_reset(struct drain *d)
 		free((char *)cgroups[i].path);
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		all[i]->count = 0;
+	drain_launch_reset(d);
 	if (d->usage_index)
 		memset(d->usage_index, 0, d->usage_slots * sizeof(*d->usage_index));
 }
@@ -409,28 +389,31 @@ static int read_all(struct drain *d)
 {
 	int rc;
 
-	rc = map_each(d, PROBES_PROCS, BATCH, sizeof(struct om_proc_key), sizeof(struct om_proc),
+	rc = drain_map_each(d, PROBES_PROCS, BATCH, sizeof(struct om_proc_key), sizeof(struct om_proc),
 		      process_add);
 	if (!rc)
 		rc = processes_index(d);
 	if (!rc)
-		rc = map_each(d, PROBES_SHAPES, BATCH, sizeof(struct om_shape_key), sizeof(uint64_t),
+		rc = drain_map_each(d, PROBES_SHAPES, BATCH, sizeof(struct om_shape_key), sizeof(uint64_t),
 			      shape_add);
 	if (!rc)
 		rc = sums_read(d);
 	if (!rc)
-		rc = map_each(d, PROBES_CGROUPS, BATCH_CGROUPS, sizeof(uint64_t), sizeof(struct om_cgroup),
+		rc = drain_launch_read(d);
+	if (!rc)
+		rc = drain_map_each(d, PROBES_CGROUPS, BATCH_CGROUPS, sizeof(uint64_t), sizeof(struct om_cgroup),
 			      cgroup_add);
 	return rc;
 }
 
-int drain_read(struct drain *d, bool with_shapes, struct drain_result *ret)
+int drain_read(struct drain *d, unsigned what, struct drain_result *ret)
 {
 	uint64_t begun = boot_ns();
 	int rc;
 
 	read_reset(d);
-	d->with_shapes = with_shapes;
+	d->with_shapes = what & DRAIN_SHAPES;
+	d->with_launches = what & DRAIN_LAUNCHES;
 	d->reads++;
 	d->shapes_held = 0;
 	d->sums_held = 0;
@@ -448,6 +431,11 @@ int drain_read(struct drain *d, bool with_shapes, struct drain_result *ret)
 		.process_count = d->processes.count,
 		.dead = d->dead.at,
 		.dead_count = d->dead.count,
+		.launches = d->launches.at,
+		.launch_count = d->launches.count,
+		.names = d->new_names.at,
+		.name_count = d->new_names.count,
+		.graphs = d->graph_stats,
 		.cgroups = d->cgroups.at,
 		.cgroup_count = d->cgroups.count,
 		.shapes_held = d->shapes_held,
@@ -456,7 +444,7 @@ int drain_read(struct drain *d, bool with_shapes, struct drain_result *ret)
 	return 0;
 }
 
-static int keys_delete(struct drain *d, enum probes_map map, struct list *l, size_t key_size)
+int drain_keys_delete(struct drain *d, enum probes_map map, struct list *l, size_t key_size)
 {
 	char *key = l->at;
 
@@ -472,14 +460,16 @@ int drain_commit(struct drain *d)
 {
 	int rc;
 
-	rc = keys_delete(d, PROBES_SHAPES, &d->dead_shapes, sizeof(struct om_shape_key));
+	rc = drain_keys_delete(d, PROBES_SHAPES, &d->dead_shapes, sizeof(struct om_shape_key));
 	if (!rc)
-		rc = keys_delete(d, PROBES_SUMS, &d->dead_sums, sizeof(struct om_sum_key));
+		rc = drain_keys_delete(d, PROBES_SUMS, &d->dead_sums, sizeof(struct om_sum_key));
+	if (!rc)
+		rc = drain_launch_commit(d);
 	/* Last: while it is there, the next read knows the rest for dead. */
 	if (!rc)
-		rc = keys_delete(d, PROBES_PROCS, &d->dead_procs, sizeof(struct om_proc_key));
+		rc = drain_keys_delete(d, PROBES_PROCS, &d->dead_procs, sizeof(struct om_proc_key));
 	if (!rc)
-		rc = keys_delete(d, PROBES_CGROUPS, &d->cgroup_ids, sizeof(uint64_t));
+		rc = drain_keys_delete(d, PROBES_CGROUPS, &d->cgroup_ids, sizeof(uint64_t));
 	return rc;
 }
 
@@ -492,13 +482,14 @@ int drain_new(struct probes *p, struct drain **ret)
 		return -ENOMEM;
 	d->p = p;
 	d->keys = malloc(BATCH * sizeof(struct om_shape_key));
-	d->values = malloc(BATCH_CGROUPS * sizeof(struct om_cgroup) > BATCH * sizeof(struct om_sum)
-				   ? BATCH_CGROUPS * sizeof(struct om_cgroup)
-				   : BATCH * sizeof(struct om_sum));
+	d->values = malloc(BATCH * sizeof(struct om_proc)); /* the widest of those read in large batches */
 	if (!d->keys || !d->values)
 		return -ENOMEM;
 	/* PROC_PID_INIT_INO: process numbers in the maps are those of the first pid namespace */
 	d->is_init_pidns = !stat("/proc/self/ns/pid", &st) && st.st_ino == 0xEFFFFFFCu;
+	d->kernels = kernel_cache_new();
+	if (!d->kernels)
+		return -ENOMEM;
 	*ret = TAKE_PTR(d);
 	return 0;
 }
@@ -508,6 +499,7 @@ struct drain *drain_free(struct drain *d)
 	if (!d)
 		return NULL;
 	read_reset(d);
+	drain_launch_free(d);
 	free(d->usage.at);
 	free(d->shapes.at);
 	free(d->processes.at);

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../core/catalogue.h"
 #include "../core/ledger.h"
 #include "probes.h"
 
@@ -52,6 +53,13 @@ struct drain_cgroup {
 	bool is_cut; /* the path was longer than the kernel's record */
 };
 
+/* CUDA graphs, as of the last read with DRAIN_LAUNCHES. */
+struct drain_graph_stats {
+	uint64_t segments, replays;
+	uint64_t uncertain; /* replays of graphs whose contents are not known for certain: in `high` only */
+	uint64_t never_ran; /* captures of processes that have ended, never launched: in `high` */
+};
+
 /* All arrays belong to the drain and are valid until the next drain_read(). */
 struct drain_result {
 	/* One for each process, cgroup and number format; `job` is zero: the caller
@@ -62,6 +70,13 @@ struct drain_result {
 	size_t usage_count;
 	struct om_shape_usage *shapes; /* of all processes; only if asked for */
 	size_t shape_count;
+	/* Which kernels each process launches with what geometry: with DRAIN_SHAPES only. */
+	struct om_launch_usage *launches;
+	size_t launch_count;
+	/* Kernels' names that were not known before: to be stored before drain_commit(). */
+	struct om_kernel_name *names;
+	size_t name_count;
+	struct drain_graph_stats graphs;
 	struct drain_process *processes; /* all that are known, the dead ones too */
 	size_t process_count;
 	/* Index of the dead in `processes`: this read holds their last counts. */
@@ -74,12 +89,20 @@ struct drain_result {
 	uint64_t time_ns;     /* what the read took */
 };
 
-/*
- * Reads everything. With `with_shapes`, also each shape; without it the shapes
- * of the dead alone, as this is the last time they can be had.
- * 0; -ENOMEM; or the kernel's error: nothing was changed, call again.
- */
-int drain_read(struct drain *d, bool with_shapes, struct drain_result *ret);
+/* What to read beside products' sums. */
+enum drain_what {
+	DRAIN_SHAPES = 1,   /* each shape and launch by itself; else those of the dead alone, as this
+			     * is the last time that they can be had */
+	DRAIN_LAUNCHES = 2, /* launches and graphs; else only if one of their processes has ended */
+};
+
+/* Reads. 0; -ENOMEM; or the kernel's error: nothing was changed, call again. */
+int drain_read(struct drain *d, unsigned what, struct drain_result *ret);
+
+/* How kernels become operations; a loan, NULL: all of them are unknown. Before the first read. */
+void drain_set_catalogue(struct drain *d, const struct om_catalogue *c);
+/* A name that the ledger knows from before. 0, -ENOMEM, -ENOSPC. */
+int drain_learn_name(struct drain *d, const struct om_kernel_name *n);
 
 /* The caller has the last drain_read() on disk: the entries of its dead and the
  * records of its cgroups go. Calls om_ledger_forget() for nobody. */

@@ -115,6 +115,10 @@ static const char *const statement_text[ST_END] = {
 		"INSERT INTO shape VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)"
 		" ON CONFLICT DO UPDATE SET calls = excluded.calls, last = excluded.last"
 		" WHERE excluded.calls > calls",
+	[ST_LAUNCH_PUT] = "INSERT INTO launch VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+			  " ON CONFLICT DO UPDATE SET calls = excluded.calls, last = excluded.last"
+			  " WHERE excluded.calls > calls",
+	[ST_KERNEL_NAME_PUT] = "INSERT OR IGNORE INTO kernel_name VALUES(?1, ?2, ?3)",
 	[ST_ENTRY_UNIQUE] = "SELECT idx FROM entry WHERE uniq = ?1",
 	[ST_ENTRY_PUT] = "INSERT INTO entry VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)",
 	[ST_FRONTIER_PUT] = "INSERT OR REPLACE INTO frontier VALUES(?1, ?2)",
@@ -476,6 +480,7 @@ static int open_writer(struct om_ledger *l, const char *dir, const char *path, u
 		l->sequence = 0;
 		r = create(l, path, l->was_replaced || (flags & OM_LEDGER_EXPECT_BASELINE), now_ns);
 	}
+	r = r ?: ledger_make_kernel_tables(l);
 	if (r == -EPROTONOSUPPORT)
 		return error_set(err, r, "%s: written by a later version of opmeter; use that one", path);
 	if (r)

@@ -111,6 +111,32 @@ int om_ledger_add(struct om_ledger *l, const struct om_register_key *key, const 
 
 int om_ledger_store_shapes(struct om_ledger *l, const struct om_shape_usage *s, size_t n, uint64_t now_ns);
 
+/* One kernel that one process launches, with its geometry, cumulative; stays in the
+ * ledger as shapes do. */
+struct om_launch_usage {
+	struct om_id map, job;
+	uint32_t tgid;
+	uint64_t start_ns, cgroup_id;
+	uint64_t name; /* hash: om_ledger_each_kernel_name() has the text; 0: not known */
+	uint32_t grid[3], block[3];
+	uint32_t shared; /* bytes, dynamic */
+	uint32_t flags;	 /* enum om_launch_flags of bpf/opmeter.h */
+	uint64_t calls;
+};
+int om_ledger_store_launches(struct om_ledger *l, const struct om_launch_usage *u, size_t n, uint64_t now_ns);
+int om_ledger_each_launch(struct om_ledger *l, int (*fn)(void *ctx, const struct om_launch_usage *u),
+			  void *ctx);
+
+/* Names of kernels, as the tenants gave them: any bytes. Repeats change nothing. */
+struct om_kernel_name {
+	uint64_t hash;
+	const char *text; /* NUL-terminated; a loan */
+	bool is_cut;	  /* the name was longer */
+};
+int om_ledger_store_kernel_names(struct om_ledger *l, const struct om_kernel_name *names, size_t n);
+int om_ledger_each_kernel_name(struct om_ledger *l, int (*fn)(void *ctx, const struct om_kernel_name *n),
+			       void *ctx);
+
 /* The kernel no longer holds this process's entries, so its cursors may go. */
 int om_ledger_forget(struct om_ledger *l, const struct om_id *map, uint32_t tgid, uint64_t start_ns);
 

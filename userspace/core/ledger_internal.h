@@ -36,6 +36,8 @@ enum ledger_stmt {
 	ST_JOB_PUT,
 	ST_JOB_PATH,
 	ST_SHAPE_PUT,
+	ST_LAUNCH_PUT,
+	ST_KERNEL_NAME_PUT,
 	ST_ENTRY_UNIQUE,
 	ST_ENTRY_PUT,
 	ST_FRONTIER_PUT,
@@ -79,6 +81,9 @@ int ledger_run(struct om_ledger *l, sqlite3_stmt *s);
 int ledger_begin(struct om_ledger *l);
 /* Commits if rc is 0, rolls back otherwise; returns what holds. */
 int ledger_end(struct om_ledger *l, int rc);
+
+/* Makes the tables of ledger_kernels.c, in a ledger that is older than they are too. */
+int ledger_make_kernel_tables(struct om_ledger *l);
 
 int ledger_meta_put(struct om_ledger *l, const char *key, const void *value, size_t len);
 /* 0, or -ENOENT; -EUCLEAN if the length differs. */
