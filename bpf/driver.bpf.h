@@ -44,8 +44,7 @@ static __always_inline const struct om_driver_site *driver_begin(struct pt_regs 
 		return NULL;
 	d->tid = task->pid;
 	d->epoch = c->epoch;
-	if (t->pending.kind)
-		pending_resolve(t);
+	t->pending.kind = OM_PENDING_NONE; /* of a call that never returned */
 	if (om_words_read(&d->w, ctx, site->stack_words)) {
 		om_stat_add(launch_unread);
 		lose(t, OM_TYPES_UNKNOWN, OM_LOST_FAILED_READ);

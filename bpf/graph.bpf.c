@@ -4,14 +4,14 @@
  * executable graph was made of. One program for all of these entries: they are
  * rare beside launches.
  *
- * A call may fail, which is not seen here. What follows from that is chosen so
- * that nobody can hide work behind a failing call: a capture that cannot have
- * begun (a bad mode, a stream that cannot capture) is none; one that ended
- * without a graph is `failed`, and user space counts what it holds; what was
- * captured and never launched goes into the upper bound.
+ * Where a call that fails could hide work, its failure is looked at: a capture that
+ * cannot have begun (a bad mode, a stream that cannot capture) is none; one that
+ * ended without a graph is `failed`, and user space counts what it holds; what
+ * was captured and never launched goes into the upper bound.
  */
 
 #include "driver.bpf.h"
+#include "learn.bpf.h"
 
 char LICENSE_GRAPH[] SEC("license") = "GPL";
 
@@ -59,26 +59,6 @@ static __noinline u32 segment_new(struct om_thread *t, u32 parent, u32 flags)
 	if (!bpf_map_update_elem(&segments, &d->segment_key, &d->segment, BPF_NOEXIST))
 		return d->segment_key.segment;
 	om_stat_add(graph_failed);
-	return 0;
-}
-
-/* t->pending waits; its `out` and kind are set. */
-static __noinline int pend(struct om_thread *t)
-{
-	struct om_driver_work *d;
-
-	if (!t)
-		return 0;
-	d = driver_of(t);
-	t->pending.before = 0;
-	if (bpf_copy_from_user(&d->out, sizeof(d->out), (void *)t->pending.out)) {
-		om_stat_add(pending_failed);
-		t->pending.kind = OM_PENDING_NONE;
-		return 0;
-	}
-	t->pending.before = d->out;
-	pending_key_set(d, d->tid);
-	bpf_map_update_elem(&pendings, &d->pending_key, &t->pending, BPF_ANY);
 	return 0;
 }
 
@@ -146,7 +126,7 @@ static __noinline u32 graph_seal(struct om_thread *t, u64 graph)
 	if (!t)
 		return 0;
 	handle_key_set(driver_of(t), OM_HANDLE_GRAPH, graph);
-	h = handle_find(t);
+	h = handle_get(t);
 	if (!h)
 		return 0;
 	segment = h->value;
@@ -197,7 +177,7 @@ static __noinline int on_capture_end(struct om_thread *t, const struct om_driver
 	t->pending.handle_kind = OM_HANDLE_GRAPH;
 	t->pending.value = segment;
 	t->pending.flags = 0;
-	return pend(t);
+	return 0;
 }
 
 /* An event recorded in a stream that captures carries the capture to whoever waits for it. */
@@ -267,18 +247,18 @@ static __noinline int on_function(struct om_thread *t, const struct om_driver_si
 	if (site->op == OM_OP_NAME_OF) {
 		t->pending.value = ARG(d, site, 1);
 		t->pending.kind = OM_PENDING_NAME;
-		return pend(t);
+		return 0;
 	}
 	if (site->op == OM_OP_FUNCTION) {
 		name_learn(t, ARG(d, site, 1));
 		t->pending.value = d->name;
 	} else {
 		handle_key_set(d, OM_HANDLE_FUNCTION, ARG(d, site, 1));
-		h = handle_find(t);
+		h = handle_get(t);
 		t->pending.value = h ? h->value : OM_NAME_UNKNOWN;
 	}
 	t->pending.kind = OM_PENDING_HANDLE;
-	return pend(t);
+	return 0;
 }
 
 static __noinline int on_unload(struct om_thread *t, const struct om_driver_site *site)
@@ -307,7 +287,7 @@ static __noinline u32 graph_open(struct om_thread *t, u64 graph)
 		return 0;
 	d = driver_of(t);
 	handle_key_set(d, OM_HANDLE_GRAPH, graph);
-	h = handle_find(t);
+	h = handle_get(t);
 	if (!h)
 		return 0;
 	segment = h->value;
@@ -337,9 +317,8 @@ static __noinline int on_graph_create(struct om_thread *t, const struct om_drive
 		t->pending.value = segment_new(t, 0, 0);
 	else
 		t->pending.value = graph_seal(t, ARG(d, site, 1));
-	if (t->pending.value)
-		return pend(t);
-	t->pending.kind = OM_PENDING_NONE;
+	if (!t->pending.value)
+		t->pending.kind = OM_PENDING_NONE;
 	return 0;
 }
 
@@ -360,7 +339,7 @@ static __noinline int on_instantiate(struct om_thread *t, const struct om_driver
 	t->pending.handle_kind = OM_HANDLE_EXEC;
 	t->pending.flags = d->out & DEVICE_LAUNCH ? OM_SEGMENT_DEVICE : 0;
 	t->pending.out = ARG(d, site, 0);
-	return pend(t);
+	return 0;
 }
 
 static __noinline int on_exec_update(struct om_thread *t, const struct om_driver_site *site)
@@ -376,7 +355,7 @@ static __noinline int on_exec_update(struct om_thread *t, const struct om_driver
 	t->pending.handle_kind = 0;
 	t->pending.out = ARG(d, site, 2);
 	if (t->pending.extra)
-		return pend(t);
+		return 0;
 	/* by a graph that we do not know: neither do we know this one any more */
 	t->pending.kind = OM_PENDING_NONE;
 	handle_key_set(d, OM_HANDLE_EXEC, ARG(d, site, 0));
@@ -390,7 +369,7 @@ static __noinline int handle_flag(struct om_thread *t, u32 kind, u64 handle)
 	if (!t)
 		return 0;
 	handle_key_set(driver_of(t), kind, handle);
-	h = handle_find(t);
+	h = handle_get(t);
 	if (h)
 		h->flags |= OM_SEGMENT_UNCERTAIN;
 	return 0;
@@ -412,7 +391,7 @@ static __noinline int node_kernel(struct om_thread *t, u32 segment, u32 is_v2)
 	d->content.types = d->w.bytes[4];
 	d->content.flags = 0;
 	d->content.kind = OM_CONTENT_LAUNCH;
-	h = handle_find(t);
+	h = handle_get(t);
 	d->content.a[0] = h ? h->value : OM_NAME_UNKNOWN;
 	return content_add(t, segment);
 }
@@ -563,4 +542,78 @@ int on_driver(struct pt_regs *ctx)
 	default:
 		return on_destroy(t, site);
 	}
+}
+
+/* --- results --- */
+
+/* A handle that a call has just written. */
+static __noinline int pending_bind(struct om_thread *t, u64 handle)
+{
+	struct om_driver_work *d;
+
+	if (!t || !handle)
+		return 0;
+	d = driver_of(t);
+	handle_key_set(d, t->pending.handle_kind, handle);
+	d->handle.value = t->pending.value;
+	d->handle.flags = t->pending.flags;
+	return handle_put(t);
+}
+
+static __noinline int pending_update(struct om_thread *t)
+{
+	struct om_handle *h;
+
+	if (!t)
+		return 0;
+	handle_key_set(driver_of(t), OM_HANDLE_EXEC, t->pending.value);
+	h = handle_get(t);
+	if (h) {
+		h->value = t->pending.extra;
+		h->flags = 0;
+	}
+	return 0;
+}
+
+static __noinline int pending_apply(struct om_thread *t)
+{
+	struct om_driver_work *d;
+
+	if (!t)
+		return 0;
+	d = driver_of(t);
+	if (t->pending.kind == OM_PENDING_UPDATE)
+		return pending_update(t);
+	if (bpf_copy_from_user(&d->out, sizeof(d->out), (void *)t->pending.out)) {
+		om_stat_add(pending_failed);
+		return 0;
+	}
+	if (t->pending.kind != OM_PENDING_NAME)
+		return pending_bind(t, d->out);
+	name_learn(t, d->out);
+	d->out = t->pending.value;
+	t->pending.value = d->name;
+	t->pending.handle_kind = OM_HANDLE_FUNCTION;
+	return d->name == OM_NAME_UNKNOWN ? 0 : pending_bind(t, d->out);
+}
+
+SEC("uprobe.s")
+int on_driver_return(struct pt_regs *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct om_control *c = control_get();
+	struct om_thread *t;
+
+	t = bpf_task_storage_get(&threads, task, NULL, 0);
+	if (!t || !c || !t->pending.kind)
+		return 0;
+	work_begin(work_of(t), task, 0);
+	driver_of(t)->tid = task->pid;
+	driver_of(t)->epoch = c->epoch;
+	if (!(u32)OM_RESULT(ctx))
+		pending_apply(t);
+	else if (t->pending.kind == OM_PENDING_CAPTURE)
+		segment_flag(t, t->pending.value, OM_SEGMENT_FAILED, 0);
+	t->pending.kind = OM_PENDING_NONE;
+	return 0;
 }

@@ -169,7 +169,7 @@ static __noinline int launch_name(struct om_thread *t, u64 function)
 		return 0;
 	d = driver_of(t);
 	handle_key_set(d, OM_HANDLE_FUNCTION, function);
-	h = handle_find(t);
+	h = handle_get(t);
 	d->launch.name = h ? h->value : OM_NAME_UNKNOWN;
 	return 0;
 }
@@ -388,7 +388,7 @@ int on_graph_launch(struct pt_regs *ctx)
 	if (a && a->captures)
 		into = capturing_segment(t, d->stream);
 	handle_key_set(d, OM_HANDLE_EXEC, ARG(d, site, 0));
-	h = handle_find(t);
+	h = handle_get(t);
 	if (!h) {
 		if (into)
 			segment_flag(t, into, OM_SEGMENT_UNCERTAIN, 0);

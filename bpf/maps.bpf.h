@@ -137,13 +137,6 @@ struct {
 } handles SEC(".maps") __weak;
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct om_pending_key);
-	__type(value, struct om_pending);
-} pendings SEC(".maps") __weak;
-
-struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
 	__type(key, struct om_segment_key);

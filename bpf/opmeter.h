@@ -339,31 +339,23 @@ struct om_activity {
 /* map `lineages`, om_proc_key -> om_proc_key: the parent of a child of a metered
  * process as it was at the fork; its oldest entries give way. */
 
-/* A handle that a call is about to write: read when the thread makes its next
- * call, as a program at the return would need a return probe. map `pendings`:
- * the same for the other threads of the process, slot = thread id % OM_PENDING_SLOTS. */
-#define OM_PENDING_SLOTS 8
+/* What a call of the driver that has begun will mean when it has succeeded: applied
+ * by the probe at its return (bpf/graph.bpf.c). */
 enum om_pending_kind {
 	OM_PENDING_NONE,
-	OM_PENDING_HANDLE,  /* *out becomes a handle of handle_kind that means `value` */
-	OM_PENDING_UPDATE,  /* *out becomes 0 if exec `value` has taken over segment `extra` */
-	OM_PENDING_NAME,    /* *out becomes a pointer to the name of function `value` */
-	OM_PENDING_CAPTURE, /* as HANDLE; 0: the capture of segment `value` had failed */
+	OM_PENDING_HANDLE,  /* *out is a handle of handle_kind that means `value` */
+	OM_PENDING_UPDATE,  /* exec `value` has taken over segment `extra` */
+	OM_PENDING_NAME,    /* *out is a pointer to the name of function `value` */
+	OM_PENDING_CAPTURE, /* as HANDLE; if it fails, the capture of segment `value` has failed */
 };
 struct om_pending {
 	om_u64 out;
-	om_u64 before; /* what stood there */
 	om_u64 value;
 	om_u64 extra;
 	om_u32 kind;
 	om_u32 handle_kind;
 	om_u32 flags;
 	om_u32 pad;
-};
-struct om_pending_key {
-	om_u64 start_ns;
-	om_u32 tgid;
-	om_u32 slot;
 };
 
 /* map `threads` (task storage): which probe fired last, and where; what waits for
@@ -474,6 +466,7 @@ struct om_features {
 	/* A probe that waits for a page holds up nobody. Without it the other probes of
 	 * that CPU wait with it, and whoever attaches or detaches there. */
 	om_u8 has_lockless_uprobes;
+	om_u8 has_return_probes; /* found by trying: they do not kill processes under seccomp */
 };
 
 #endif

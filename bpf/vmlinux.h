@@ -102,6 +102,7 @@ struct uprobe_consumer {
 struct pt_regs {
 	unsigned long r9;
 	unsigned long r8;
+	unsigned long ax;
 	unsigned long cx;
 	unsigned long dx;
 	unsigned long si;

@@ -17,3 +17,4 @@ $(NEST_LIBS): $(B)/tests/bpf/lib%.so: tests/bpf/%.c tests/bpf/rules.mk
 $(B)/tests/bpf/libnest_blas.so: NEST_NEEDS = $(B)/tests/bpf/libnest_lt.so
 $(B)/tests/bpf/libnest_blas.so: $(B)/tests/bpf/libnest_lt.so
 $(B)/tests/bpf/meter: | $(NEST_LIBS)
+$(B)/tests/bpf/meter: | $(SIMGPU)

@@ -32,6 +32,10 @@ static const struct kit_test tests[] = {
 	{ "device_open", test_device_open },
 	{ "asleep", test_asleep },
 	{ "frames", test_frames },
+	{ "launch", test_launch },
+	{ "graphs", test_graphs },
+	{ "graphs_uncertain", test_graphs_uncertain },
+	{ "products_in_graphs", test_products_in_graphs },
 	{ NULL, NULL },
 };
 

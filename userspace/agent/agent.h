@@ -21,7 +21,7 @@ struct agent_config {
 	const char *regimes_dir;  /* NULL: no policy */
 	const char *owners_path;  /* NULL: every owner is unknown */
 	const char *offsets_path;
-	const char *kernels_path; /* NULL: kernels.csv beside the offsets */
+	const char *kernels_path;     /* NULL: kernels.csv beside the offsets */
 	struct option_list libraries; /* probed from the start, before anything maps them */
 	const char *brokers;	      /* NULL: no Kafka */
 	const char *kafka_config;

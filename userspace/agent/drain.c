@@ -65,7 +65,9 @@ int drain_index_reserve(uint32_t **index, size_t *slots, size_t count)
 static size_t usage_slot(const struct drain *d, const struct om_usage *key)
 {
 	const struct om_usage *all = d->usage.at;
-	uint64_t h = drain_mix(drain_mix(drain_mix(drain_mix(key->start_ns, key->tgid), key->cgroup_id), key->format), key->meter);
+	uint64_t h = drain_mix(
+		drain_mix(drain_mix(drain_mix(key->start_ns, key->tgid), key->cgroup_id), key->format),
+		key->meter);
 	size_t i = h & (d->usage_slots - 1);
 
 	while (d->usage_index[i]) {
@@ -236,7 +238,8 @@ static int shape_add(struct drain *d, const void *key, const void *value)
 	int rc;
 
 	d->shapes_held++;
-	rc = drain_usage(d, k->tgid, k->start_ns, k->cgroup_id, drain_format_of(k->types), OM_METER_SHAPE, &u);
+	rc = drain_usage(d, k->tgid, k->start_ns, k->cgroup_id, drain_format_of(k->types), OM_METER_SHAPE,
+			 &u);
 	if (rc)
 		return rc;
 	if (k->flags & OM_FLAG_NESTED) {
@@ -281,7 +284,8 @@ static int sum_add(struct drain *d, const void *key, const void *value)
 	const struct om_sum_key *k = key;
 	int rc = sum_fold(d, k, k->start_ns, value);
 
-	return rc || !drain_is_dead(d, k->tgid, k->start_ns) ? rc : drain_list_add(&d->dead_sums, sizeof(*k), k);
+	return rc || !drain_is_dead(d, k->tgid, k->start_ns) ? rc
+							     : drain_list_add(&d->dead_sums, sizeof(*k), k);
 }
 
 static int spill_add(struct drain *d, const void *key, const void *value)
@@ -292,7 +296,7 @@ static int spill_add(struct drain *d, const void *key, const void *value)
 }
 
 int drain_map_each(struct drain *d, enum probes_map map, uint32_t batch, size_t key_size, size_t value_size,
-		    int (*fn)(struct drain *d, const void *key, const void *value))
+		   int (*fn)(struct drain *d, const void *key, const void *value))
 {
 	uint64_t at[8]; /* the kernel's place in the map: one u32 for hash maps */
 	bool is_begun = false;
@@ -326,7 +330,7 @@ static int sums_read(struct drain *d)
 
 	if (d->sums_held) {
 		rc = drain_map_each(d, PROBES_SUMS, BATCH, sizeof(struct om_sum_key), sizeof(struct om_sum),
-			      sum_add);
+				    sum_add);
 		if (rc)
 			return rc;
 	}
@@ -335,7 +339,7 @@ static int sums_read(struct drain *d)
 		return rc;
 	if (stats.sum_failed || stats.thread_failed) {
 		rc = drain_map_each(d, PROBES_SPILLS, BATCH, sizeof(struct om_sum_key), sizeof(struct om_sum),
-			      spill_add);
+				    spill_add);
 		if (rc)
 			return rc;
 	}
@@ -390,19 +394,19 @@ static int read_all(struct drain *d)
 	int rc;
 
 	rc = drain_map_each(d, PROBES_PROCS, BATCH, sizeof(struct om_proc_key), sizeof(struct om_proc),
-		      process_add);
+			    process_add);
 	if (!rc)
 		rc = processes_index(d);
 	if (!rc)
 		rc = drain_map_each(d, PROBES_SHAPES, BATCH, sizeof(struct om_shape_key), sizeof(uint64_t),
-			      shape_add);
+				    shape_add);
 	if (!rc)
 		rc = sums_read(d);
 	if (!rc)
 		rc = drain_launch_read(d);
 	if (!rc)
-		rc = drain_map_each(d, PROBES_CGROUPS, BATCH_CGROUPS, sizeof(uint64_t), sizeof(struct om_cgroup),
-			      cgroup_add);
+		rc = drain_map_each(d, PROBES_CGROUPS, BATCH_CGROUPS, sizeof(uint64_t),
+				    sizeof(struct om_cgroup), cgroup_add);
 	return rc;
 }
 

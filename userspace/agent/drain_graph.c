@@ -38,14 +38,16 @@ static int compare_keys(uint64_t start_a, uint32_t tgid_a, uint32_t segment_a, u
 
 static int by_segment(const void *x, const void *y)
 {
-	const struct om_segment_key *a = &((const struct segment *)x)->key, *b = &((const struct segment *)y)->key;
+	const struct om_segment_key *a = &((const struct segment *)x)->key,
+				    *b = &((const struct segment *)y)->key;
 
 	return compare_keys(a->start_ns, a->tgid, a->segment, b->start_ns, b->tgid, b->segment);
 }
 
 static int by_content(const void *x, const void *y)
 {
-	const struct om_content_key *a = &((const struct content *)x)->key, *b = &((const struct content *)y)->key;
+	const struct om_content_key *a = &((const struct content *)x)->key,
+				    *b = &((const struct content *)y)->key;
 
 	return compare_keys(a->start_ns, a->tgid, a->segment, b->start_ns, b->tgid, b->segment);
 }
@@ -60,7 +62,8 @@ static const struct segment *segment_find(const struct drain *d, uint64_t start_
 }
 
 /* The first content of a segment; *ret_count of them follow each other. */
-static const struct content *contents_of(const struct drain *d, const struct om_segment_key *s, size_t *ret_count)
+static const struct content *contents_of(const struct drain *d, const struct om_segment_key *s,
+					 size_t *ret_count)
 {
 	const struct content *all = d->contents.at;
 	size_t lo = 0, hi = d->contents.count, end;
@@ -184,8 +187,7 @@ static int fold_contents(struct walk *w, const struct segment *s, uint64_t times
 /* Everything that one run of the segment does, `times` times. */
 static int fold_segment(struct walk *w, uint32_t segment, uint64_t times, int depth)
 {
-	const struct segment *s =
-		segment_find(w->d, w->replay->start_ns, w->replay->tgid, segment);
+	const struct segment *s = segment_find(w->d, w->replay->start_ns, w->replay->tgid, segment);
 	bool was_certain = w->is_certain;
 	int rc = 0;
 

@@ -31,9 +31,9 @@ struct drain {
 
 	/* drain_launch.c, drain_graph.c */
 	struct kernel_cache *kernels;
-	struct list launches;			      /* struct om_launch_usage */
-	struct list new_names;			      /* struct om_kernel_name; texts are the cache's */
-	struct list segments, contents, replays;      /* struct segment, content, replay */
+	struct list launches;			 /* struct om_launch_usage */
+	struct list new_names;			 /* struct om_kernel_name; texts are the cache's */
+	struct list segments, contents, replays; /* struct segment, content, replay */
 	struct list dead_launches, dead_segments, dead_contents, dead_replays, dead_handles, name_keys;
 	uint64_t launches_held, segments_held, handles_held, names_held; /* by the processes' own counts */
 	bool has_dead_handles;

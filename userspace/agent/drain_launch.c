@@ -103,8 +103,7 @@ static int segment_add(struct drain *d, const void *key, const void *value)
 
 static int content_add(struct drain *d, const void *key, const void *value)
 {
-	struct content c = { .key = *(const struct om_content_key *)key,
-			     .count = *(const uint64_t *)value };
+	struct content c = { .key = *(const struct om_content_key *)key, .count = *(const uint64_t *)value };
 	int rc = drain_list_add(&d->contents, sizeof(c), &c);
 
 	if (rc || !drain_is_dead(d, c.key.tgid, c.key.start_ns))
@@ -269,9 +268,9 @@ int drain_launch_commit(struct drain *d)
 
 void drain_launch_reset(struct drain *d)
 {
-	struct list *all[] = { &d->launches,	  &d->new_names,     &d->segments,     &d->contents,
-			       &d->replays,	  &d->dead_launches, &d->dead_segments, &d->dead_contents,
-			       &d->dead_replays,  &d->dead_handles,  &d->name_keys };
+	struct list *all[] = { &d->launches,	 &d->new_names,	    &d->segments,      &d->contents,
+			       &d->replays,	 &d->dead_launches, &d->dead_segments, &d->dead_contents,
+			       &d->dead_replays, &d->dead_handles,  &d->name_keys };
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		all[i]->count = 0;
@@ -284,9 +283,9 @@ void drain_launch_reset(struct drain *d)
 
 void drain_launch_free(struct drain *d)
 {
-	struct list *all[] = { &d->launches,	  &d->new_names,     &d->segments,     &d->contents,
-			       &d->replays,	  &d->dead_launches, &d->dead_segments, &d->dead_contents,
-			       &d->dead_replays,  &d->dead_handles,  &d->name_keys };
+	struct list *all[] = { &d->launches,	 &d->new_names,	    &d->segments,      &d->contents,
+			       &d->replays,	 &d->dead_launches, &d->dead_segments, &d->dead_contents,
+			       &d->dead_replays, &d->dead_handles,  &d->name_keys };
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		free(all[i]->at);

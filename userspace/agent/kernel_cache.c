@@ -137,7 +137,8 @@ static int grow(struct kernel_cache *k)
 	return 0;
 }
 
-const struct om_kernel_estimate *kernel_cache_estimate(struct kernel_cache *k, const struct kernel_signature *s)
+const struct om_kernel_estimate *kernel_cache_estimate(struct kernel_cache *k,
+						       const struct kernel_signature *s)
 {
 	struct estimate *e = estimate_slot(k, s);
 	struct om_signature full;

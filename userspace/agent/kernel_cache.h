@@ -14,7 +14,7 @@
 #include "../base/cleanup.h"
 #include "../core/catalogue.h"
 
-#define KERNEL_CACHE_NAMES_MAX 65536	 /* 8 to 500 bytes each */
+#define KERNEL_CACHE_NAMES_MAX 65536	   /* 8 to 500 bytes each */
 #define KERNEL_CACHE_SIGNATURES_MAX 262144 /* 100 bytes each; then it begins anew */
 
 struct kernel_cache;
@@ -33,6 +33,7 @@ struct kernel_signature {
 	uint32_t shared;
 };
 /* What one launch of it computes. A loan until the next call. NULL: out of memory. */
-const struct om_kernel_estimate *kernel_cache_estimate(struct kernel_cache *k, const struct kernel_signature *s);
+const struct om_kernel_estimate *kernel_cache_estimate(struct kernel_cache *k,
+						       const struct kernel_signature *s);
 
 #endif

@@ -27,7 +27,7 @@
 #include "driver_entries.h"
 #include "opmeter.skel.h"
 
-static int perf_type(void)
+int probes_perf_type(void)
 {
 	_cleanup_fclose_ FILE *f = fopen("/sys/bus/event_source/devices/uprobe/type", "re");
 	int type;
@@ -37,12 +37,16 @@ static int perf_type(void)
 	return fscanf(f, "%d", &type) == 1 ? type : -EINVAL;
 }
 
+/* Bit 0 of the uprobe device's config: /sys/bus/event_source/devices/uprobe/format/retprobe */
+#define AT_RETURN 1
+
 static int probe_attach(int type, int prog_fd, const char *path, uint64_t offset, uint64_t cookie,
-			const char *pin)
+			uint64_t config, const char *pin)
 {
 	struct perf_event_attr attr = {
 		.size = sizeof(attr),
 		.type = (uint32_t)type,
+		.config = config,
 		.config1 = (uintptr_t)path,
 		.config2 = offset,
 	};
@@ -304,16 +308,62 @@ static int page_read(int fd, uint64_t offset)
 	return n < 0 ? -errno : n ? 0 : -ENODATA;
 }
 
+/* Calls that write a handle or a name: what that means is known when they have returned. */
+static bool has_result(uint16_t entry)
+{
+	if (!is_driver_entry(entry))
+		return false;
+	switch (om_driver_entries[entry - OM_DRIVER_SITE_BASE].op) {
+	case OM_OP_FUNCTION:
+	case OM_OP_FUNCTION_OF:
+	case OM_OP_NAME_OF:
+	case OM_OP_CAPTURE_END:
+	case OM_OP_GRAPH_CREATE:
+	case OM_OP_GRAPH_CLONE:
+	case OM_OP_INSTANTIATE:
+	case OM_OP_EXEC_UPDATE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+struct target {
+	struct probes *p;
+	const struct library *lib;
+	const char *dir; /* of the pins */
+	int type, row, fd;
+	uint32_t seq;
+};
+
+static int entry_attach(const struct target *t, const struct library_entry *e)
+{
+	uint64_t cookie = OM_COOKIE(e->entry, t->row, t->seq);
+	char pin[PATH_MAX];
+	int rc;
+
+	snprintf(pin, sizeof(pin), "%s/%u", t->dir, e->entry);
+	rc = page_read(t->fd, e->file_offset);
+	rc = rc
+		     ?: probe_attach(t->type, prog_fd_of(t->p, e->entry), t->lib->open_path, e->file_offset,
+				     cookie, 0, pin);
+	if (rc || !has_result(e->entry) || !t->p->features.has_return_probes)
+		return rc;
+	snprintf(pin, sizeof(pin), "%s/%u-return", t->dir, e->entry);
+	return probe_attach(t->type, bpf_program__fd(t->p->skel->progs.on_driver_return), t->lib->open_path,
+			    e->file_offset, cookie, AT_RETURN, pin);
+}
+
 static int entries_attach(struct probes *p, const struct library *lib, const struct attachment *a, int row,
 			  struct error_text *err)
 {
-	char name[ATTACHMENT_NAME_SIZE], dir[PATH_MAX - 512], pin[PATH_MAX];
+	char name[ATTACHMENT_NAME_SIZE], dir[PATH_MAX - 512];
 	_cleanup_close_ int fd = open(lib->open_path, O_RDONLY | O_CLOEXEC);
-	int type = perf_type();
+	struct target t = { p, lib, dir, probes_perf_type(), row, fd, a->seq };
 	int rc;
 
-	if (type < 0)
-		return error_set(err, type, "the kernel has no uprobes (CONFIG_UPROBE_EVENTS)");
+	if (t.type < 0)
+		return error_set(err, t.type, "the kernel has no uprobes (CONFIG_UPROBE_EVENTS)");
 	if (fd < 0)
 		return error_set(err, -errno, "%s: %s", lib->open_path, strerror(errno));
 	attachment_format(a, name);
@@ -321,29 +371,24 @@ static int entries_attach(struct probes *p, const struct library *lib, const str
 	if (mkdir(dir, 0700))
 		return error_set(err, -errno, "%s: %s", dir, strerror(errno));
 	for (size_t i = 0; i < lib->entry_count; i++) {
-		const struct library_entry *e = &lib->entries[i];
-
 		if (is_repeated(lib, i))
 			continue;
-		snprintf(pin, sizeof(pin), "%s/%u", dir, e->entry);
-		rc = page_read(fd, e->file_offset);
-		if (!rc)
-			rc = probe_attach(type, prog_fd_of(p, e->entry), lib->open_path, e->file_offset,
-					  OM_COOKIE(e->entry, row, a->seq), pin);
+		rc = entry_attach(&t, &lib->entries[i]);
 		if (rc)
 			return error_set(err, rc, "%s: cannot attach to %s: %s%s", lib->display_path,
-					 symbol_of(e->entry), strerror(-rc),
+					 symbol_of(lib->entries[i].entry), strerror(-rc),
 					 rc == -EMFILE ? " (RLIMIT_NOFILE)" : "");
 	}
 	return 0;
 }
 
-static size_t entries_expected(const struct library *lib)
+static size_t pins_expected(const struct probes *p, const struct library *lib)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < lib->entry_count; i++)
-		count += !is_repeated(lib, i);
+		if (!is_repeated(lib, i))
+			count += 1 + (has_result(lib->entries[i].entry) && p->features.has_return_probes);
 	return count;
 }
 
@@ -441,7 +486,7 @@ int probes_attach(struct probes *p, const struct library *lib, uint32_t *ret_seq
 		return error_set(err, count, "%s: %s", p->releaser.dir, strerror(-count));
 	for (int i = 0; i < count && !a.seq; i++)
 		if (!all[i].is_going && all[i].dev == a.dev && all[i].ino == a.ino &&
-		    all[i].build == a.build && pins_count(p, &all[i]) == entries_expected(lib))
+		    all[i].build == a.build && pins_count(p, &all[i]) == pins_expected(p, lib))
 			a.seq = all[i].seq;
 	rc = a.seq ? 0 : attach_new(p, lib, all, (size_t)count, &a, err);
 	if (rc)

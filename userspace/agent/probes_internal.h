@@ -65,6 +65,10 @@ int releaser_wait(struct releaser *r, int timeout_ms);
 /* Unlinks one attachment's pins; *is_stopping (may be NULL) is looked at between two. */
 int attachment_remove(const char *dir, uint32_t seq, const bool *is_stopping);
 
+int probes_perf_type(void); /* of uprobes, as perf_event_open() wants it; or -errno */
+/* Does a return probe leave a process under seccomp alive here? (probes_return.c) */
+bool probes_return_is_safe(int prog_fd);
+
 uint64_t fnv64(uint64_t hash, const void *data, size_t len);
 #define FNV64_START 14695981039346656037ull
 

@@ -33,7 +33,7 @@
 /* Whoever changes one of these makes a new OM_ABI_VERSION. */
 _Static_assert(OM_ABI_VERSION == 2 && sizeof(struct om_shape_key) == 64 && sizeof(struct om_sum_key) == 24 &&
 		       sizeof(struct om_sum) == 14 * 8 && sizeof(struct om_proc_key) == 16 &&
-		       sizeof(struct om_proc) == 144 && sizeof(struct om_thread) == 1168 &&
+		       sizeof(struct om_proc) == 144 && sizeof(struct om_thread) == 1160 &&
 		       sizeof(struct om_library_facts) == 40 + 8 * OM_CALL_SITES_MAX &&
 		       sizeof(struct om_cgroup) == 512 && sizeof(struct om_control) == 8 &&
 		       sizeof(struct om_limits) == 44 && sizeof(struct om_meta) == 32 &&
@@ -49,8 +49,8 @@ static const char *const map_names[PROBES_MAP_END] = {
 	[PROBES_PROCS] = "procs",	  [PROBES_LINEAGES] = "lineages", [PROBES_THREADS] = "threads",
 	[PROBES_LIBRARIES] = "libraries", [PROBES_CGROUPS] = "cgroups",	  [PROBES_STATS] = "stats",
 	[PROBES_LAUNCHES] = "launches",	  [PROBES_NAMES] = "names",	  [PROBES_HANDLES] = "handles",
-	[PROBES_PENDINGS] = "pendings",	  [PROBES_SEGMENTS] = "segments", [PROBES_CONTENTS] = "contents",
-	[PROBES_REPLAYS] = "replays",	  [PROBES_RANGES] = "ranges",	  [PROBES_ACTIVITY] = "activity",
+	[PROBES_SEGMENTS] = "segments",	  [PROBES_CONTENTS] = "contents", [PROBES_REPLAYS] = "replays",
+	[PROBES_RANGES] = "ranges",	  [PROBES_ACTIVITY] = "activity",
 };
 
 /* The calling convention's translation of an argument's position into a word
@@ -523,6 +523,12 @@ static int load_into(struct probes *p, const struct probes_config *c, struct err
 	if (rc)
 		return error_set(err, rc, "cannot read the facts of this kernel: %s", strerror(-rc));
 	p->features.has_fentry = with_fentry;
+	p->features.has_return_probes =
+		probes_return_is_safe(bpf_program__fd(p->skel->progs.on_driver_return));
+	if (!p->features.has_return_probes)
+		log_warn(
+			"return probes would kill processes under seccomp on this kernel: kernels' names and "
+			"CUDA graphs stay unknown");
 	rc = adopted ? maps_make(p, err) : 0;
 	if (rc)
 		return error_set(err, rc, "cannot make the maps: %s", strerror(-rc));

@@ -85,7 +85,7 @@ static int pattern_cut(struct row *r, const char *text)
 	r->pattern = strdup(text + r->is_anchored);
 	if (!r->pattern)
 		return -ENOMEM;
-	for (at = r->pattern; at; ) {
+	for (at = r->pattern; at;) {
 		char *star = strchr(at, '*');
 
 		if (star)
@@ -185,20 +185,22 @@ static int rows_read(FILE *f, const char *path, struct om_catalogue *c, struct e
 
 		number++;
 		if (!strchr(line, '\n') && !feof(f))
-			return error_set(err, -EINVAL, "%s:%u: the line is longer than %d bytes", path, number,
-					 LINE_MAX_BYTES - 2);
+			return error_set(err, -EINVAL, "%s:%u: the line is longer than %d bytes", path,
+					 number, LINE_MAX_BYTES - 2);
 		line[strcspn(line, "\r\n")] = '\0';
 		if (!line[0] || line[0] == '#')
 			continue;
 		if (!has_header) {
 			has_header = true;
 			if (strcmp(line, "pattern,class,format,formula,reason"))
-				return error_set(err, -EINVAL, "%s:%u: the first line is not the header", path, number);
+				return error_set(err, -EINVAL, "%s:%u: the first line is not the header",
+						 path, number);
 			continue;
 		}
 		rc = row_add(c, line, number, &why);
 		if (rc)
-			return error_set(err, rc, "%s:%u: %s", path, number, rc == -ENOMEM ? "out of memory" : why);
+			return error_set(err, rc, "%s:%u: %s", path, number,
+					 rc == -ENOMEM ? "out of memory" : why);
 	}
 	if (ferror(f))
 		return error_set(err, -EIO, "%s: cannot be read", path);
@@ -265,13 +267,17 @@ static uint8_t format_of_name(const char *name)
 		const char *word;
 		uint8_t format;
 	} words[] = {
-		{ "e2m1", OM_FORMAT_FP4 },	{ "e4m3", OM_FORMAT_FP8 },	{ "e5m2", OM_FORMAT_FP8 },
-		{ "E2m1", OM_FORMAT_FP4 },	{ "E4m3", OM_FORMAT_FP8 },	{ "qqtst", OM_FORMAT_FP8 },
-		{ "bf16", OM_FORMAT_BF16 },	{ "bfloat16", OM_FORMAT_BF16 }, { "Bfloat16", OM_FORMAT_BF16 },
-		{ "tf32", OM_FORMAT_TF32 },	{ "s1688gemm", OM_FORMAT_TF32 }, { "half_t", OM_FORMAT_FP16 },
-		{ "f16", OM_FORMAT_FP16 },	{ "fp16", OM_FORMAT_FP16 },	{ "hgemm", OM_FORMAT_FP16 },
-		{ "i16832gemm", OM_FORMAT_INT8 }, { "imma", OM_FORMAT_INT8 },	{ "dgemm", OM_FORMAT_FP64 },
-		{ "f64f64", OM_FORMAT_FP64 },	{ "sgemm", OM_FORMAT_FP32 },	{ "f32f32", OM_FORMAT_FP32 },
+		{ "e2m1", OM_FORMAT_FP4 },	 { "e4m3", OM_FORMAT_FP8 },
+		{ "e5m2", OM_FORMAT_FP8 },	 { "E2m1", OM_FORMAT_FP4 },
+		{ "E4m3", OM_FORMAT_FP8 },	 { "qqtst", OM_FORMAT_FP8 },
+		{ "bf16", OM_FORMAT_BF16 },	 { "bfloat16", OM_FORMAT_BF16 },
+		{ "Bfloat16", OM_FORMAT_BF16 },	 { "tf32", OM_FORMAT_TF32 },
+		{ "s1688gemm", OM_FORMAT_TF32 }, { "half_t", OM_FORMAT_FP16 },
+		{ "f16", OM_FORMAT_FP16 },	 { "fp16", OM_FORMAT_FP16 },
+		{ "hgemm", OM_FORMAT_FP16 },	 { "i16832gemm", OM_FORMAT_INT8 },
+		{ "imma", OM_FORMAT_INT8 },	 { "dgemm", OM_FORMAT_FP64 },
+		{ "f64f64", OM_FORMAT_FP64 },	 { "sgemm", OM_FORMAT_FP32 },
+		{ "f32f32", OM_FORMAT_FP32 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
@@ -440,7 +446,8 @@ static bool fa2_forward(const struct om_signature *s, struct om_kernel_estimate 
 		return false;
 	/* Causal: half of the square, the pairs that are used (docs/counting.md). */
 	ret->low = multiply((uint64_t[]){ a.is_causal && !a.is_local ? 2 : 4, a.heads, a.low_rows,
-					  a.is_causal && !a.is_local ? a.low_rows : 1, dimension_low(a.dimension) },
+					  a.is_causal && !a.is_local ? a.low_rows : 1,
+					  dimension_low(a.dimension) },
 			    5);
 	ret->high = multiply((uint64_t[]){ 4, a.heads, a.high_rows, a.high_rows, a.dimension }, 5);
 	/* Keys beyond the number of queries show nowhere. */

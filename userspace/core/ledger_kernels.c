@@ -13,9 +13,12 @@ int ledger_make_kernel_tables(struct om_ledger *l)
 	static const char text[] =
 		"CREATE TABLE IF NOT EXISTS kernel_name(hash INTEGER PRIMARY KEY, text BLOB NOT NULL,"
 		" cut INTEGER NOT NULL);"
-		"CREATE TABLE IF NOT EXISTS launch(job BLOB NOT NULL, map BLOB NOT NULL, tgid INTEGER NOT NULL,"
-		" start INTEGER NOT NULL, cgroup INTEGER NOT NULL, name INTEGER NOT NULL, geometry BLOB NOT NULL,"
-		" shared INTEGER NOT NULL, flags INTEGER NOT NULL, calls INTEGER NOT NULL, first INTEGER NOT NULL,"
+		"CREATE TABLE IF NOT EXISTS launch(job BLOB NOT NULL, map BLOB NOT NULL, tgid INTEGER NOT "
+		"NULL,"
+		" start INTEGER NOT NULL, cgroup INTEGER NOT NULL, name INTEGER NOT NULL, geometry BLOB NOT "
+		"NULL,"
+		" shared INTEGER NOT NULL, flags INTEGER NOT NULL, calls INTEGER NOT NULL, first INTEGER NOT "
+		"NULL,"
 		" last INTEGER NOT NULL,"
 		" PRIMARY KEY(job, map, tgid, start, cgroup, name, geometry, shared, flags)) WITHOUT ROWID;";
 

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+# The simulated GPU: stand-ins for the driver's libraries. A test rig: nothing of it is installed.
+SIMGPU := $(B)/simgpu/libcuda.so.1 $(B)/simgpu/libcublas.so.99
+TEST_PROGRAMS += $(SIMGPU)
+SIMGPU_FLAGS := -D_GNU_SOURCE -O1 -g -Wall -Werror -Wno-missing-prototypes -fPIC -shared -pthread
+
+$(B)/simgpu/libcuda.so.1: tests/simgpu/libcuda.c tests/simgpu/simgpu.h tests/simgpu/rules.mk
+	$(call say,SO,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SIMGPU_FLAGS) -Wl,-soname,libcuda.so.1 -o $@ $<
+
+$(B)/simgpu/libcublas.so.99: tests/simgpu/libcublas.c $(B)/simgpu/libcuda.so.1
+	$(call say,SO,$@)
+	$(Q)$(CC) $(SIMGPU_FLAGS) -o $@ $< $(B)/simgpu/libcuda.so.1
