@@ -17,7 +17,7 @@ char LICENSE_GRAPH[] SEC("license") = "GPL";
 
 #define CAPTURE_MODES 3 /* CUstreamCaptureMode: global, thread local, relaxed */
 #define WAIT_FLAGS 1	/* CUevent_wait_flags: default, external */
-#define DEVICE_LAUNCH 2 /* CUgraphInstantiate_flags */
+#define DEVICE_LAUNCH 4 /* CUgraphInstantiate_flags */
 #define NODE_KERNEL 0	/* CUgraphNodeType */
 #define NODE_GRAPH 4
 #define NODE_CONDITIONAL 13

@@ -37,28 +37,35 @@ static unsigned insns_of(const char *name, const char *log)
 	return insns;
 }
 
-void test_frames(void)
+static void check_object(const char *file, const char *const *names)
 {
-	static char log[3][65536];
-	static const char *const names[] = { "on_lt_matmul", "on_gemm", "on_gemm_grouped" };
+	static char log[8][65536];
 	const char *build = getenv("B") ? getenv("B") : "build";
 	struct bpf_program *prog;
 	struct bpf_object *obj;
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/bpf/matmul.bpf.o", build);
+	snprintf(path, sizeof(path), "%s/bpf/%s", build, file);
 	obj = bpf_object__open_file(path, NULL);
 	check(obj, "%s: %m", path);
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+	for (size_t i = 0; names[i]; i++) {
 		prog = bpf_object__find_program_by_name(obj, names[i]);
 		check(prog, "%s is not in %s", names[i], path);
 		bpf_program__set_log_level(prog, BPF_LOG_STATS_LEVEL);
 		bpf_program__set_log_buf(prog, log[i], sizeof(log[i]));
 	}
 	check(!bpf_object__load(obj), "%s: %m", path);
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+	for (size_t i = 0; names[i]; i++) {
 		check_frames(names[i], log[i]);
 		printf("%s: %u instructions verified\n", names[i], insns_of(names[i], log[i]));
 	}
 	bpf_object__close(obj);
+}
+
+void test_frames(void)
+{
+	check_object("matmul.bpf.o", (const char *const[]){ "on_lt_matmul", "on_gemm", "on_gemm_grouped", NULL });
+	check_object("launch.bpf.o", (const char *const[]){ "on_launch", "on_launch_ex", "on_launch_many",
+							    "on_launch_grid", "on_graph_launch", NULL });
+	check_object("graph.bpf.o", (const char *const[]){ "on_driver", "on_driver_return", NULL });
 }

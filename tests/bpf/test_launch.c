@@ -42,26 +42,33 @@ static void *sim_symbol(const char *name)
 	return f;
 }
 
-static void *sim_load(const char *name)
+static void *load(const char *path, struct library *ret)
 {
-	const char *build = getenv("B") ? getenv("B") : "build";
-	char path[PATH_MAX], full[PATH_MAX];
 	struct error_text err = {};
-	struct library lib;
+	char full[PATH_MAX];
 	void *handle;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/simgpu/%s", build, name);
 	check(realpath(path, full), "%s: %m", path);
 	handle = dlopen(full, RTLD_NOW | RTLD_GLOBAL);
 	check(handle, "%s", dlerror());
 	fd = open(full, O_RDONLY | O_CLOEXEC);
-	check(fd >= 0 && library_describe(fd, NULL, &lib, &err) == 0, "%s: %s", full, err.text);
+	check(fd >= 0 && library_describe(fd, NULL, ret, &err) == 0, "%s: %s", full, err.text);
 	close(fd);
-	snprintf(lib.open_path, sizeof(lib.open_path), "%s", full);
-	snprintf(lib.display_path, sizeof(lib.display_path), "%s", full);
-	kit_attach(sim.p, &lib);
+	snprintf(ret->open_path, sizeof(ret->open_path), "%s", full);
+	snprintf(ret->display_path, sizeof(ret->display_path), "%s", full);
+	kit_attach(sim.p, ret);
 	return handle;
+}
+
+static void *sim_load(const char *name)
+{
+	const char *build = getenv("B") ? getenv("B") : "build";
+	char path[PATH_MAX];
+	struct library lib;
+
+	snprintf(path, sizeof(path), "%s/simgpu/%s", build, name);
+	return load(path, &lib);
 }
 
 static void sim_open(bool with_blas)
@@ -526,6 +533,16 @@ void test_graphs_uncertain(void)
 	replay(instantiate(graph), stream, 4);
 	after = counted();
 	check(after.launches - before.launches > 4 * 2, "conditional graphs pass as certain");
+	/* One that may be launched from the device too: at least these. */
+	exec = NULL;
+	CALL(cuStreamBeginCapture_v2, stream, 0);
+	launch(f, 1, stream);
+	graph = capture_end(stream);
+	CALL(cuGraphInstantiateWithFlags, &exec, graph, 4);
+	before = counted();
+	replay(exec, stream, 3);
+	after = counted();
+	check_equal(after.launches - before.launches, 3 + 3, "replays of a graph for the device");
 	/* A graph whose making was not seen is a loss. */
 	check_equal(after.lost, 0, "losses");
 	CALL(cuGraphLaunch, (void *)0x5555, stream);
@@ -578,5 +595,55 @@ void test_products_in_graphs(void)
 	expect_truth("products replayed");
 	expected = (opcount)2 * 64 * 32 * (128 * 101 + 512 + 256 * 8 * 19);
 	check(counted().exact == expected, "operations of products and replays differ from 2MNK");
+	sim_close();
+}
+
+/* --- the real driver's library: it is entered, and refuses for want of a device --- */
+
+#define DRIVER_VERSION_ASKED 12040
+
+static void call_real(const char *symbol, bool by_address_table, int times)
+{
+	int (*f)(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void *,
+		 void *) = dlsym(sim.driver, symbol);
+	int status = 0;
+
+	/* How libcudart finds them. */
+	if (by_address_table)
+		check(!CALL(cuGetProcAddress_v2, symbol, &f, DRIVER_VERSION_ASKED, 0ul, &status) && f,
+		      "cuGetProcAddress(%s)", symbol);
+	for (int i = 0; i < times; i++)
+		f(NULL, 3, 5, 7, 32, 4, 1, 1024, NULL, NULL, NULL);
+}
+
+void test_driver(void)
+{
+	const char *cache = getenv("OPMETER_CACHE"), *home = getenv("HOME");
+	struct simgpu_config config = { { 7, 2, 1 }, { 128, 1, 1 }, 4096, NULL, NULL, 0 };
+	char path[PATH_MAX];
+	struct library lib;
+	struct counted c;
+
+	snprintf(path, sizeof(path), "%s%s/gpu/driver/usr/lib/x86_64-linux-gnu/nvidia/current/libcuda.so.550.163.01",
+		 cache ? cache : home, cache ? "" : "/.cache/opmeter");
+	if (access(path, R_OK))
+		skip("no library of the driver in the cache: run `make deps`");
+	sim.p = kit_open(NULL);
+	check(!drain_new(sim.p, &sim.d), "drain_new");
+	sim.driver = load(path, &lib);
+	for (size_t i = 0; i < lib.entry_count; i++)
+		check(lib.entries[i].vaddr % 16 == 10, "the probe of entry %u is not behind the comparison",
+		      lib.entries[i].entry);
+	CALL(cuInit, 0);
+	call_real("cuLaunchKernel", false, 1009);
+	call_real("cuLaunchKernel", true, 211);
+	call_real("cuLaunchKernel_ptsz", false, 101);
+	for (int i = 0; i < 307; i++)
+		CALL(cuLaunchKernelEx, &config, NULL, NULL, NULL);
+	c = counted();
+	check_equal(c.launches, 1009 + 211 + 101 + 307, "launches");
+	check_equal(launches_named(""), c.launches, "without a name");
+	CALL(cuGraphLaunch, NULL, NULL);
+	check_equal(counted().lost, 1, "a graph nobody knows");
 	sim_close();
 }

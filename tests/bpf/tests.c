@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests.h"
+#include "userspace/agent/driver_entries.h"
 #include "userspace/core/gemm_entries.h"
 
 static const struct kit_test tests[] = {
@@ -33,6 +34,7 @@ static const struct kit_test tests[] = {
 	{ "asleep", test_asleep },
 	{ "frames", test_frames },
 	{ "launch", test_launch },
+	{ "driver", test_driver },
 	{ "graphs", test_graphs },
 	{ "graphs_uncertain", test_graphs_uncertain },
 	{ "products_in_graphs", test_products_in_graphs },
@@ -54,8 +56,25 @@ static int print_table(void)
 	return 0;
 }
 
+static int print_driver_table(void)
+{
+	for (size_t i = 0; i < om_driver_entry_count; i++) {
+		const struct om_driver_entry *e = &om_driver_entries[i];
+
+		printf("entry %s %u %u", e->symbol, e->op, e->flags);
+		for (size_t j = 0; j < OM_DRIVER_ARGS; j++)
+			printf(" %u", e->arg[j]);
+		printf("\n");
+	}
+	for (size_t i = 0; i < om_driver_unwatched_count; i++)
+		printf("unwatched %s\n", om_driver_unwatched[i].pattern);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 2 && !strcmp(argv[1], "--driver-table"))
+		return print_driver_table();
 	if (argc == 2 && !strcmp(argv[1], "--table"))
 		return print_table();
 	return kit_main(argc, argv, tests);

@@ -28,6 +28,7 @@ void test_device_open(void);
 void test_asleep(void);
 void test_frames(void);
 void test_launch(void);
+void test_driver(void);
 void test_graphs(void);
 void test_graphs_uncertain(void);
 void test_products_in_graphs(void);
