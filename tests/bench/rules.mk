@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # `make bench`: every program and script here prints rows of a table; nothing is compared with a limit.
 BENCH_KIT := $(B)/tests/bpf/kit.o
-BENCH_PROGRAMS := $(B)/tests/bench/probe_cost
+BENCH_PROGRAMS := $(B)/tests/bench/probe_cost $(B)/tests/bench/launch_cost
 
 bench: all $(BENCH_PROGRAMS) $(B)/tests/bench/plain.bpf.o ## measure: cost of a probe, drain rate, loader
 	@B=$(B) tests/bench/bench
 
 $(B)/tests/bench/probe_cost.o: | $(B)/opmeter.skel.h
-$(B)/tests/bench/probe_cost: $(B)/tests/bench/probe_cost.o $(BENCH_KIT) $(B)/libopmeter.a
+$(BENCH_PROGRAMS): $(B)/tests/bench/%: $(B)/tests/bench/%.o $(BENCH_KIT) $(B)/libopmeter.a
 	$(call say,BENCH,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) -ldl -lm
 
+$(B)/tests/bench/launch_cost: | $(SIMGPU)
 $(B)/tests/bench/%.bpf.o: tests/bench/%.bpf.c
 	$(call say,BPF,$<)
 	@mkdir -p $(@D)

@@ -2,7 +2,8 @@
 # The simulated GPU: stand-ins for the driver's libraries. A test rig: nothing of it is installed.
 SIMGPU := $(B)/simgpu/libcuda.so.1 $(B)/simgpu/libcublas.so.99
 TEST_PROGRAMS += $(SIMGPU)
-SIMGPU_FLAGS := -D_GNU_SOURCE -O1 -g -Wall -Werror -Wno-missing-prototypes -fPIC -shared -pthread
+# The frame pointer makes functions begin with a push, which the kernel emulates, as the real ones can be probed cheaply.
+SIMGPU_FLAGS := -D_GNU_SOURCE -O1 -fno-omit-frame-pointer -g -Wall -Werror -Wno-missing-prototypes -fPIC -shared -pthread
 
 $(B)/simgpu/libcuda.so.1: tests/simgpu/libcuda.c tests/simgpu/simgpu.h tests/simgpu/rules.mk
 	$(call say,SO,$@)
