@@ -170,11 +170,33 @@ struct judging {
 	struct policy policy;
 };
 
+/* What the meters say of each other. A twentieth of a subject's work is worth a look. */
+#define WORTH_A_LOOK 20
+
+static int say_differences(struct agent *a, const struct om_subject_total *s)
+{
+	char subject[140];
+	int r = 0;
+
+	snprintf(subject, sizeof(subject), "%s/%s", s->tenant, s->model);
+	if (s->contradicted > s->all_high / WORTH_A_LOOK)
+		r = agent_say(a, "work was asked for that its devices cannot have done", subject,
+			      "Failed or forged calls: it counts in the upper bound only; see `opmeter top "
+			      "--json`.");
+	if (r == 0 && s->unattributed > s->all_low / WORTH_A_LOOK)
+		r = agent_say(
+			a, "its devices have done work that no meter explains", subject,
+			"Kernels unknown to data/kernels.csv, a library that is not probed, or evasion: see "
+			"`opmeter ledger export --kernels`.");
+	return r;
+}
+
 static int judge(void *ctx, const struct om_subject_total *s)
 {
 	struct judging *j = ctx;
+	int r = policy_judge(&j->policy, s, raise, j->a);
 
-	return policy_judge(&j->policy, s, raise, j->a);
+	return r ?: say_differences(j->a, s);
 }
 
 static void to_totals(void *ctx, const struct om_reading *r)

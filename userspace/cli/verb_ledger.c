@@ -7,6 +7,8 @@
 #include <jansson.h>
 
 #include "../base/options.h"
+#include "../agent/probes.h"
+#include "../base/text.h"
 #include "../base/yaml.h"
 #include "../core/ledger.h"
 #include "../core/reading_json.h"
@@ -216,15 +218,29 @@ static int export_shape(void *ctx, const struct om_shape_usage *s)
 	return 0;
 }
 
+static int export_kernel(void *ctx, const struct om_launch_usage *u, const char *name)
+{
+	char job[OM_ID_STRLEN], text[1024];
+
+	print_line(json_pack("{s:s,s:i,s:s?,s:[i,i,i],s:[i,i,i],s:i,s:b,s:I}", "job",
+			     om_id_format(&u->job, job), "pid", (int)u->tgid, "kernel",
+			     name ? text_escape(name, text, sizeof(text)) : NULL, "grid", (int)u->grid[0],
+			     (int)u->grid[1], (int)u->grid[2], "block", (int)u->block[0], (int)u->block[1],
+			     (int)u->block[2], "shared", (int)u->shared, "in_product",
+			     (int)(u->flags & OM_LAUNCH_IN_PRODUCT), "launches", (json_int_t)u->calls));
+	return 0;
+}
+
 static int export(int argc, char **argv)
 {
 	const char *dir = DEFAULT_DIR;
-	bool readings = false, entries = false, shapes = false;
+	bool readings = false, entries = false, shapes = false, kernels = false;
 	const struct option options[] = {
 		{ "dir", "DIR", OPTION_STRING, &dir, "the ledger's directory (" DEFAULT_DIR ")" },
 		{ "readings", NULL, OPTION_FLAG, &readings, "every register by day, as a reading" },
 		{ "entries", NULL, OPTION_FLAG, &entries, "every entry of the log" },
 		{ "shapes", NULL, OPTION_FLAG, &shapes, "every shape: a tenant's trade secret" },
+		{ "kernels", NULL, OPTION_FLAG, &kernels, "every kernel with its geometry: likewise" },
 		{ 0 },
 	};
 	const struct option_spec spec = {
@@ -237,8 +253,8 @@ static int export(int argc, char **argv)
 
 	if (r)
 		return r < 0 ? EXIT_USAGE : EXIT_OK;
-	if (!readings && !entries && !shapes) {
-		log_error("ledger export: say what: --readings, --entries or --shapes");
+	if (!readings && !entries && !shapes && !kernels) {
+		log_error("ledger export: say what: --readings, --entries, --shapes or --kernels");
 		return EXIT_USAGE;
 	}
 	r = open_it(dir, &l);
@@ -247,6 +263,7 @@ static int export(int argc, char **argv)
 	r = readings ? om_ledger_each_register(l, export_reading, NULL) : 0;
 	r = r ?: entries ? om_ledger_each_entry(l, 0, export_entry, NULL) : 0;
 	r = r ?: shapes ? om_ledger_each_shape(l, export_shape, NULL) : 0;
+	r = r ?: kernels ? om_ledger_each_launch(l, export_kernel, NULL) : 0;
 	if (r == 0)
 		return EXIT_OK;
 	log_error("%s: cannot be read to its end: %s", dir, strerror(-r));

@@ -196,13 +196,17 @@ static void print_json(const struct row *const *rows, size_t n)
 
 		json_array_append_new(
 			list,
-			json_pack("{s:s,s:s,s:s,s:{s:o,s:o},s:{s:o,s:o},s:o,s:o,s:b,s:s}", "tenant",
-				  rows[i]->tenant, "model", rows[i]->model, "phase",
+			json_pack("{s:s,s:s,s:s,s:{s:o,s:o,s:o},s:{s:o,s:o,s:o},s:o,s:o,s:o,s:o,s:o,s:b,s:b,"
+				  "s:s}",
+				  "tenant", rows[i]->tenant, "model", rows[i]->model, "phase",
 				  rows[i]->phases_differ ? "several" : om_phase_name(rows[i]->phase), "all",
-				  "low", decimal(s->all_low), "high", decimal(s->all_high), "training", "low",
-				  decimal(s->training_low), "high", decimal(s->training_high), "calls",
-				  decimal(s->calls), "losses", decimal(s->losses), "attempted", s->attempted,
-				  "formats", rows[i]->formats));
+				  "low", decimal(s->all_low), "high", decimal(s->all_high), "ceiling",
+				  decimal(s->all_ceiling), "training", "low", decimal(s->training_low),
+				  "high", decimal(s->training_high), "ceiling", decimal(s->training_ceiling),
+				  "calls", decimal(s->calls), "launches", decimal(s->launches), "losses",
+				  decimal(s->losses), "contradicted", decimal(s->contradicted),
+				  "unattributed", decimal(s->unattributed), "attempted", s->attempted,
+				  "bounded", s->is_bounded, "formats", rows[i]->formats));
 	}
 	text = json_dumps(list, JSON_COMPACT);
 	printf("%s\n", text);

@@ -124,8 +124,9 @@ struct om_launch_usage {
 	uint64_t calls;
 };
 int om_ledger_store_launches(struct om_ledger *l, const struct om_launch_usage *u, size_t n, uint64_t now_ns);
-int om_ledger_each_launch(struct om_ledger *l, int (*fn)(void *ctx, const struct om_launch_usage *u),
-			  void *ctx);
+/* The most launched first; name: a loan, NULL: not known. */
+int om_ledger_each_launch(struct om_ledger *l,
+			  int (*fn)(void *ctx, const struct om_launch_usage *u, const char *name), void *ctx);
 
 /* Names of kernels, as the tenants gave them: any bytes. Repeats change nothing. */
 struct om_kernel_name {

@@ -145,8 +145,8 @@ static void read_launch(sqlite3_stmt *s, struct om_launch_usage *ret)
 	}
 }
 
-int om_ledger_each_launch(struct om_ledger *l, int (*fn)(void *ctx, const struct om_launch_usage *u),
-			  void *ctx)
+int om_ledger_each_launch(struct om_ledger *l,
+			  int (*fn)(void *ctx, const struct om_launch_usage *u, const char *name), void *ctx)
 {
 	sqlite3_stmt *s;
 	int r;
@@ -154,15 +154,16 @@ int om_ledger_each_launch(struct om_ledger *l, int (*fn)(void *ctx, const struct
 	if (!has_tables(l))
 		return 0;
 	if (sqlite3_prepare_v2(l->db,
-			       "SELECT job, map, tgid, start, cgroup, name, geometry, shared, flags, calls"
-			       " FROM launch ORDER BY calls DESC",
+			       "SELECT job, map, tgid, start, cgroup, name, geometry, shared, flags, calls,"
+			       " CAST(text AS TEXT) FROM launch LEFT JOIN kernel_name ON hash = name"
+			       " ORDER BY calls DESC",
 			       -1, &s, NULL))
 		return ledger_errno(l);
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
 		struct om_launch_usage u;
 
 		read_launch(s, &u);
-		r = fn(ctx, &u);
+		r = fn(ctx, &u, (const char *)sqlite3_column_text(s, 10));
 		if (r)
 			break;
 	}

@@ -8,17 +8,28 @@
  * meters that stand behind it, what they contradict, and what none of them
  * explains. This is the only place that combines meters.
  *
- *   asked    A = shape + launch + counter: what the job asked for
- *   device   D = [low, high]: what its devices executed, from pipe activity
- *   held     P: device time held x dense peak
+ *   S        products asked for (shape): exact, each executes at least its textbook
+ *            operations (tiles are padded, never cut)
+ *   L        kernels that the catalogue or the counter meter bounds: [low, high]
+ *   R        what the devices can have executed at most: the device meter's upper
+ *            bound, no more than time held x dense peak (allocation)
+ *   r        how many textbook operations one executed operation may stand for in a
+ *            kernel that is not such a product: 4, Winograd F(4x4, 3x3) (Lavin and
+ *            Gray 2016, "Fast Algorithms for Convolutional Neural Networks"); 2:4
+ *            sparsity and causal skipping are 2
  *
- *   roof     R = min(D.high x r_max, P); r_max is how many textbook operations one
- *            executed operation may stand for (Winograd, sparsity: docs/counting.md)
- *   low      = min(A.low, R)      work that the device cannot have done is not in it
- *   high     = max(A.high, R)     and stays in `high`, raised as `contradicted`
- *   contradicted = A.low - R where positive
- *   unattributed = D.low - A.high x e_max where positive; e_max is how many operations
- *            may be executed for one textbook operation (padding to tiles)
+ *   low      = min(S, R) + min(L.low, r (R - min(S, R)))
+ *              work that the device cannot have done is not in it
+ *   high     = min(r R,
+ *                  S + r (R - S),
+ *                  S + L.high + r (R - S - L.low / r))
+ *              everything from the roof; or the products as asked and the rest from
+ *              what they leave; or the kernels as bounded too
+ *   with no R, high = S + L.high; where kernels or losses are not known, that is no bound
+ *   contradicted = S + L.low - low where positive; then high is S + L.high, and the
+ *              finding is raised
+ *   unattributed = D.low - e (S + L.high) where positive; e is how many operations may
+ *              be executed for one textbook operation: 1.25, padding to tiles
  *
  * Without contradictions a meter more never widens the interval, one less never
  * narrows it; the order of evidence does not matter. Pure and total.
@@ -32,14 +43,14 @@
 
 struct om_evidence {
 	uint32_t meters;		       /* bit mask, 1 << enum om_meter: which have something to say */
-	opcount attempted;		       /* shape */
+	opcount attempted;		       /* shape: exact */
+	opcount attempted_high;		       /* shape: not certain, beside `attempted` */
 	opcount launched_low, launched_high;   /* launch: kernels that the catalogue bounds */
 	uint64_t unknown_launches;	       /* launch: kernels it does not: only a roof covers them */
 	double sampled_mean, sampled_variance; /* counter: calibrated kernels, operations */
 	opcount device_low, device_high;       /* device: executed */
 	opcount allocated;		       /* allocation: held x peak */
 	uint64_t losses;		       /* calls or launches that could not be counted */
-	uint32_t ratio_max_ppm; /* r_max in millionths; 0: the default of the classes in play */
 };
 
 /* Adds one register to what is known of a job and period. Commutative. Saturates. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "../base/cleanup.h"
+#include "reconcile.h"
 
 #define EMPTY UINT32_MAX
 
@@ -303,15 +304,29 @@ struct line {
 	const struct om_reading *reading;
 };
 
-static int compare_lines(const void *x, const void *y)
+static int compare_subjects(const struct line *x, const struct line *y)
 {
-	const struct job *a = ((const struct line *)x)->job, *b = ((const struct line *)y)->job;
+	const struct job *a = x->job, *b = y->job;
 	int r = strcmp(assigned_value(a, OM_ASSIGN_TENANT, "unknown"),
 		       assigned_value(b, OM_ASSIGN_TENANT, "unknown"));
 
 	return r ? r
 		 : strcmp(assigned_value(a, OM_ASSIGN_MODEL, "unassigned"),
 			  assigned_value(b, OM_ASSIGN_MODEL, "unassigned"));
+}
+
+/* Within a subject by job and day: what is reconciled together. */
+static int compare_lines(const void *x, const void *y)
+{
+	const struct line *a = x, *b = y;
+	uint32_t day_a = a->reading->key.day, day_b = b->reading->key.day;
+	int r = compare_subjects(a, b);
+
+	if (r)
+		return r;
+	if (a->job != b->job)
+		return a->job < b->job ? -1 : 1;
+	return day_a < day_b ? -1 : day_a > day_b;
 }
 
 static void add_saturating(opcount *to, opcount v)
@@ -330,49 +345,72 @@ static opcount part(opcount v, uint32_t ppm, bool up)
 	return up && r < v && ppm ? r + 1 : r;
 }
 
-static void add_training(struct om_subject_total *s, const struct job *j, opcount low, opcount high)
+static void add_training(struct om_subject_total *s, const struct job *j, opcount low, opcount high,
+			 opcount ceiling)
 {
 	const struct om_assignment *a = j->assigned[OM_ASSIGN_PHASE];
+	uint32_t share = 1000000;
 
 	switch (j->phase) {
 	case OM_PHASE_TRAINING:
 	case OM_PHASE_FROZEN:
 		add_saturating(&s->training_low, part(low, a->share_low_ppm, false));
-		add_saturating(&s->training_high,
-			       a->share_high_ppm == 1000000 ? high : part(high, a->share_high_ppm, true));
-		return;
+		share = a->share_high_ppm;
+		break;
 	case OM_PHASE_INFERENCE:
 		/* What is not the inference share may be training. */
-		add_saturating(&s->training_high, part(high, 1000000 - a->share_low_ppm, true));
-		return;
+		share = 1000000 - a->share_low_ppm;
+		break;
 	case OM_PHASE_UNKNOWN:
-		add_saturating(&s->training_high, high);
-		return;
+		break;
 	}
+	add_saturating(&s->training_high, share == 1000000 ? high : part(high, share, true));
+	add_saturating(&s->training_ceiling, share == 1000000 ? ceiling : part(ceiling, share, true));
 }
 
 static void add_line(struct om_subject_total *s, const struct line *l)
 {
 	const struct om_value *v = &l->reading->value;
-	opcount low = om_value_lower(v), high = om_value_upper(v);
+	uint8_t meter = l->reading->key.meter;
 
-	add_saturating(&s->all_low, low);
-	add_saturating(&s->all_high, high);
-	add_training(s, l->job, low, high);
-	s->attempted |= l->reading->attempted;
 	for (int i = 0; i < OM_LOSS_END; i++)
 		s->losses += v->lost[i];
-	s->calls += v->calls;
-	s->meters |= 1u << l->reading->key.meter;
+	s->calls += meter == OM_METER_SHAPE ? v->calls : 0;
+	s->launches += meter == OM_METER_LAUNCH ? v->calls : 0;
+	s->meters |= 1u << meter;
 	s->registers++;
 	if (v->to_ns > s->as_of_ns)
 		s->as_of_ns = v->to_ns;
 }
 
+/* One job's day, all meters together. */
+static void add_interval(struct om_subject_total *s, const struct job *j, const struct om_evidence *e)
+{
+	struct om_interval i;
+	opcount high;
+
+	om_reconcile(e, &i);
+	high = i.roof == OM_ROOF_ALLOCATION ? i.asked_high : i.high;
+	add_saturating(&s->all_low, i.low);
+	add_saturating(&s->all_high, high);
+	add_saturating(&s->all_ceiling, i.high);
+	add_training(s, j, i.low, high, i.high);
+	add_saturating(&s->contradicted, i.contradicted);
+	add_saturating(&s->unattributed, i.unattributed);
+	s->is_bounded = s->is_bounded && i.is_bounded;
+	s->attempted |= !(e->meters >> OM_METER_DEVICE & 1);
+}
+
+static bool same_day(const struct line *a, const struct line *b)
+{
+	return a->job == b->job && a->reading->key.day == b->reading->key.day;
+}
+
 int om_totals_each(struct om_totals *t, int (*fn)(void *ctx, const struct om_subject_total *s), void *ctx)
 {
 	_cleanup_free_ struct line *lines = NULL;
-	struct om_subject_total s = { 0 };
+	struct om_subject_total s = { .is_bounded = true };
+	struct om_evidence e = { 0 };
 	int r;
 
 	if (t->count == 0)
@@ -384,15 +422,21 @@ int om_totals_each(struct om_totals *t, int (*fn)(void *ctx, const struct om_sub
 		lines[i] = (struct line){ &t->jobs[t->job_of[i]], &t->registers[i] };
 	qsort(lines, t->count, sizeof(*lines), compare_lines);
 	for (size_t i = 0; i < t->count; i++) {
-		if (i && compare_lines(&lines[i - 1], &lines[i])) {
+		if (i && !same_day(&lines[i - 1], &lines[i])) {
+			add_interval(&s, lines[i - 1].job, &e);
+			memset(&e, 0, sizeof(e));
+		}
+		if (i && compare_subjects(&lines[i - 1], &lines[i])) {
 			r = fn(ctx, &s);
 			if (r)
 				return r;
-			s = (struct om_subject_total){ 0 };
+			s = (struct om_subject_total){ .is_bounded = true };
 		}
 		s.tenant = assigned_value(lines[i].job, OM_ASSIGN_TENANT, "unknown");
 		s.model = assigned_value(lines[i].job, OM_ASSIGN_MODEL, "unassigned");
 		add_line(&s, &lines[i]);
+		om_evidence_add(&e, lines[i].reading);
 	}
+	add_interval(&s, lines[t->count - 1].job, &e);
 	return fn(ctx, &s);
 }

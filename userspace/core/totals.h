@@ -40,12 +40,19 @@ const struct om_assignment *om_totals_assigned(const struct om_totals *t, const 
 struct om_subject_total {
 	const char *tenant; /* "unknown" if no assignment says */
 	const char *model;  /* "unassigned" likewise */
-	opcount training_low, training_high;
-	opcount all_low, all_high;
-	bool attempted;	 /* some figure has no device meter behind it */
-	uint64_t losses; /* sum over causes */
-	uint64_t calls;
-	uint32_t meters; /* bit mask, 1 << enum om_meter */
+	/* Each job's day is reconciled by itself (core/reconcile.h), then added. `high` is what
+	 * the meters of work and device bound, and what levels are compared with; `ceiling`
+	 * also takes in where only time held x peak bounds a job: reported, pages nobody. */
+	opcount training_low, training_high, training_ceiling;
+	opcount all_low, all_high, all_ceiling;
+	opcount contradicted; /* asked for, but no device can have done it: in `high` only */
+	opcount unattributed; /* executed on its devices, and explained by no meter */
+	bool is_bounded;      /* false: work that nothing bounds, neither device nor allocation */
+	bool attempted;	      /* some figure has no device meter behind it */
+	uint64_t losses;      /* sum over causes */
+	uint64_t calls;	      /* products */
+	uint64_t launches;    /* kernels outside products */
+	uint32_t meters;      /* bit mask, 1 << enum om_meter */
 	uint64_t registers;
 	uint64_t as_of_ns; /* the latest `to` */
 };

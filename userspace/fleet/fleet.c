@@ -245,12 +245,15 @@ static int send_total(struct fleet *f, const struct om_subject_total *s)
 	char key[256], as_of[OM_TIME_STRLEN];
 	_cleanup_free_ char *text = NULL;
 	struct om_event ev = { .topic = OM_TOPIC_TOTALS, .key = key, .time_ns = s->as_of_ns };
-	json_t *o = json_pack("{s:i,s:s,s:s,s:i,s:{s:o,s:o},s:{s:o,s:o},s:b,s:o,s:o,s:s}", "v", 1, "tenant",
-			      s->tenant, "model", s->model, "partition", 0, "training", "low",
-			      decimal(s->training_low), "high", decimal(s->training_high), "all", "low",
-			      decimal(s->all_low), "high", decimal(s->all_high), "attempted", s->attempted,
-			      "losses", decimal(s->losses), "registers", decimal(s->registers), "as_of",
-			      om_time_format(s->as_of_ns, as_of));
+	json_t *o =
+		json_pack("{s:i,s:s,s:s,s:i,s:{s:o,s:o,s:o},s:{s:o,s:o,s:o},s:b,s:b,s:o,s:o,s:o,s:o,s:s}",
+			  "v", 1, "tenant", s->tenant, "model", s->model, "partition", 0, "training", "low",
+			  decimal(s->training_low), "high", decimal(s->training_high), "ceiling",
+			  decimal(s->training_ceiling), "all", "low", decimal(s->all_low), "high",
+			  decimal(s->all_high), "ceiling", decimal(s->all_ceiling), "attempted", s->attempted,
+			  "bounded", s->is_bounded, "contradicted", decimal(s->contradicted), "unattributed",
+			  decimal(s->unattributed), "losses", decimal(s->losses), "registers",
+			  decimal(s->registers), "as_of", om_time_format(s->as_of_ns, as_of));
 
 	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);

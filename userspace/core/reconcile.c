@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "reconcile.h"
+
+#include <math.h>
+
+/* The figures of reconcile.h: r, and e as a fraction. */
+#define TEXTBOOK_PER_EXECUTED 4
+#define EXECUTED_PER_TEXTBOOK_NUM 5
+#define EXECUTED_PER_TEXTBOOK_DEN 4
+/* Half width of a 95 % interval, in standard deviations. */
+#define DEVIATIONS 1.959964
+
+static opcount add(opcount a, opcount b)
+{
+	opcount r;
+
+	return opcount_add(a, b, &r) ? OPCOUNT_MAX : r;
+}
+
+/* 0 where nothing is left. */
+static opcount less(opcount a, opcount b)
+{
+	return a > b ? a - b : 0;
+}
+
+static opcount lower(opcount a, opcount b)
+{
+	return a < b ? a : b;
+}
+
+static opcount times_r(opcount executed)
+{
+	opcount r;
+
+	return opcount_mul(executed, TEXTBOOK_PER_EXECUTED, &r) ? OPCOUNT_MAX : r;
+}
+
+void om_evidence_add(struct om_evidence *e, const struct om_reading *r)
+{
+	const struct om_value *v = &r->value;
+
+	e->meters |= 1u << r->key.meter;
+	for (int i = 0; i < OM_LOSS_END; i++)
+		if (__builtin_add_overflow(e->losses, v->lost[i], &e->losses))
+			e->losses = UINT64_MAX;
+	switch (r->key.meter) {
+	case OM_METER_SHAPE:
+	case OM_METER_CORRECTION:
+		e->attempted = add(e->attempted, add(v->exact, v->low));
+		e->attempted_high = add(e->attempted_high, less(v->high, v->low));
+		break;
+	case OM_METER_LAUNCH:
+		e->launched_low = add(e->launched_low, add(v->exact, v->low));
+		e->launched_high = add(e->launched_high, add(v->exact, v->high));
+		if (__builtin_add_overflow(e->unknown_launches, v->overflow_calls, &e->unknown_launches))
+			e->unknown_launches = UINT64_MAX;
+		break;
+	case OM_METER_COUNTER:
+		e->sampled_mean += v->mean;
+		e->sampled_variance += v->variance;
+		break;
+	case OM_METER_DEVICE:
+		e->device_low = add(e->device_low, add(v->exact, v->low));
+		e->device_high = add(e->device_high, add(v->exact, v->high));
+		break;
+	case OM_METER_ALLOCATION:
+		e->allocated = add(e->allocated, add(v->exact, v->high));
+		break;
+	default:
+		break;
+	}
+}
+
+static opcount count_of(double operations)
+{
+	if (!(operations > 0))
+		return 0;
+	return operations < 1e38 ? (opcount)operations : OPCOUNT_MAX;
+}
+
+/* Kernels that are bounded, by name or by sampling: the interval is formed here, once. */
+static void kernels(const struct om_evidence *e, opcount *ret_low, opcount *ret_high)
+{
+	double half = DEVIATIONS * sqrt(e->sampled_variance > 0 ? e->sampled_variance : 0);
+
+	*ret_low = add(e->launched_low, count_of(e->sampled_mean - half));
+	*ret_high = add(add(e->launched_high, e->attempted_high), count_of(ceil(e->sampled_mean + half)));
+	if (*ret_high < *ret_low)
+		*ret_high = *ret_low;
+}
+
+static enum om_roof roof_of(const struct om_evidence *e, opcount *ret)
+{
+	bool has_device = e->meters >> OM_METER_DEVICE & 1;
+	bool has_allocation = e->meters >> OM_METER_ALLOCATION & 1;
+
+	*ret = OPCOUNT_MAX;
+	if (has_allocation)
+		*ret = e->allocated;
+	if (has_device && e->device_high <= *ret) {
+		*ret = e->device_high;
+		return OM_ROOF_DEVICE;
+	}
+	return has_allocation ? OM_ROOF_ALLOCATION : OM_ROOF_NONE;
+}
+
+static opcount high_under(opcount roof, opcount s, opcount l_low, opcount l_high)
+{
+	opcount all = times_r(roof);
+	opcount beside_products = add(s, times_r(less(roof, s)));
+	opcount executed_low = l_low / TEXTBOOK_PER_EXECUTED;
+	opcount beside_kernels = add(add(s, l_high), times_r(less(less(roof, s), executed_low)));
+
+	return lower(all, lower(beside_products, beside_kernels));
+}
+
+static opcount unattributed_of(const struct om_evidence *e, opcount asked_high)
+{
+	opcount explained;
+
+	if (opcount_muldiv(asked_high, EXECUTED_PER_TEXTBOOK_NUM, EXECUTED_PER_TEXTBOOK_DEN, &explained))
+		explained = OPCOUNT_MAX;
+	return e->meters >> OM_METER_DEVICE & 1 ? less(e->device_low, explained) : 0;
+}
+
+void om_reconcile(const struct om_evidence *e, struct om_interval *ret)
+{
+	opcount l_low, l_high, roof, s = e->attempted;
+	opcount confirmed;
+
+	kernels(e, &l_low, &l_high);
+	*ret = (struct om_interval){ .asked_low = add(s, l_low),
+				     .asked_high = add(s, l_high),
+				     .meters = e->meters };
+	ret->roof = roof_of(e, &roof);
+	if (ret->roof == OM_ROOF_NONE) {
+		ret->low = ret->asked_low;
+		ret->high = ret->asked_high;
+		ret->is_bounded = !e->unknown_launches && !e->losses;
+		return;
+	}
+	confirmed = lower(s, roof);
+	ret->low = add(confirmed, lower(l_low, times_r(roof - confirmed)));
+	ret->contradicted = ret->asked_low - ret->low;
+	ret->high = ret->contradicted ? ret->asked_high : high_under(roof, s, l_low, l_high);
+	ret->high = opcount_max(ret->high, ret->low);
+	ret->is_bounded = true;
+	ret->unattributed = unattributed_of(e, ret->asked_high);
+}
