@@ -79,6 +79,7 @@ soak: all tests-build ## the fault tests again and again: SOAK=10 rounds of 200 
 		B=$(B) KILLS=200 tests/e2e/agent_kill.py && B=$(B) tests/e2e/upgrade.py || exit 1; done
 .PHONY: install format soak
 
+include userspace/cupti/rules.mk
 -include $(wildcard tests/*/rules.mk)
 
 tests-build: $(UNIT) $(TEST_PROGRAMS)

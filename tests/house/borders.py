@@ -11,6 +11,7 @@ from pathlib import Path
 MAY = {  # what each part may include of ours
     "userspace/base": ["userspace/base"],
     "userspace/core": ["userspace/base", "userspace/core"],
+    "userspace/cupti": ["userspace/cupti", "bpf"],  # goes into processes of others: of ours, only the wire structures
     "exporters": ["exporters", "userspace/base", "userspace/core"],
     "userspace/agent": ["userspace/agent", "userspace/base", "userspace/core", "exporters", "bpf"],
     "userspace/fleet": ["userspace/fleet", "userspace/base", "userspace/core", "exporters"],
