@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The simulated GPU: stand-ins for the driver's libraries. A test rig: nothing of it is installed.
-SIMGPU := $(B)/simgpu/libcuda.so.1 $(B)/simgpu/libcublas.so.99
+SIMGPU := $(B)/simgpu/libcuda.so.1 $(B)/simgpu/libcublas.so.99 $(B)/simgpu/libnvidia-ml.so.1
 TEST_PROGRAMS += $(SIMGPU)
 # The frame pointer makes functions begin with a push, which the kernel emulates, as the real ones can be probed cheaply.
 SIMGPU_FLAGS := -D_GNU_SOURCE -O1 -fno-omit-frame-pointer -g -Wall -Werror -Wno-missing-prototypes -fPIC -shared -pthread
@@ -13,3 +13,8 @@ $(B)/simgpu/libcuda.so.1: tests/simgpu/libcuda.c tests/simgpu/simgpu.h tests/sim
 $(B)/simgpu/libcublas.so.99: tests/simgpu/libcublas.c $(B)/simgpu/libcuda.so.1
 	$(call say,SO,$@)
 	$(Q)$(CC) $(SIMGPU_FLAGS) -o $@ $< $(B)/simgpu/libcuda.so.1
+
+$(B)/simgpu/libnvidia-ml.so.1: tests/simgpu/libnvidia-ml.c
+	$(call say,SO,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SIMGPU_FLAGS) -Wl,-soname,libnvidia-ml.so.1 -o $@ $<

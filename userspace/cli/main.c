@@ -8,6 +8,7 @@
 
 #include "../base/cleanup.h"
 #include "../base/log.h"
+#include "../agent/device.h"
 #include "verbs.h"
 
 static const struct verb {
@@ -55,6 +56,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		if (!strcmp(argv[1], verbs[i].name))
 			return verbs[i].run(argc - 1, argv + 1);
+	if (!strcmp(argv[1], DEVICE_SAMPLER_VERB))
+		return verb_device_sampler(argc - 1, argv + 1);
 	log_error("no verb '%s': `opmeter --help` lists them", argv[1]);
 	return EXIT_USAGE;
 }

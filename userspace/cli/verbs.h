@@ -16,5 +16,6 @@ int verb_prove(int argc, char **argv);
 int verb_policy(int argc, char **argv);
 int verb_off(int argc, char **argv);
 int verb_on(int argc, char **argv);
+int verb_device_sampler(int argc, char **argv); /* not for people: not listed */
 
 #endif

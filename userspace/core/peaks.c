@@ -43,23 +43,17 @@ static int number_parse(const char *text, uint32_t max, uint32_t *ret)
 /* The columns that are numbers, in their order; the name before, the format and source after. */
 static int numbers_parse(char *field[FIELDS], struct om_chip *c, const char **ret_why)
 {
-	static const char *const names[] = { "multiprocessors", "max_mhz", "t_fp64", "t_tf32", "t_bf16",
-					     "t_fp16",		"t_fp8",   "t_fp4",  "t_int8", "t_int4",
-					     "s_fp64",		"s_fp32",  "s_fp16", "s_int32", "published_mhz" };
-	uint32_t *const to[] = { &c->multiprocessors,
-				 &c->max_mhz,
-				 &c->tensor[OM_FORMAT_FP64],
-				 &c->tensor[OM_FORMAT_TF32],
-				 &c->tensor[OM_FORMAT_BF16],
-				 &c->tensor[OM_FORMAT_FP16],
-				 &c->tensor[OM_FORMAT_FP8],
-				 &c->tensor[OM_FORMAT_FP4],
-				 &c->tensor[OM_FORMAT_INT8],
-				 &c->tensor[OM_FORMAT_INT4],
-				 &c->scalar[OM_PIPE_FP64],
-				 &c->scalar[OM_PIPE_FP32],
-				 &c->scalar[OM_PIPE_FP16],
-				 &c->scalar[OM_PIPE_INT],
+	static const char *const names[] = { "multiprocessors", "max_mhz", "t_fp64",	   "t_tf32",
+					     "t_bf16",		"t_fp16",  "t_fp8",	   "t_fp4",
+					     "t_int8",		"t_int4",  "s_fp64",	   "s_fp32",
+					     "s_fp16",		"s_int32", "published_mhz" };
+	uint32_t *const to[] = { &c->multiprocessors,	     &c->max_mhz,
+				 &c->tensor[OM_FORMAT_FP64], &c->tensor[OM_FORMAT_TF32],
+				 &c->tensor[OM_FORMAT_BF16], &c->tensor[OM_FORMAT_FP16],
+				 &c->tensor[OM_FORMAT_FP8],  &c->tensor[OM_FORMAT_FP4],
+				 &c->tensor[OM_FORMAT_INT8], &c->tensor[OM_FORMAT_INT4],
+				 &c->scalar[OM_PIPE_FP64],   &c->scalar[OM_PIPE_FP32],
+				 &c->scalar[OM_PIPE_FP16],   &c->scalar[OM_PIPE_INT],
 				 &c->published_mhz };
 
 	for (size_t i = 0; i < ARRAY_SIZE(to); i++)
@@ -106,7 +100,8 @@ static void raise_to(uint32_t *to, uint32_t v)
 
 static int chip_add(struct om_peaks *p, const struct om_chip *c)
 {
-	struct om_chip *more = p->count < ROWS_MAX ? reallocarray(p->chips, p->count + 1, sizeof(*more)) : NULL;
+	struct om_chip *more =
+		p->count < ROWS_MAX ? reallocarray(p->chips, p->count + 1, sizeof(*more)) : NULL;
 
 	if (!more)
 		return p->count < ROWS_MAX ? -ENOMEM : -EINVAL;
@@ -141,7 +136,8 @@ static int rows_read(FILE *f, const char *path, struct om_peaks *p, struct error
 		if (!has_header) {
 			has_header = true;
 			if (strncmp(line, "name,multiprocessors,", 21))
-				return error_set(err, -EINVAL, "%s:%u: the first line is not the header", path, number);
+				return error_set(err, -EINVAL, "%s:%u: the first line is not the header",
+						 path, number);
 			continue;
 		}
 		rc = row_parse(line, &c, &why);
@@ -240,8 +236,8 @@ static double within(double percent)
 	return percent < 0 ? 0 : percent > 100 ? 100 : percent;
 }
 
-void om_chip_executed(const struct om_chip *c, const struct om_activity_span *a, uint32_t formats, opcount *ret_low,
-		      opcount *ret_high)
+void om_chip_executed(const struct om_chip *c, const struct om_activity_span *a, uint32_t formats,
+		      opcount *ret_low, opcount *ret_high)
 {
 	double low = 0, high = 0, seconds = (double)a->ns / 1e9, half = a->step / 2;
 

@@ -52,9 +52,9 @@ const struct om_chip *om_peaks_find(const struct om_peaks *p, const char *device
 const struct om_chip *om_peaks_highest(const struct om_peaks *p);
 int om_peaks_each(const struct om_peaks *p, int (*fn)(void *ctx, const struct om_chip *c), void *ctx);
 
-/* Bounds of one pipe's rate over the formats in `formats` (bit mask, 1 << enum om_format; 0: any that it can),
- * in operations per clock and multiprocessor; 0, 0: the pipe cannot. A mask without any format that the pipe
- * can is no knowledge: any. */
+/* Bounds of one pipe's rate over the formats in `formats` (bit mask, 1 << enum om_format; 0: any that it
+ * can), in operations per clock and multiprocessor; 0, 0: the pipe cannot. A mask without any format that the
+ * pipe can is no knowledge: any. */
 struct om_rates {
 	uint32_t low, high;
 };
@@ -72,8 +72,9 @@ struct om_activity_span {
 	uint32_t clock_low, clock_high;
 	uint64_t ns;
 };
-/* [low, high] executed operations. Formula: pipe activity x clock x multiprocessors x rate, each at its end. */
-void om_chip_executed(const struct om_chip *c, const struct om_activity_span *a, uint32_t formats, opcount *ret_low,
-		      opcount *ret_high);
+/* [low, high] executed operations. Formula: pipe activity x clock x multiprocessors x rate, each at its end.
+ */
+void om_chip_executed(const struct om_chip *c, const struct om_activity_span *a, uint32_t formats,
+		      opcount *ret_low, opcount *ret_high);
 
 #endif
