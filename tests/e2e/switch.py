@@ -36,8 +36,30 @@ def main():
         print(f"played {report['calls']}, counted {counted}, lost while off {lost}")
         # Calls between the detachment and the next attachment meet no probe at all.
         assert counted < int(report["calls"]) and counted + lost <= int(report["calls"])
-        acts = [e["payload"]["act"] for e in rig.export("entries") if e["kind"] == "act"]
-        assert acts == ["off", "on"], acts
+        acts = [(e["payload"]["act"], e["payload"]["meter"]) for e in rig.export("entries") if e["kind"] == "act"]
+        assert acts == [("off", "node"), ("on", "node")], acts
+
+
+def by_meter():
+    """Each meter by itself: the other goes on."""
+    with Rig("switch-meter", ["--library", CUDA13 / "libcublasLt.so.13"]) as rig:
+        rig.start()
+        for meter in ("launch", "counter", "shape"):
+            out = subprocess.run([OPMETER, "off", "--meter", meter, "--pin-dir", rig.pins], check=True, capture_output=True,
+                                 text=True).stdout
+            assert float(re.match(r"off after ([\d.]+) ms", out)[1]) < 10
+            time.sleep(0.5)
+            player = rig.play(rig.cgroup(meter), "--lib-dir", CUDA13, "--product", f"1,641,257,131,{TYPES_BF16}",
+                              "--calls", "1009", "--wait-ms", "300")
+            rig.finish(player)
+            subprocess.run([OPMETER, "on", "--meter", meter, "--pin-dir", rig.pins], check=True)
+            time.sleep(0.5)
+            counted = rig.total("calls", meter)
+            assert counted == (0 if meter == "shape" else 1009), (meter, counted)
+        rig.stop()
+        bad = subprocess.run([OPMETER, "off", "--meter", "gas", "--pin-dir", rig.pins], capture_output=True, text=True)
+        assert bad.returncode == 2 and "gas" in bad.stderr, bad
 
 
 main()
+by_meter()

@@ -58,6 +58,9 @@ struct agent *agent_free(struct agent *a)
 	regimes_free(a->regimes);
 	om_offsets_free(a->offsets);
 	om_catalogue_free(a->kernels);
+	device_free(a->devices);
+	om_peaks_free(a->peaks);
+	free(a->device_lines);
 	tenant_map_free(a->tenants);
 	cgroups_free(a->cgroups);
 	om_ledger_free(a->ledger);
@@ -70,26 +73,28 @@ static void agent_freep(struct agent **a)
 	*a = agent_free(*a);
 }
 
-/* The catalogue lies beside the offsets unless told otherwise. */
-static int load_kernels(struct agent *a, struct error_text *err)
+/* Data lies beside the offsets unless told otherwise. */
+static const char *beside_offsets(const struct agent *a, const char *name, char buf[PATH_MAX])
 {
-	const struct agent_config *c = a->config;
-	const char *slash = strrchr(c->offsets_path, '/');
-	char path[PATH_MAX];
+	const char *slash = strrchr(a->config->offsets_path, '/');
 
-	snprintf(path, sizeof(path), "%.*skernels.csv", slash ? (int)(slash + 1 - c->offsets_path) : 0,
-		 c->offsets_path);
-	return om_catalogue_load(c->kernels_path ?: path, &a->kernels, err);
+	snprintf(buf, PATH_MAX, "%.*s%s", slash ? (int)(slash + 1 - a->config->offsets_path) : 0,
+		 a->config->offsets_path, name);
+	return buf;
 }
 
 /* Files that people write: read first, so that a slip is told before anything is touched. */
 static int open_configuration(struct agent *a, struct error_text *err)
 {
 	const struct agent_config *c = a->config;
+	char path[PATH_MAX];
 	int r;
 
 	r = om_offsets_load(c->offsets_path, &a->offsets, err);
-	r = r ?: load_kernels(a, err);
+	r = r
+		    ?: om_catalogue_load(c->kernels_path ?: beside_offsets(a, "kernels.csv", path),
+					 &a->kernels, err);
+	r = r ?: om_peaks_load(c->peaks_path ?: beside_offsets(a, "peaks.csv", path), &a->peaks, err);
 	if (r == 0 && c->tenants_path)
 		r = tenant_map_load(c->tenants_path, &a->tenants, err);
 	if (r == 0 && c->regimes_dir)
@@ -189,6 +194,10 @@ static int open_probes(struct agent *a, struct error_text *err)
 			    : 0;
 	r = r ?: discovery_scan(a->discovery);
 	r = r ?: probes_sweep(a->probes, &swept);
+	if (r == 0 && !a->config->no_devices)
+		r = device_open(
+			&(struct device_config){ .nvml_path = a->config->nvml_path, .peaks = a->peaks },
+			&a->devices, err);
 	if (r == 0 && swept)
 		log_info("%zu library files that nobody maps any more: their probes are being released",
 			 swept);
@@ -203,6 +212,7 @@ static int agent_open(const struct agent_config *config, struct agent **ret, str
 	if (!a)
 		return -ENOMEM;
 	a->config = config;
+	a->started_ns = agent_boot_ns();
 	r = open_configuration(a, err);
 	if (r)
 		return r == -EINVAL || r == -ENOENT ? -EINVAL : r;
@@ -273,7 +283,8 @@ static int agent_loop(struct agent *a, int signal_fd)
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	struct schedule s = { .drain = now, .publish = now + a->config->publish_ns, .heartbeat = now };
 	struct pollfd fds[] = { { .fd = signal_fd, .events = POLLIN },
-				{ .fd = discovery_fd(a->discovery), .events = POLLIN } };
+				{ .fd = discovery_fd(a->discovery), .events = POLLIN },
+				{ .fd = -1, .events = POLLIN } };
 	int r = 0;
 
 	s.end = a->config->seconds ? now + a->config->seconds * 1000000000ULL : UINT64_MAX;
@@ -284,11 +295,13 @@ static int agent_loop(struct agent *a, int signal_fd)
 		/* With an exporter, deliveries are to be noticed soon. */
 		if (a->sink_count && wait_ms > 50)
 			wait_ms = 50;
+		fds[2].fd = a->devices ? device_fd(a->devices) : -1; /* another one after a restart */
 		if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
 			return -errno;
 		if (fds[0].revents)
 			break;
 		r = discovery_step(a->discovery, 0);
+		r = r ?: agent_devices_step(a);
 		now = clock_ns(CLOCK_MONOTONIC);
 		r = r ?: on_time(a, &s, now);
 	}

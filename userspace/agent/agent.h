@@ -22,6 +22,9 @@ struct agent_config {
 	const char *owners_path;  /* NULL: every owner is unknown */
 	const char *offsets_path;
 	const char *kernels_path;     /* NULL: kernels.csv beside the offsets */
+	const char *peaks_path;	      /* NULL: peaks.csv beside the offsets */
+	const char *nvml_path;	      /* NULL: as the dynamic loader finds it */
+	bool no_devices;	      /* no device meter */
 	struct option_list libraries; /* probed from the start, before anything maps them */
 	const char *brokers;	      /* NULL: no Kafka */
 	const char *kafka_config;

@@ -14,6 +14,7 @@
 #include "../core/totals.h"
 #include "agent.h"
 #include "cgroups.h"
+#include "device.h"
 #include "discovery.h"
 #include "drain.h"
 #include "probes.h"
@@ -34,6 +35,12 @@ struct agent_library {
 	uint64_t attached_ns; /* boot time; 0: its probes were there before us */
 };
 
+/* What the devices of one job did, since this agent began. */
+struct agent_device_line {
+	uint64_t cgroup_id; /* 0: devices that nobody holds */
+	struct om_value device, allocation;
+};
+
 struct agent {
 	const struct agent_config *config;
 	char source[64];
@@ -45,6 +52,13 @@ struct agent {
 	struct regimes *regimes; /* NULL: policy is not judged here */
 	struct owners *owners;
 	struct om_totals *totals;
+	struct om_peaks *peaks;
+	struct device_meter *devices; /* NULL: not wanted */
+	struct agent_device_line *device_lines;
+	size_t device_line_count;
+	char devices_why[200]; /* as last said */
+	uint32_t formats;      /* number formats that were multiplied here: bit mask */
+	uint64_t started_ns;   /* boot time */
 	struct probes *probes;
 	struct drain *drain;
 	struct discovery *discovery;
@@ -73,6 +87,12 @@ int agent_meter(struct agent *a, bool is_last);
 int agent_job(struct agent *a, uint64_t cgroup_id, struct om_id *ret);
 /* A loss that no kernel counter knows, put on the job of a process. */
 int agent_lose(struct agent *a, uint64_t cgroup_id, uint8_t meter, enum om_loss loss, uint64_t n);
+
+/* agent_devices.c */
+int agent_devices_step(struct agent *a);
+/* The kernel's counts and the devices' in one array, the caller frees. */
+int agent_devices_usage(struct agent *a, const struct om_usage *counted, size_t count, struct om_usage **ret,
+			size_t *ret_count);
 
 /* agent_judge.c: assignments, totals, policy. */
 int agent_load_totals(struct agent *a);

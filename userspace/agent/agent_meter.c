@@ -103,15 +103,24 @@ static int name_jobs(struct agent *a, struct drain_result *d)
 	return r;
 }
 
+static void learn_formats(struct agent *a, const struct drain_result *d)
+{
+	for (size_t i = 0; i < d->usage_count; i++)
+		if (d->usage[i].now.calls && d->usage[i].format != OM_FORMAT_UNKNOWN)
+			a->formats |= 1u << (d->usage[i].format & ~OM_FORMAT_COMPLEX);
+}
+
 static int commit(struct agent *a, struct drain_result *d, uint64_t now)
 {
+	_cleanup_free_ struct om_usage *all = NULL;
+	size_t count = 0;
 	int r;
 
+	learn_formats(a, d);
 	r = learn_cgroups(a, d);
 	r = r ?: name_jobs(a, d);
-	r = r
-		    ?: om_ledger_accrue(a->ledger, d->usage, d->usage_count, a->last_drain_ns, now,
-					&a->regressions);
+	r = r ?: agent_devices_usage(a, d->usage, d->usage_count, &all, &count);
+	r = r ?: om_ledger_accrue(a->ledger, all, count, a->last_drain_ns, now, &a->regressions);
 	r = r ?: om_ledger_store_shapes(a->ledger, d->shapes, d->shape_count, now);
 	r = r ?: om_ledger_store_launches(a->ledger, d->launches, d->launch_count, now);
 	r = r ?: om_ledger_store_kernel_names(a->ledger, d->names, d->name_count);

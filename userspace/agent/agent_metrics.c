@@ -99,6 +99,22 @@ static void render_self(struct agent *a)
 		(double)a->regressions);
 }
 
+static void render_devices(struct agent *a)
+{
+	struct device_totals t = { 0 };
+
+	if (a->devices)
+		device_get_totals(a->devices, &t);
+	gauge(a, "opmeter_device_meter", NULL, "1 while NVML is sampled.", t.is_running && t.devices ? 1 : 0);
+	gauge(a, "opmeter_devices", NULL, "GPUs, or GPU instances, that are sampled.", t.devices);
+	counter(a, "opmeter_device_samples", "Samples of devices.", (double)t.samples);
+	counter(a, "opmeter_device_gaps", "Spans in which nobody looked: bounded by the peak.",
+		(double)t.gaps);
+	counter(a, "opmeter_device_restarts", "Samplers that ended or were killed because NVML hung.",
+		(double)t.restarts);
+	counter(a, "opmeter_device_lost", "Devices that fell off the bus.", (double)t.lost);
+}
+
 void agent_render_metrics(struct agent *a)
 {
 	static const char *const version[] = { "version", OPMETER_VERSION, NULL };
@@ -126,6 +142,7 @@ void agent_render_metrics(struct agent *a)
 		om_openmetrics_sample(a->metrics, "opmeter_backlog", labels, (double)t.backlog);
 	}
 	render_kernel(a);
+	render_devices(a);
 	render_self(a);
 	om_openmetrics_commit(a->metrics);
 }

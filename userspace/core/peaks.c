@@ -240,6 +240,13 @@ void om_chip_executed(const struct om_chip *c, const struct om_activity_span *a,
 		      opcount *ret_low, opcount *ret_high)
 {
 	double low = 0, high = 0, seconds = (double)a->ns / 1e9, half = a->step / 2;
+	bool is_still = a->busy == 0;
+
+	/* Counters that stood still are no rounded figure. */
+	for (int p = 0; p < OM_PIPE_END; p++)
+		is_still = is_still && a->percent[p] == 0;
+	if (is_still)
+		half = 0;
 
 	for (int p = 0; p < OM_PIPE_END; p++) {
 		struct om_rates r = om_chip_rates(c, (enum om_pipe)p, formats);

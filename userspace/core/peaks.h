@@ -72,7 +72,8 @@ struct om_activity_span {
 	uint32_t clock_low, clock_high;
 	uint64_t ns;
 };
-/* [low, high] executed operations. Formula: pipe activity x clock x multiprocessors x rate, each at its end.
+/* [low, high] executed operations; 0, 0 where every counter stood still. Formula: pipe activity x clock x
+ * multiprocessors x rate, each at its end.
  */
 void om_chip_executed(const struct om_chip *c, const struct om_activity_span *a, uint32_t formats,
 		      opcount *ret_low, opcount *ret_high);

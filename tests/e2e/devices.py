@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The device meter in the whole chain, on the simulated NVML: what a tenant asks for counts in the lower bound where its
+device was busy; where the device stood still it stays in the upper bound only and a finding says so; work of a device
+that no meter explains widens the bound of whoever holds the device, and is a finding too."""
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+from opm import *
+
+TENANTS = """rules:
+  - match: {path: "**/busy/**"}
+    tenant: busy-tenant
+    phase: training
+    declared: {by: "a test", date: 2026-11-01}
+  - match: {path: "**/idle/**"}
+    tenant: idle-tenant
+    phase: training
+    declared: {by: "a test", date: 2026-11-01}
+  - match: {path: "**/hidden/**"}
+    tenant: hidden-tenant
+    phase: training
+    declared: {by: "a test", date: 2026-11-01}
+"""
+WORLD = "".join(f"device GPU-{i} gpm NVIDIA H100 80GB HBM3\n" for i in range(3))
+
+
+def top(rig):
+    out = subprocess.run([OPMETER, "top", "--once", "--json", "--dir", rig.ledger], check=True, capture_output=True,
+                         text=True).stdout
+    return {t["tenant"]: t for t in json.loads(out)}
+
+
+def main():
+    need_live()
+    os.environ["OPMETER_SIMGPU"] = "/nonexistent"
+    with Rig("devices", ["--library", CUDA13 / "libcublasLt.so.13", "--nvml", BUILD / "simgpu/libnvidia-ml.so.1"]) as rig:
+        (rig.dir / "tenants.yaml").write_text(TENANTS)
+        world = rig.dir / "world"
+        world.write_text(WORLD)
+        os.environ["OPMETER_SIMGPU"] = str(world)
+        rig.start("--tenants", rig.dir / "tenants.yaml")
+        play = {}
+        for name in ("busy", "idle"):
+            play[name] = rig.play(rig.cgroup(f"{name}/job"), "--lib-dir", CUDA13, "--product", f"1,641,257,131,{TYPES_BF16}",
+                                  "--seconds", "6", "--rate", "2000", "--wait-ms", "1000")
+        hidden = subprocess.Popen(["sleep", "60"])
+        rig.procs.append(hidden)
+        (rig.cgroup("hidden/job") / "cgroup.procs").write_text(str(hidden.pid))
+        world.with_suffix(".new").write_text(
+            WORLD + "activity 0 90 40 0 1 0 0 1755\nactivity 2 90 40 0 1 0 0 1755\n"
+            f"process 0 {play['busy'].pid}\nprocess 1 {play['idle'].pid}\nprocess 2 {hidden.pid}\n")
+        world.with_suffix(".new").rename(world)
+        asked = {name: int(rig.finish(p)["ops"]) for name, p in play.items()}
+        time.sleep(1.5)
+        rig.stop()
+        t = top(rig)
+        busy, idle, hid = (t[f"{n}-tenant"] for n in ("busy", "idle", "hidden"))
+        print(f"asked {asked}\nbusy {busy}\nidle {idle}\nhidden {hid}")
+        assert int(busy["training"]["low"]) == asked["busy"] <= int(busy["training"]["high"]) and not busy["attempted"]
+        assert busy["contradicted"] == "0" and busy["bounded"]
+        assert idle["training"]["low"] == "0" and int(idle["training"]["high"]) == asked["idle"] == int(idle["contradicted"])
+        assert hid["training"]["low"] == "0" and int(hid["training"]["high"]) > 1e14 and int(hid["unattributed"]) > 1e14
+        causes = {(e["payload"]["data"]["cause"], e["payload"]["subject"]) for e in rig.export("entries")
+                  if e["kind"] == "alert" and e["payload"]["type"] == "opmeter.alert.data.v1"}
+        assert ("work was asked for that its devices cannot have done", "idle-tenant/unassigned") in causes, causes
+        assert ("its devices have done work that no meter explains", "hidden-tenant/unassigned") in causes, causes
+        assert not any(s.startswith("busy-tenant") and "asked" in c for c, s in causes), causes
+        meters = {r["meter"] for r in rig.readings()}
+        assert {"shape", "device", "allocation"} <= meters, meters
+        verify = subprocess.run([OPMETER, "ledger", "verify", "--dir", rig.ledger], capture_output=True, text=True)
+        assert verify.returncode == 0, verify.stdout + verify.stderr
+
+
+main()

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From what devices did to the jobs that held them: whoever has a process on a device
+ * holds it, by the driver's own list, and is charged with all that it may have
+ * done; several holders are each charged with all of it, as who did what is not
+ * known, and none with its lower bound. What a device does that nobody holds goes
+ * to the site's line, which has no cgroup.
+ *
+ * The figures are kept as counts that grow from the start of this agent, so that the
+ * ledger takes them as it takes the kernel's: what is new, once.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent_internal.h"
+#include "device.h"
+
+#define HOLDERS_MAX 64
+#define SITE 0 /* no cgroup has this id */
+
+static void add(opcount *to, opcount v)
+{
+	if (opcount_add(*to, v, to))
+		*to = OPCOUNT_MAX;
+}
+
+static struct agent_device_line *line_of(struct agent *a, uint64_t cgroup_id)
+{
+	struct agent_device_line *more;
+
+	for (size_t i = 0; i < a->device_line_count; i++)
+		if (a->device_lines[i].cgroup_id == cgroup_id)
+			return &a->device_lines[i];
+	more = reallocarray(a->device_lines, a->device_line_count + 1, sizeof(*more));
+	if (!more)
+		return NULL;
+	a->device_lines = more;
+	more += a->device_line_count++;
+	*more = (struct agent_device_line){ .cgroup_id = cgroup_id };
+	return more;
+}
+
+static size_t holders_of(struct agent *a, const struct device_sample *s, uint64_t ret[HOLDERS_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->pid_count; i++) {
+		uint64_t cgroup_id = cgroups_of_process(a->cgroups, (pid_t)s->pid[i]);
+		bool is_known = false;
+
+		for (size_t j = 0; j < n; j++)
+			is_known |= ret[j] == cgroup_id;
+		if (!is_known && n < HOLDERS_MAX)
+			ret[n++] = cgroup_id;
+	}
+	if (n == 0 && s->high)
+		ret[n++] = SITE;
+	return n;
+}
+
+static int on_sample(void *ctx, const struct device_sample *s)
+{
+	uint64_t holder[HOLDERS_MAX];
+	struct agent *a = ctx;
+	size_t holders = holders_of(a, s, holder);
+
+	for (size_t i = 0; i < holders; i++) {
+		struct agent_device_line *l = line_of(a, holder[i]);
+
+		if (!l)
+			return -ENOMEM;
+		add(&l->device.low, holders == 1 && s->has_all_pids ? s->low : 0);
+		add(&l->device.high, s->high);
+		l->device.device_time_ns += s->busy_ns;
+		l->device.calls++;
+		if (holder[i] == SITE)
+			continue;
+		add(&l->allocation.high, s->peak);
+		l->allocation.device_time_ns += s->to_ns - s->from_ns;
+		l->allocation.calls++;
+	}
+	return 0;
+}
+
+int agent_devices_step(struct agent *a)
+{
+	struct device_totals t;
+	int r;
+
+	if (!a->devices)
+		return 0;
+	r = device_step(a->devices, a->formats, on_sample, a);
+	device_get_totals(a->devices, &t);
+	a->node.device_count = t.devices;
+	a->node.peak_ops_per_s = t.peak_ops_per_s;
+	if (strcmp(t.why, a->devices_why)) {
+		memcpy(a->devices_why, t.why, sizeof(a->devices_why));
+		if (t.why[0])
+			log_info("no device meter: %s; figures stay `attempted`", t.why);
+		else
+			log_info("device meter: %u devices", t.devices);
+	}
+	return r;
+}
+
+static int fill(struct agent *a, const struct agent_device_line *l, uint8_t meter, const struct om_value *now,
+		struct om_usage *ret)
+{
+	*ret = (struct om_usage){ .map = *probes_map_id(a->probes),
+				  .start_ns = a->started_ns,
+				  .cgroup_id = l->cgroup_id,
+				  .format = OM_FORMAT_UNKNOWN,
+				  .meter = meter,
+				  .now = *now };
+	return agent_job(a, l->cgroup_id, &ret->job);
+}
+
+int agent_devices_usage(struct agent *a, const struct om_usage *counted, size_t count, struct om_usage **ret,
+			size_t *ret_count)
+{
+	struct om_usage *all = calloc(count + 2 * a->device_line_count + 1, sizeof(*all));
+	int r = 0;
+
+	if (!all)
+		return -ENOMEM;
+	if (count)
+		memcpy(all, counted, count * sizeof(*all));
+	for (size_t i = 0; i < a->device_line_count && r == 0; i++) {
+		const struct agent_device_line *l = &a->device_lines[i];
+
+		r = fill(a, l, OM_METER_DEVICE, &l->device, &all[count++]);
+		if (r == 0 && l->allocation.calls)
+			r = fill(a, l, OM_METER_ALLOCATION, &l->allocation, &all[count++]);
+	}
+	if (r) {
+		free(all);
+		return r;
+	}
+	*ret = all;
+	*ret_count = count;
+	return 0;
+}
