@@ -80,7 +80,7 @@ class Rig:
 
     def start(self, *extra, binary=OPMETER, wait=True):
         args = [binary, "standalone", "--dir", self.ledger, "--pin-dir", self.pins,
-                "--drain", "200ms", "--publish", "500ms", "--regimes", "tests/demo/regimes",
+                "--drain", "200ms", "--publish", "500ms", "--budget", "0", "--regimes", "tests/demo/regimes",
                 "--offsets", "data/offsets.csv", *self.options, *extra]
         self.agent = subprocess.Popen([str(a) for a in args], stdout=self.log, stderr=self.log)
         if wait:

@@ -261,6 +261,7 @@ static int on_time(struct agent *a, struct schedule *s, uint64_t now)
 			om_feed_heartbeat(a->sinks[i], agent_now_ns(), c->heartbeat_ns,
 					  om_totals_registers(a->totals));
 	}
+	agent_guard(a);
 	feed_all(a);
 	return r ?: a->failed;
 }

@@ -33,6 +33,7 @@ struct agent_config {
 	const char *listen;    /* address:port of the OpenMetrics endpoint, NULL: none */
 	uint64_t drain_ns, publish_ns, heartbeat_ns;
 	uint64_t seconds; /* end after this many, 0: when told to */
+	uint64_t budget;  /* percent of the node's processors that the probes of one meter may take; 0: any */
 	bool detach;	  /* at the end also remove probes and maps from the kernel */
 	bool json;	  /* alerts to stdout as JSON lines, else as text */
 };

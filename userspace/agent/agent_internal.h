@@ -41,6 +41,14 @@ struct agent_device_line {
 	struct om_value device, allocation;
 };
 
+#define AGENT_GUARDED 3
+struct agent_guard_state {
+	uint64_t begun_ns, next_ns; /* boot time; begun 0: no window is open */
+	struct probes_cost before[AGENT_GUARDED];
+	double share[AGENT_GUARDED]; /* of the node's processors, in the last window */
+	unsigned over[AGENT_GUARDED];
+};
+
 struct agent {
 	const struct agent_config *config;
 	char source[64];
@@ -73,7 +81,8 @@ struct agent {
 	uint64_t regressions, drains, drain_failures;
 	uint32_t off;	  /* which meters: enum om_off, as last seen */
 	bool ledger_full; /* said already */
-	int failed;	  /* first error inside a callback */
+	struct agent_guard_state guard;
+	int failed; /* first error inside a callback */
 };
 
 /* agent.c */
@@ -93,6 +102,10 @@ int agent_devices_step(struct agent *a);
 /* The kernel's counts and the devices' in one array, the caller frees. */
 int agent_devices_usage(struct agent *a, const struct om_usage *counted, size_t count, struct om_usage **ret,
 			size_t *ret_count);
+
+/* agent_guard.c: to be called often. */
+void agent_guard(struct agent *a);
+const char *agent_guard_meter(int i);
 
 /* agent_judge.c: assignments, totals, policy. */
 int agent_load_totals(struct agent *a);

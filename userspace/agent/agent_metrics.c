@@ -91,6 +91,14 @@ static void render_self(struct agent *a)
 	gauge(a, "opmeter_registers", NULL, "Registers held.", (double)om_totals_registers(a->totals));
 	gauge(a, "opmeter_libraries", NULL, "Library files with probes.",
 	      (double)probes_attached_count(a->probes));
+	om_openmetrics_family(
+		a->metrics, "opmeter_probe_share", "gauge", NULL,
+		"Share of the node's processors that a meter's probes took when last measured.");
+	for (int i = 0; i < AGENT_GUARDED; i++) {
+		const char *labels[] = { "meter", agent_guard_meter(i), NULL };
+
+		om_openmetrics_sample(a->metrics, "opmeter_probe_share", labels, a->guard.share[i]);
+	}
 	gauge(a, "opmeter_on", NULL, "1 while every meter counts.", a->off ? 0 : 1);
 	counter(a, "opmeter_drains", "Drains committed to the ledger.", (double)a->drains);
 	counter(a, "opmeter_drain_failures",

@@ -59,6 +59,9 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		  "also append events to this JSON-lines file (none)" },
 		{ "listen", "ADDR:PORT", OPTION_STRING, &c->listen, "OpenMetrics endpoint (none)" },
 		{ "seconds", "N", OPTION_UINT, &c->seconds, "end by itself after N seconds (0: never)" },
+		{ "budget", "PERCENT", OPTION_UINT, &c->budget,
+		  "of the node's processors for the probes of one meter; over it, the meter goes off (5; 0: "
+		  "no guard)" },
 		{ "detach", NULL, OPTION_FLAG, &c->detach,
 		  "at the end also remove the probes from the kernel" },
 		{ "json", NULL, OPTION_FLAG, &c->json, "print alerts as JSON lines" },
@@ -83,6 +86,7 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 	c->dir = "/var/lib/opmeter";
 	c->pin_dir = "/sys/fs/bpf/opmeter";
 	c->offsets_path = OPMETER_DATADIR "/offsets.csv";
+	c->budget = 5;
 	c->drain_ns = 1000000000ULL;
 	c->publish_ns = 15000000000ULL;
 	c->heartbeat_ns = 60000000000ULL;

@@ -207,7 +207,18 @@ int probes_set_measured(struct probes *p, bool is_measured)
 	return p->stats_fd < 0 ? -errno : 0;
 }
 
-int probes_cost(const struct probes *p, struct probes_cost *ret)
+static uint32_t meter_of(const struct bpf_program *prog)
+{
+	const char *name = bpf_program__name(prog);
+
+	if (!strncmp(name, "on_launch", 9) || !strncmp(name, "on_graph", 8) || !strncmp(name, "on_driver", 9))
+		return OM_OFF_LAUNCH;
+	if (!strncmp(name, "on_window", 9))
+		return OM_OFF_COUNTER;
+	return strstr(name, "gemm") || strstr(name, "matmul") ? OM_OFF_SHAPE : 0;
+}
+
+int probes_cost(const struct probes *p, uint32_t meters, struct probes_cost *ret)
 {
 	struct bpf_program *prog;
 	struct probes_cost sum = {};
@@ -218,7 +229,7 @@ int probes_cost(const struct probes *p, struct probes_cost *ret)
 		uint32_t len = sizeof(info);
 		int fd = bpf_program__fd(prog);
 
-		if (fd < 0)
+		if (fd < 0 || !(meters & (OM_OFF_NODE | meter_of(prog))))
 			continue;
 		if (bpf_obj_get_info_by_fd(fd, &info, &len))
 			return -errno;

@@ -136,7 +136,9 @@ struct probes_cost {
 	uint64_t time_ns;
 };
 int probes_set_measured(struct probes *p, bool is_measured);
-int probes_cost(const struct probes *p, struct probes_cost *ret);
+/* Of the programs of some meters: OM_OFF_SHAPE, OM_OFF_LAUNCH or OM_OFF_COUNTER, or-ed; OM_OFF_NODE: of all.
+ */
+int probes_cost(const struct probes *p, uint32_t meters, struct probes_cost *ret);
 
 /* For agent/drain.c. */
 enum probes_map {

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The guard: the probes measure their own cost, and a meter that takes more of the
+ * node's processors than its budget is switched off. It stays off until a person
+ * says `opmeter on`: what was over the budget once will be again.
+ *
+ * The kernel's account of program times costs a little itself, so it is on for one
+ * second in ten. Two windows in a row must be over, the load of a start is not.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "agent_internal.h"
+
+#define WINDOW_NS 1000000000ULL
+#define PERIOD_NS 10000000000ULL
+#define WINDOWS_OVER 2
+
+static const struct {
+	uint32_t meter;
+	const char *name;
+} meters[AGENT_GUARDED] = { { OM_OFF_LAUNCH, "launch" },
+			    { OM_OFF_SHAPE, "shape" },
+			    { OM_OFF_COUNTER, "counter" } };
+
+static void window_begin(struct agent *a, uint64_t now)
+{
+	if (probes_set_measured(a->probes, true))
+		return;
+	for (int i = 0; i < AGENT_GUARDED; i++)
+		if (probes_cost(a->probes, meters[i].meter, &a->guard.before[i]))
+			return;
+	a->guard.begun_ns = now;
+}
+
+static void switch_off(struct agent *a, int i, double share)
+{
+	char what[200];
+
+	if (probes_set_off(a->probes, meters[i].meter, true))
+		return;
+	snprintf(what, sizeof(what),
+		 "The %s meter took %.2f %% of the processors, its budget is %llu %%: it is off. `opmeter on "
+		 "--meter %s` "
+		 "switches it on again.",
+		 meters[i].name, share * 100, (unsigned long long)a->config->budget, meters[i].name);
+	log_error("%s", what);
+	agent_say(a, "a meter was switched off by the guard", meters[i].name, what);
+}
+
+static void window_end(struct agent *a, uint64_t now)
+{
+	bool is_over = false;
+	double all_ns = (double)(now - a->guard.begun_ns) * (double)sysconf(_SC_NPROCESSORS_ONLN);
+
+	for (int i = 0; i < AGENT_GUARDED; i++) {
+		struct probes_cost c = { 0 };
+		double share;
+
+		if (probes_cost(a->probes, meters[i].meter, &c))
+			continue;
+		share = (double)(c.time_ns - a->guard.before[i].time_ns) / all_ns;
+		a->guard.share[i] = share;
+		a->guard.over[i] = share * 100 > (double)a->config->budget ? a->guard.over[i] + 1 : 0;
+		is_over |= a->guard.over[i];
+		if (a->guard.over[i] < WINDOWS_OVER || probes_off(a->probes) & meters[i].meter)
+			continue;
+		a->guard.over[i] = 0;
+		switch_off(a, i, share);
+	}
+	probes_set_measured(a->probes, false);
+	a->guard.begun_ns = 0;
+	/* What looks too dear is looked at again at once. */
+	a->guard.next_ns = is_over ? now : now + PERIOD_NS - WINDOW_NS;
+}
+
+void agent_guard(struct agent *a)
+{
+	uint64_t now = agent_boot_ns();
+
+	if (!a->config->budget)
+		return;
+	if (a->guard.begun_ns && now >= a->guard.begun_ns + WINDOW_NS)
+		window_end(a, now);
+	else if (!a->guard.begun_ns && now >= a->guard.next_ns)
+		window_begin(a, now);
+}
+
+const char *agent_guard_meter(int i)
+{
+	return meters[i].name;
+}
