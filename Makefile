@@ -27,7 +27,8 @@ BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Werror 
 
 SRCS := $(filter-out userspace/cli/main.c,$(shell find userspace exporters -name '*.c' -not -path 'userspace/cupti/*'))
 OBJS := $(SRCS:%.c=$(B)/%.o)
-BPF_SRCS := $(wildcard bpf/*.bpf.c)
+# The counter meter's programs are an object of their own: loaded only where that meter is on.
+BPF_SRCS := $(filter-out bpf/counter.bpf.c,$(wildcard bpf/*.bpf.c))
 BPF_OBJS := $(BPF_SRCS:%.c=$(B)/%.o)
 UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 
@@ -101,7 +102,7 @@ $(B)/%.o: %.c
 # The skeleton exists before any file of agent/ is compiled; after that the
 # dependency files know who includes it.
 ifneq ($(BPF_SRCS),)
-$(filter $(B)/userspace/agent/%,$(OBJS)): | $(B)/opmeter.skel.h
+$(filter $(B)/userspace/agent/%,$(OBJS)): | $(B)/opmeter.skel.h $(B)/counter.skel.h
 endif
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c
@@ -116,6 +117,10 @@ $(B)/opmeter.bpf.o: $(BPF_OBJS)
 $(B)/opmeter.skel.h: $(B)/opmeter.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name opmeter_bpf > $@
+
+$(B)/counter.skel.h: $(B)/bpf/counter.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name counter_bpf > $@
 
 $(B)/tests/unit/%: tests/unit/%.c $(B)/libopmeter.a
 	$(call say,TEST,$@)

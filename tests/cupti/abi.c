@@ -113,7 +113,6 @@ FIELD(cupti_device_supported, device, CUpti_Profiler_DeviceSupported_Params, cuD
 FIELD(cupti_device_supported, is_supported, CUpti_Profiler_DeviceSupported_Params, isSupported);
 FIELD(cupti_device_supported, vgpu, CUpti_Profiler_DeviceSupported_Params, vGpu);
 FIELD(cupti_device_supported, confidential, CUpti_Profiler_DeviceSupported_Params, confidentialCompute);
-WHOLE(cupti_availability, image, CUpti_Profiler_GetCounterAvailability_Params);
 WHOLE(cupti_range_config, nesting_target, CUpti_RangeProfiler_SetConfig_Params);
 FIELD(cupti_range_config, profiler, CUpti_RangeProfiler_SetConfig_Params, pRangeProfilerObject);
 FIELD(cupti_range_config, data, CUpti_RangeProfiler_SetConfig_Params, pCounterDataImage);

@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests of the counter meter's collector; the scripts beside this file use these programs.
-CUPTI_TESTS := $(B)/tests/cupti/metrics
+CUPTI_TESTS := $(addprefix $(B)/tests/cupti/,metrics watch tenant) $(B)/simgpu/libcupti.so.13
 TEST_PROGRAMS += $(CUPTI_TESTS)
 
 $(B)/tests/cupti/metrics: tests/cupti/metrics.c $(B)/cupti/metrics.o $(B)/cupti/library.o
 	$(call say,TEST,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CUPTI_FLAGS) -MMD -MP -o $@ $(filter %.c %.o,$^) -ldl -lm
+
+$(B)/tests/cupti/watch $(B)/tests/cupti/tenant: $(B)/tests/cupti/%: tests/cupti/%.c $(B)/libopmeter.a
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(B)/libopmeter.a $(PKG_LIBS) -ldl -lm
+
+$(B)/simgpu/libcupti.so.13: tests/simgpu/libcupti.c tests/simgpu/simcupti.h userspace/cupti/abi.h
+	$(call say,SO,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SIMGPU_FLAGS) -Wno-parentheses -Wl,-soname,libcupti.so.13 -o $@ $< -ldl

@@ -741,3 +741,49 @@ CUresult cuInit(unsigned flags)
 {
 	return flags ? INVALID_VALUE : SUCCESS;
 }
+
+/* --- what the counter meter's collector asks --- */
+
+static CUresult is_capturing(void *stream, int *ret, bool is_ptsz)
+{
+	struct stream *s;
+	LOCKED;
+
+	s = stream_of(stream, is_ptsz);
+	if (!s || !ret)
+		return INVALID_HANDLE;
+	*ret = capture_of(s) != NULL;
+	return SUCCESS;
+}
+
+CUresult cuStreamIsCapturing(void *stream, int *ret)
+{
+	return is_capturing(stream, ret, false);
+}
+
+CUresult cuStreamIsCapturing_ptsz(void *stream, int *ret)
+{
+	return is_capturing(stream, ret, true);
+}
+
+static __thread int capture_mode; /* global, as a thread begins with */
+
+CUresult cuThreadExchangeStreamCaptureMode(int *mode)
+{
+	int old = capture_mode;
+
+	if (!mode || *mode < 0 || *mode > 2)
+		return INVALID_VALUE;
+	capture_mode = *mode;
+	*mode = old;
+	return SUCCESS;
+}
+
+/* Every attribute is 0, but that MPS is in use if the environment says so. */
+CUresult cuDeviceGetAttribute(int *ret, int attribute, int device)
+{
+	if (!ret || device)
+		return INVALID_VALUE;
+	*ret = attribute == 133 && getenv("SIMGPU_MPS");
+	return SUCCESS;
+}

@@ -2,7 +2,7 @@
 #ifndef OPMETER_AGENT_ELF_INTERNAL_H
 #define OPMETER_AGENT_ELF_INTERNAL_H
 
-/* Between the two files of the ELF reader; nobody else includes this. */
+/* Between the files of the ELF reader; nobody else includes this. */
 
 #include <elf.h>
 

@@ -165,13 +165,6 @@ struct cupti_device_supported {
 	int api; /* 0: range profiling */
 };
 
-struct cupti_availability {
-	size_t size;
-	void *priv, *context;
-	size_t image_size;
-	uint8_t *image;
-};
-
 enum { CUPTI_AUTO_RANGE = 1, CUPTI_USER_RANGE = 2 };
 enum { CUPTI_KERNEL_REPLAY = 2, CUPTI_USER_REPLAY = 3 };
 
@@ -238,6 +231,7 @@ struct cupti_range_data_info {
 	X(subscribe, cuptiSubscribe, (void **, cupti_callback *, void *))                                    \
 	X(unsubscribe, cuptiUnsubscribe, (void *))                                                           \
 	X(enable_callback, cuptiEnableCallback, (uint32_t, void *, int, uint32_t))                           \
+	X(device_id, cuptiGetDeviceId, (void *, uint32_t *))                                                 \
 	X(initialize, cuptiProfilerInitialize, (struct cupti_initialize *))                                  \
 	X(chip_name, cuptiDeviceGetChipName, (struct cupti_chip_name *))                                     \
 	X(device_supported, cuptiProfilerDeviceSupported, (struct cupti_device_supported *))                 \
