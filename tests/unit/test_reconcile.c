@@ -101,8 +101,8 @@ static void truth_is_inside(void **unused)
 			 * not even know (no launch meter). */
 			if (i.roof != OM_ROOF_NONE || (m & 1 && !w.other))
 				assert_true(i.high >= truth);
-			if (m & 1 && w.other && i.roof == OM_ROOF_NONE)
-				assert_false(i.is_bounded);
+			assert_true(i.is_bounded == (i.roof != OM_ROOF_NONE));
+			assert_true(i.is_complete == (m & 1 && !w.other));
 		}
 	}
 }
@@ -198,7 +198,7 @@ static void extremes(void **unused)
 
 	(void)unused;
 	om_reconcile(&e, &i);
-	assert_true(i.low == 0 && i.high == 0 && i.is_bounded);
+	assert_true(i.low == 0 && i.high == 0 && !i.is_bounded);
 	for (uint8_t m = 1; m < OM_METER_END; m++)
 		say(&e, m, OPCOUNT_MAX, OPCOUNT_MAX, OPCOUNT_MAX, UINT64_MAX);
 	om_reconcile(&e, &i);

@@ -78,12 +78,16 @@ static opcount count_of(double operations)
 	return operations < 1e38 ? (opcount)operations : OPCOUNT_MAX;
 }
 
-/* Kernels that are bounded, by name or by sampling: the interval is formed here, once. */
-static void kernels(const struct om_evidence *e, opcount *ret_low, opcount *ret_high)
+/* Kernels that are bounded, by name or by sampling: the interval is formed here, once.
+ * What is sampled is the hardware's own count: executed. */
+static void kernels(const struct om_evidence *e, opcount *ret_low, opcount *ret_high,
+		    opcount *ret_executed_low)
 {
 	double half = DEVIATIONS * sqrt(e->sampled_variance > 0 ? e->sampled_variance : 0);
+	opcount sampled_low = count_of(e->sampled_mean - half);
 
-	*ret_low = add(e->launched_low, count_of(e->sampled_mean - half));
+	*ret_executed_low = add(e->launched_low / TEXTBOOK_PER_EXECUTED, sampled_low);
+	*ret_low = add(e->launched_low, sampled_low);
 	*ret_high = add(add(e->launched_high, e->attempted_high), count_of(ceil(e->sampled_mean + half)));
 	if (*ret_high < *ret_low)
 		*ret_high = *ret_low;
@@ -104,11 +108,11 @@ static enum om_roof roof_of(const struct om_evidence *e, opcount *ret)
 	return has_allocation ? OM_ROOF_ALLOCATION : OM_ROOF_NONE;
 }
 
-static opcount high_under(opcount roof, opcount s, opcount l_low, opcount l_high)
+/* executed_low: what the kernels of l have executed at least. */
+static opcount high_under(opcount roof, opcount s, opcount executed_low, opcount l_high)
 {
 	opcount all = times_r(roof);
 	opcount beside_products = add(s, times_r(less(roof, s)));
-	opcount executed_low = l_low / TEXTBOOK_PER_EXECUTED;
 	opcount beside_kernels = add(add(s, l_high), times_r(less(less(roof, s), executed_low)));
 
 	return lower(all, lower(beside_products, beside_kernels));
@@ -126,23 +130,23 @@ static opcount unattributed_of(const struct om_evidence *e, opcount asked_high)
 void om_reconcile(const struct om_evidence *e, struct om_interval *ret)
 {
 	opcount l_low, l_high, roof, s = e->attempted;
-	opcount confirmed;
+	opcount confirmed, executed_low;
 
-	kernels(e, &l_low, &l_high);
+	kernels(e, &l_low, &l_high, &executed_low);
 	*ret = (struct om_interval){ .asked_low = add(s, l_low),
 				     .asked_high = add(s, l_high),
 				     .meters = e->meters };
 	ret->roof = roof_of(e, &roof);
+	ret->is_complete = e->meters >> OM_METER_LAUNCH & 1 && !e->unknown_launches && !e->losses;
 	if (ret->roof == OM_ROOF_NONE) {
 		ret->low = ret->asked_low;
 		ret->high = ret->asked_high;
-		ret->is_bounded = !e->unknown_launches && !e->losses;
 		return;
 	}
 	confirmed = lower(s, roof);
 	ret->low = add(confirmed, lower(l_low, times_r(roof - confirmed)));
 	ret->contradicted = ret->asked_low - ret->low;
-	ret->high = ret->contradicted ? ret->asked_high : high_under(roof, s, l_low, l_high);
+	ret->high = ret->contradicted ? ret->asked_high : high_under(roof, s, executed_low, l_high);
 	ret->high = opcount_max(ret->high, ret->low);
 	ret->is_bounded = true;
 	ret->unattributed = unattributed_of(e, ret->asked_high);

@@ -22,10 +22,11 @@
  *              work that the device cannot have done is not in it
  *   high     = min(r R,
  *                  S + r (R - S),
- *                  S + L.high + r (R - S - L.low / r))
+ *                  S + L.high + r (R - S - X))   X: what L executed at least: L.low / r by
+ *                                                name, the count itself where it was sampled
  *              everything from the roof; or the products as asked and the rest from
  *              what they leave; or the kernels as bounded too
- *   with no R, high = S + L.high; where kernels or losses are not known, that is no bound
+ *   with no R, high = S + L.high, which is no bound: what is not probed is not in it
  *   contradicted = S + L.low - low where positive; then high is S + L.high, and the
  *              finding is raised
  *   unattributed = D.low - e (S + L.high) where positive; e is how many operations may
@@ -60,9 +61,12 @@ enum om_roof { OM_ROOF_NONE, OM_ROOF_DEVICE, OM_ROOF_ALLOCATION };
 
 struct om_interval {
 	opcount low, high;
-	/* False: there is work that nothing bounds (unknown kernels or losses, and neither
-	 * device nor allocation meter); `high` is then only what was asked for. */
+	/* False: neither device nor allocation meter stands above it; `high` is then only what
+	 * was asked for through what is probed. */
 	bool is_bounded;
+	/* Every launch that was seen is bounded by its name, and nothing was lost. Names are claims:
+	 * this is no upper bound, but what a co-operative tenant's figure rests on. */
+	bool is_complete;
 	enum om_roof roof; /* which meter gave the roof. A figure whose `high` stands on allocation
 			    * alone is reported and pages nobody: use `asked_high` for that */
 	opcount asked_low, asked_high;

@@ -47,7 +47,7 @@ struct om_subject_total {
 	opcount all_low, all_high, all_ceiling;
 	opcount contradicted; /* asked for, but no device can have done it: in `high` only */
 	opcount unattributed; /* executed on its devices, and explained by no meter */
-	bool is_bounded;      /* false: work that nothing bounds, neither device nor allocation */
+	bool is_bounded;      /* false: some of it has no upper bound, neither by device nor by allocation */
 	bool attempted;	      /* some figure has no device meter behind it */
 	uint64_t losses;      /* sum over causes */
 	uint64_t calls;	      /* products */
