@@ -98,7 +98,7 @@ enum om_counter_lost {
 	OM_COUNTER_LOST_READ = 0, /* the structure could not be read */
 	OM_COUNTER_LOST_VERSION,  /* of another version */
 	OM_COUNTER_LOST_ABSURD,	  /* values that no device can have counted, or that contradict one another */
-	OM_COUNTER_LOST_DECREASING, /* less than it said before */
+	OM_COUNTER_LOST_DECREASING, /* less than it said before, or what came on top cannot be */
 	OM_COUNTER_LOST_QUOTA,	    /* too many signatures */
 	OM_COUNTER_LOST_OFF,	    /* while the meter was switched off */
 	OM_COUNTER_LOST_END,

@@ -75,10 +75,12 @@ static int fail(void *arg)
 	return 1;
 }
 
+/* A launch in a window takes its time, so that what ends the tenant ends it there. */
 static int dawdle(void *arg)
 {
 	(void)arg;
-	sleep_us(30000);
+	if (calls("cuptiRangeProfilerStart") > calls("cuptiRangeProfilerStop"))
+		sleep_us(30000);
 	return 0;
 }
 
@@ -198,7 +200,7 @@ static void forge(const char *file, const char *what)
 	else if (!strcmp(what, "decreasing"))
 		r.count = 1, r.sum = r.min = r.max = 1000, r.deviation = 0;
 	else if (!strcmp(what, "shrinking")) /* more launches, fewer operations */
-		r.count = 3, r.sum = 1950;
+		r.count = 3, r.sum = 1990, r.min = 600;
 	else if (!strcmp(what, "jump")) /* more in one launch than the greatest */
 		r.count = 3, r.sum = 3200;
 	else if (!strcmp(what, "deviation"))

@@ -3,6 +3,7 @@
 is told (tests/cupti/watch.c, tests/cupti/tenant.c)."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from pathlib import Path
 B = Path(os.environ.get("B", "build")).resolve()
 LOST = ("read", "version", "absurd", "decreasing", "quota", "off")
 GH100, BF16 = 6, 4
-REASONS = {"privileges": 7, "mig": 8, "confidential": 9, "mps": 10, "virtual": 11, "subscriber": 12, "busy": 13, "memory": 14,
-           "no-library": 1, "old-library": 2, "unknown-chip": 5, "off": 16}
+# enum om_counter_reason, in the header's order.
+REASONS = {x.lower().replace("_", "-"): i for i, x in enumerate(
+    re.findall(r"OM_COUNTER_(\w+)(?: = 0)?,", Path("bpf/counter.h").read_text().split("enum om_counter_reason {")[1].split("}")[0]))}
 
 
 def fnv(name):

@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""While nobody listens the collector does nothing: no libcupti is opened, nothing is subscribed. It begins when an agent
+comes, stops when it lets go, and goes on while an agent that left its links is away."""
+import json
+import sys
+import time
+
+sys.path.insert(0, "tests/lib")
+from counter import Rig, check  # noqa: E402
+
+
+def state(t):
+    return json.loads(t.tell("state")[0])
+
+
+with Rig(listen=False) as rig:
+    t = rig.tenant()
+    # One that has no libcupti of its own: the collector would have to open it.
+    t.tell("kernel gemm src_bf16_dst_fp32 1000 0")
+    t.tell("start gemm 3")
+    mine = state(t)["subscribes"]
+    time.sleep(2.5)
+    check(state(t)["subscribes"] == mine == 0, f"subscribed with nobody listening: {state(t)}")
+    threads = len(list(__import__("pathlib").Path(f"/proc/{t.pid}/task").iterdir()))
+    check(threads == 3, f"{threads} threads: the tenant has two, the collector one")
+    rig.listen()
+    rig.wait(lambda rows, p: p.get(t.pid, {}).get("measured", 0) > 3)
+    # Links that stay keep it going without an agent.
+    rig.agent.tell("leave")
+    check(rig.agent.end() == 0, "the agent ends")
+    before = state(t)["starts"]
+    time.sleep(0.5)
+    check(state(t)["starts"] > before, "it stopped although links are there")
+    rig.listen()
+    rig.wait(lambda rows, p: p[t.pid]["measured"] > 10)
+    rig.agent.tell("release")
+    time.sleep(1.2)  # a session that has begun
+    before = state(t)["subscribes"]
+    time.sleep(1)
+    check(state(t)["subscribes"] == before, "it goes on after release")
+    rig.agent.tell("attach")
+    rig.wait(lambda rows, p: p[t.pid]["measured"] > 0 and state(t)["subscribes"] > before)
+    check(state(t)["violations"] == 0 and t.end() == 0, "ends well")
