@@ -91,21 +91,16 @@ static void release(struct probes *p, const struct library *lib)
 
 static void real_driver(void)
 {
-	const char *cache = getenv("OPMETER_CACHE"), *home = getenv("HOME");
+	const char *path = kit_driver_path();
 	struct probes *p = kit_open(NULL);
 	struct library lib, at_entry;
-	char path[PATH_MAX];
 	void *driver;
 	double base;
 
-	snprintf(path, sizeof(path), "%s%s/gpu/driver/usr/lib/x86_64-linux-gnu/nvidia/current/libcuda.so.550.163.01",
-		 cache ? cache : home, cache ? "" : "/.cache/opmeter");
-	if (access(path, R_OK))
-		skip("no library of the driver in the cache: run `make deps`");
 	driver = load(path, &lib);
 	launch_entry = (launch_fn)dlsym(driver, "cuLaunchKernel");
 	base = least_ns(call_launch);
-	row("cuLaunchKernel of the driver 550, no probe", base, base);
+	row("cuLaunchKernel of the real driver's library, no probe", base, base);
 	at_entry = lib;
 	for (size_t i = 0; i < at_entry.entry_count; i++) {
 		at_entry.entries[i].file_offset &= ~(uint64_t)15;

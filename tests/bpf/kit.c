@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -121,6 +122,23 @@ void kit_describe(const char *path, struct library *lib)
 	describe_entries(img, lib);
 	lib->offsets = offsets;
 	lib->is_proven = true;
+}
+
+const char *kit_driver_path(void)
+{
+	const char *cache = getenv("OPMETER_CACHE"), *home = getenv("HOME");
+	static char path[PATH_MAX];
+	glob_t found = {};
+
+	if (getenv("OPMETER_DRIVER"))
+		return getenv("OPMETER_DRIVER");
+	snprintf(path, sizeof(path), "%s%s/gpu/driver/usr/lib/*/nvidia/current/libcuda.so.[0-9]*.*",
+		 cache ? cache : home ? home : "", cache ? "" : "/.cache/opmeter");
+	if (glob(path, 0, NULL, &found) && glob("/usr/lib/*/libcuda.so.[0-9]*.*", 0, NULL, &found))
+		skip("no library of the driver: CONTRIBUTING.md says where one comes from");
+	snprintf(path, sizeof(path), "%s", found.gl_pathv[0]);
+	globfree(&found);
+	return path;
 }
 
 void kit_keep_entries(struct library *lib, const char *const *symbols)

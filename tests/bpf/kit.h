@@ -46,6 +46,9 @@ struct blas {
 extern char kit_dir[48], kit_pins[64];
 /* $OPMETER_CACHE/cuda/VERSION/NAME (~/.cache/opmeter); skips if it is not there. */
 const char *kit_library_path(const char *version, const char *name);
+/* A real library of the driver: $OPMETER_DRIVER, one below $OPMETER_CACHE/gpu/driver, or the
+ * system's; skips if there is none. */
+const char *kit_driver_path(void);
 void kit_describe(const char *path, struct library *ret);
 /* Only the entries named (NULL: all that the table has). */
 void kit_keep_entries(struct library *lib, const char *const *symbols);

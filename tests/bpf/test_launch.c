@@ -618,16 +618,11 @@ static void call_real(const char *symbol, bool by_address_table, int times)
 
 void test_driver(void)
 {
-	const char *cache = getenv("OPMETER_CACHE"), *home = getenv("HOME");
 	struct simgpu_config config = { { 7, 2, 1 }, { 128, 1, 1 }, 4096, NULL, NULL, 0 };
-	char path[PATH_MAX];
+	const char *path = kit_driver_path();
 	struct library lib;
 	struct counted c;
 
-	snprintf(path, sizeof(path), "%s%s/gpu/driver/usr/lib/x86_64-linux-gnu/nvidia/current/libcuda.so.550.163.01",
-		 cache ? cache : home, cache ? "" : "/.cache/opmeter");
-	if (access(path, R_OK))
-		skip("no library of the driver in the cache: run `make deps`");
 	sim.p = kit_open(NULL);
 	check(!drain_new(sim.p, &sim.d), "drain_new");
 	sim.driver = load(path, &lib);

@@ -12,8 +12,8 @@ from pathlib import Path
 
 B = Path(os.environ.get("B", "build")).resolve()
 SIM = str(B / "simgpu/libnvidia-ml.so.1")
-REAL = Path(os.environ.get("OPMETER_CACHE", os.path.expanduser("~/.cache/opmeter"))) / (
-    "gpu/driver/usr/lib/x86_64-linux-gnu/nvidia/current/libnvidia-ml.so.550.163.01")
+GPU = Path(os.environ.get("OPMETER_CACHE", os.path.expanduser("~/.cache/opmeter"))) / "gpu"
+REAL = [*GPU.glob("driver/usr/lib/*/nvidia/current/libnvidia-ml.so.*.*"), *Path("/usr/lib").glob("*/libnvidia-ml.so.*.*")]
 BF16 = 1 << 4
 H100 = "device GPU-aaaa gpm NVIDIA H100 80GB HBM3\n"
 BUSY = "activity 0 80 50 0 3 0 0 1755\n"
@@ -113,8 +113,8 @@ def no_library():
     for library, world in (("/nonexistent/libnvidia-ml.so.1", ""), (SIM, "fault -1 driver\n")):
         samples, totals = watch(world, library=library, seconds=1)
         assert not samples and totals["why"] and not totals["running"], totals
-    if REAL.exists():
-        samples, totals = watch("", library=str(REAL), seconds=1)
+    if REAL:
+        samples, totals = watch("", library=str(REAL[0]), seconds=1)
         if not samples:
             assert "nvmlInit" in totals["why"], totals
 

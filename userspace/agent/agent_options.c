@@ -23,6 +23,19 @@ static int check_config(const struct agent_config *c)
 	return 0;
 }
 
+static void set_defaults(struct agent_config *c)
+{
+	c->dir = "/var/lib/opmeter";
+	c->pin_dir = "/sys/fs/bpf/opmeter";
+	c->offsets_path = OPMETER_DATADIR "/offsets.csv";
+	c->budget = 5;
+	c->drain_ns = 1000000000ULL;
+	c->publish_ns = 15000000000ULL;
+	c->heartbeat_ns = 60000000000ULL;
+	if (c->standalone)
+		c->regimes_dir = OPMETER_DATADIR "/regimes";
+}
+
 int agent_options_parse(const char *verb, const char *summary, int argc, char **argv, struct agent_config *c)
 {
 	bool debug = false;
@@ -83,16 +96,8 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 	};
 	int operand, r;
 
-	c->dir = "/var/lib/opmeter";
-	c->pin_dir = "/sys/fs/bpf/opmeter";
-	c->offsets_path = OPMETER_DATADIR "/offsets.csv";
-	c->budget = 5;
-	c->drain_ns = 1000000000ULL;
-	c->publish_ns = 15000000000ULL;
-	c->heartbeat_ns = 60000000000ULL;
-	if (c->standalone)
-		c->regimes_dir = OPMETER_DATADIR "/regimes";
-	else
+	set_defaults(c);
+	if (!c->standalone)
 		options[sizeof(options) / sizeof(options[0]) - 3].name = NULL;
 	r = options_parse(&spec, argc, argv, &operand);
 	if (r)

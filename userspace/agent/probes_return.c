@@ -59,7 +59,7 @@ static int probe_self(int prog_fd, int *ret_event, int *ret_link)
 		.config1 = (uintptr_t) "/proc/self/exe",
 	};
 	int type = probes_perf_type();
-	uint64_t offset;
+	uint64_t offset = 0;
 	int rc = file_offset_of((uintptr_t)return_target, &offset);
 
 	if (rc || type < 0)
