@@ -283,6 +283,36 @@ void test_launch(void)
 	sim_close();
 }
 
+/* A hundred thousand signatures: past the quota by name, then without one; none is lost. */
+void test_launch_quota(void)
+{
+	struct probes_config c = { .launches_per_process = 256, .names_per_process = 64, .handles_per_process = 128 };
+	struct drain_result r;
+	uint64_t entries = 0, shapeless = 0;
+	void *f[100];
+	char name[32];
+
+	sim.p = kit_open(&c);
+	check(!drain_new(sim.p, &sim.d), "drain_new");
+	sim.driver = sim_load("libcuda.so.1");
+	CALL(cuModuleLoadData, &sim.module, NULL);
+	for (int i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "kernel_%d", i);
+		f[i] = function(name);
+	}
+	for (unsigned i = 0; i < 100000; i++)
+		launch(f[i % 100], 1 + i / 100, NULL);
+	expect_truth("100,000 signatures");
+	kit_read(sim.d, true, &r);
+	for (size_t i = 0; i < r.launch_count; i++) {
+		entries++;
+		shapeless += r.launches[i].flags & OM_LAUNCH_NO_SHAPE ? r.launches[i].calls : 0;
+	}
+	check(entries <= 256 + 16 + 2, "%llu entries for one process", (unsigned long long)entries);
+	check(shapeless > 90000, "only %llu without their geometry", (unsigned long long)shapeless);
+	sim_close();
+}
+
 /* --- graphs --- */
 
 static void *capture_end(void *stream)

@@ -35,6 +35,7 @@ static const struct kit_test tests[] = {
 	{ "frames", test_frames },
 	{ "launch", test_launch },
 	{ "driver", test_driver },
+	{ "launch_quota", test_launch_quota },
 	{ "graphs", test_graphs },
 	{ "graphs_uncertain", test_graphs_uncertain },
 	{ "products_in_graphs", test_products_in_graphs },

@@ -29,6 +29,7 @@ void test_asleep(void);
 void test_frames(void);
 void test_launch(void);
 void test_driver(void);
+void test_launch_quota(void);
 void test_graphs(void);
 void test_graphs_uncertain(void);
 void test_products_in_graphs(void);
