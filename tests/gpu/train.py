@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small GPT, trained for a few eager steps on made-up data; says what PyTorch itself counts.
 
-    train.py --steps N [--count] [--checkpoint] [--dtype bf16|tf32]     prints one JSON object
+    train.py --steps N [--count] [--checkpoint] [--dtype bf16|tf32] [--attention products|sdpa]     prints one JSON object
 """
 import argparse
 import json
@@ -24,8 +24,9 @@ def note(what):
 
 
 class Block(nn.Module):
-    def __init__(self):
+    def __init__(self, attention):
         super().__init__()
+        self.attention = attention
         self.norm1, self.norm2 = nn.LayerNorm(HIDDEN), nn.LayerNorm(HIDDEN)
         self.qkv, self.out = nn.Linear(HIDDEN, 3 * HIDDEN), nn.Linear(HIDDEN, HIDDEN)
         self.up, self.down = nn.Linear(HIDDEN, 4 * HIDDEN), nn.Linear(4 * HIDDEN, HIDDEN)
@@ -35,17 +36,19 @@ class Block(nn.Module):
         note("forward" if not torch._C._current_graph_task_id() >= 0 else "recomputation")
         b, s, _ = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(b, s, 3, HEADS, HIDDEN // HEADS).permute(2, 0, 3, 1, 4)
-        # Attention by products, so that all of it goes through cuBLAS.
-        a = torch.softmax(torch.matmul(q, k.transpose(-2, -1)) * (HIDDEN // HEADS) ** -0.5, dim=-1)
-        x = x + self.out(torch.matmul(a, v).transpose(1, 2).reshape(b, s, HIDDEN))
+        if self.attention == "sdpa":
+            a = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:  # by products, so that all of it goes through cuBLAS
+            a = torch.matmul(torch.softmax(torch.matmul(q, k.transpose(-2, -1)) * (HIDDEN // HEADS) ** -0.5, dim=-1), v)
+        x = x + self.out(a.transpose(1, 2).reshape(b, s, HIDDEN))
         return x + self.down(F.gelu(self.up(self.norm2(x))))
 
 
 class Model(nn.Module):
-    def __init__(self, use_checkpoint):
+    def __init__(self, use_checkpoint, attention):
         super().__init__()
         self.embed, self.head = nn.Embedding(VOCAB, HIDDEN), nn.Linear(HIDDEN, VOCAB, bias=False)
-        self.blocks = nn.ModuleList(Block() for _ in range(LAYERS))
+        self.blocks = nn.ModuleList(Block(attention) for _ in range(LAYERS))
         self.use_checkpoint = use_checkpoint
 
     def forward(self, tokens):
@@ -70,10 +73,11 @@ def main():
     p.add_argument("--count", action="store_true")
     p.add_argument("--checkpoint", action="store_true")
     p.add_argument("--dtype", choices=["bf16", "tf32"], default="bf16")
+    p.add_argument("--attention", choices=["products", "sdpa"], default="products")
     args = p.parse_args()
     torch.manual_seed(1)
     torch.backends.cuda.matmul.allow_tf32 = True
-    model = Model(args.checkpoint).cuda()
+    model = Model(args.checkpoint, args.attention).cuda()
     for w in model.parameters():
         w.register_hook(lambda g: note("weight gradients"))
     optimizer = torch.optim.AdamW(model.parameters())

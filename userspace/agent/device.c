@@ -54,7 +54,8 @@ static uint64_t boot_ns(void)
 static void exec_sampler(const struct device_meter *d, int fd, pid_t parent)
 {
 	char interval[24];
-	const char *program = d->config.program ?: "/proc/self/exe";
+	/* Started through a loader of its own, this program is not /proc/self/exe. */
+	const char *program = d->config.program ?: getenv("OPMETER_SELF") ?: "/proc/self/exe";
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent || dup2(fd, STDOUT_FILENO) < 0)
