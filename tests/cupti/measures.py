@@ -5,6 +5,7 @@ mean and variance that the kernels have; the kernel adds process and cgroup. Not
 import json
 import os
 import sys
+import time
 
 sys.path.insert(0, "tests/lib")
 from counter import BF16, GH100, Rig, check, fnv  # noqa: E402
@@ -45,7 +46,13 @@ with Rig() as rig:
     mounts = [x.split()[4] for x in open("/proc/self/mountinfo") if " - cgroup2 " in x]
     if cgroup and mounts:
         check(a["cgroup"] == os.stat(mounts[0] + cgroup[0]).st_ino, f"cgroup {a['cgroup']}")
-    s = json.loads(t.tell("state")[0])
+    rig.agent.tell("release")
+    for _ in range(200):  # a session that has begun ends
+        s = json.loads(t.tell("state")[0])
+        if not s["subscriber"] and s["enables"] == s["disables"]:
+            break
+        time.sleep(0.05)
+    check(not s["subscriber"], f"a subscriber is left: {s}")
     check(s["violations"] == 0, f"the collector broke CUPTI's rules: {s}")
     check(s["starts"] == s["stops"] and s["enables"] == s["disables"], f"what is begun is ended: {s}")
     check(t.end() == 0, "the tenant ends well")

@@ -25,3 +25,5 @@ $(B)/simgpu/libcupti.so.13 $(B)/simgpu/libcupti_hidden.so: tests/simgpu/libcupti
 	$(call say,SO,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SIMGPU_FLAGS) -Wno-parentheses -Wl,-soname,$(SONAME) -o $@ $< -ldl
+
+$(B)/tests/unit/test_elf_notes: | $(CUPTI_SO)

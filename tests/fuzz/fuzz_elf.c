@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "userspace/agent/elf_image.h"
+#include "userspace/agent/elf_notes.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -13,6 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	_cleanup_elf_image_ struct elf_image *img = NULL;
 	struct elf_exports x = { 0 };
 	struct error_text err = { "" };
+	struct elf_probe probes[8];
+	size_t count;
 	uint8_t hash[ELF_IMAGE_SHA256_SIZE];
 
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size || elf_image_open(fd, &img, &err))
@@ -22,6 +25,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (x.item[i].offset >= size)
 			__builtin_trap(); /* a probe outside of the file */
 	elf_exports_done(&x);
+	if (!elf_image_probes(img, "opmeter", probes, 8, &count, &err))
+		for (size_t i = 0; i < count; i++)
+			if (probes[i].offset >= size || probes[i].semaphore >= size)
+				__builtin_trap();
 	elf_image_text_sha256(img, hash, &err);
 	return 0;
 }
