@@ -68,4 +68,5 @@ void test_frames(void)
 	check_object("launch.bpf.o", (const char *const[]){ "on_launch", "on_launch_ex", "on_launch_many",
 							    "on_launch_grid", "on_graph_launch", NULL });
 	check_object("graph.bpf.o", (const char *const[]){ "on_driver", "on_driver_return", NULL });
+	check_object("counter.bpf.o", (const char *const[]){ "on_counter_reading", "on_counter_status", NULL });
 }

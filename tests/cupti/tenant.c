@@ -204,7 +204,11 @@ static void forge(const char *file, const char *what)
 					.max = 1100,
 					.deviation = 100 };
 
-	if (!strcmp(what, "absurd"))
+	if (!strncmp(what, "as=", 3)) { /* a kernel that others have, of fewer operations */
+		r.name = strtoull(what + 3, NULL, 16);
+		r.grid[0] = 3, r.grid[1] = 2, r.block[0] = 128, r.shared = 64;
+		r.count = 1000000, r.sum = 10000000, r.min = r.max = 10, r.deviation = 0;
+	} else if (!strcmp(what, "absurd"))
 		r.max = r.sum = UINT64_MAX;
 	else if (!strcmp(what, "negative"))
 		r.min = r.sum = r.max = (uint64_t)-1000;

@@ -4,7 +4,7 @@
  *
  *     watch PIN_DIR FILE [SIGNATURES_PER_PROCESS]
  *
- * Commands on stdin, one a line, answers in JSON, one a line, then "ok": read, off, on, release, attach,
+ * Commands on stdin, one a line, answers in JSON, one a line, then "ok": read, calibrate, off, on, release, attach,
  * forget PID. At the end of stdin all pins are removed, unless the last command was `leave`.
  */
 #include <bpf/bpf.h>
@@ -61,6 +61,31 @@ static int print_all(struct counter *c)
 	return 0;
 }
 
+static int print_calibrations(struct counter *c)
+{
+	struct om_calibrations *all = om_calibrations_new(4096);
+	const struct om_calibration_finding *f;
+	const struct om_calibration *at;
+	struct counter_snapshot s;
+	size_t count;
+	int rc = counter_read(c, &s);
+
+	rc = rc ? rc : counter_claim(&s, all);
+	rc = rc ? rc : om_calibrations_settle(all);
+	at = om_calibrations_all(all, &count);
+	for (size_t i = 0; i < count && !rc; i++)
+		printf("{\"calibrated\": \"%016" PRIx64 "\", \"metric\": %u, \"verdict\": %d, \"mean\": %.17g, "
+		       "\"launches\": %" PRIu64 ", \"owners\": %u, \"rejected\": %u}\n",
+		       at[i].key.name, at[i].key.metric, at[i].verdict, at[i].mean, at[i].launches, at[i].owners,
+		       at[i].rejected);
+	f = om_calibrations_findings(all, &count);
+	for (size_t i = 0; i < count && !rc; i++)
+		printf("{\"finding\": %" PRIu64 ", \"claimed\": %.17g, \"expected\": %.17g}\n", f[i].owner, f[i].claimed,
+		       f[i].expected);
+	om_calibrations_free(all);
+	return rc;
+}
+
 static int forget(struct counter *c, unsigned pid)
 {
 	struct counter_snapshot s;
@@ -81,6 +106,8 @@ static int obey(struct counter *c, int control, const char *file, const struct s
 
 	if (!strcmp(line, "read"))
 		return print_all(c);
+	if (!strcmp(line, "calibrate"))
+		return print_calibrations(c);
 	if (!strcmp(line, "release"))
 		return counter_release(c, st->st_dev, st->st_ino);
 	if (!strcmp(line, "attach"))

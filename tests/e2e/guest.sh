@@ -13,4 +13,4 @@ command -v qemu-system-x86_64 >/dev/null || skip "qemu is not installed (tools/d
 tools/guest --fetch || skip "Debian's kernel could not be had"
 case $B in *san*) skip "a sanitizer build is too slow to emulate" ;; esac
 exec tools/guest --timeout 200 --cuda $V --env "B=$B" --file "$B/opmeter" --file "$B/tests/player/player" \
-	--file "$B/tests/bpf/meter" --file data --file tests/e2e/guest_inside.sh -- busybox sh "$PWD/tests/e2e/guest_inside.sh" $V
+	--file "$B/tests/bpf/meter" --file "$B/bpf" --file data --file tests/e2e/guest_inside.sh -- busybox sh "$PWD/tests/e2e/guest_inside.sh" $V

@@ -9,7 +9,7 @@ fail() {
 }
 
 echo "kernel $(uname -r)"
-for t in lt_13 entries_13 overlay asleep device_open off upgrade; do
+for t in frames lt_13 entries_13 overlay asleep device_open off upgrade; do
 	"$B/tests/bpf/meter" "$t"
 done
 

@@ -206,6 +206,30 @@ double counter_variance(const struct om_counter *c)
 	return (double)c->deviation * (double)c->deviation;
 }
 
+int counter_claim(const struct counter_snapshot *s, struct om_calibrations *c)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < s->row_count && !rc; i++) {
+		const struct om_counter_key *k = &s->rows[i].key;
+		struct om_calibration_claim claim = {
+			.key = { .name = k->name, .shared = k->shared, .metric = k->metric },
+			.owner = k->cgroup_id,
+			/* Start and number of a process: no two share both. */
+			.process = k->start_ns ^ (uint64_t)k->tgid << 40,
+			.count = s->rows[i].value.count,
+			.mean = counter_mean(&s->rows[i].value),
+			.variance = counter_variance(&s->rows[i].value),
+		};
+
+		memcpy(claim.key.grid, k->grid, sizeof(claim.key.grid));
+		memcpy(claim.key.block, k->block, sizeof(claim.key.block));
+		/* An entry that is being made has no launches yet. */
+		rc = claim.count ? om_calibrations_add(c, &claim) : 0;
+	}
+	return rc;
+}
+
 int counter_forget(struct counter *c, const struct om_proc_key *process)
 {
 	struct counter_snapshot s;

@@ -24,6 +24,7 @@
 #include "../../bpf/counter.h"
 #include "../base/cleanup.h"
 #include "../base/log.h"
+#include "../core/calibration.h"
 
 struct counter_config {
 	const char *pin_dir;		 /* on a BPF file system; it exists or is made */
@@ -76,6 +77,10 @@ int counter_read(struct counter *c, struct counter_snapshot *ret);
 /* Mean and variance of one launch; of the mean's estimate divide by the count. */
 double counter_mean(const struct om_counter *c);
 double counter_variance(const struct om_counter *c);
+
+/* What was read, as claims: the owner is the cgroup, so that the processes of one are one
+ * voice. 0, or -ENOSPC: not all of them found room. */
+int counter_claim(const struct counter_snapshot *s, struct om_calibrations *c);
 
 /* Drops what is kept of a process that has ended and whose last read is committed. */
 int counter_forget(struct counter *c, const struct om_proc_key *process);

@@ -9,6 +9,7 @@
 /* A window holds one launch; room for some more shows that there were more. */
 #define RANGES_MAX 8
 #define POLL_NS 500000u
+#define SLEEP_NS_MAX 50000000u
 
 struct session {
 	struct window *w;
@@ -76,6 +77,7 @@ static bool is_ended(const struct session *s)
  * time is: the thread that opened it is in the driver. */
 static bool wait_for(struct session *s, int phase)
 {
+	uint64_t sleep_ns = POLL_NS;
 	int now;
 
 	while ((now = atomic_load(&s->w->phase)) != phase) {
@@ -86,7 +88,10 @@ static bool wait_for(struct session *s, int phase)
 			return false;
 		if (now == WINDOW_OPEN && atomic_load(&s->w->is_over))
 			return false;
-		window_sleep_ns(POLL_NS);
+		window_sleep_ns(sleep_ns);
+		/* A launch may be held up for minutes, by a full queue. */
+		if (window_now_ns() > s->until_ns && sleep_ns < SLEEP_NS_MAX)
+			sleep_ns *= 2;
 	}
 	return true;
 }

@@ -96,6 +96,12 @@ static int held_up(struct window *w, int (*step)(struct window *w))
 	return rc;
 }
 
+static void window_end(struct window *w)
+{
+	atomic_store(&w->owner, 0);
+	atomic_store(&w->phase, WINDOW_DONE);
+}
+
 static void on_enter(struct window *w, uint32_t cbid, const struct cupti_callback_data *d)
 {
 	int phase = atomic_load(&w->phase);
@@ -119,20 +125,20 @@ static void on_enter(struct window *w, uint32_t cbid, const struct cupti_callbac
 		return;
 	if (!atomic_compare_exchange_strong(&w->phase, &phase, WINDOW_OPEN))
 		return;
-	w->owner = pthread_self();
 	w->launch = launch;
+	atomic_store(&w->owner, (uintptr_t)pthread_self());
 	w->start_rc = held_up(w, profiler_start);
 	if (w->start_rc)
-		atomic_store(&w->phase, WINDOW_DONE);
+		window_end(w);
 }
 
 static void on_exit_of(struct window *w, const struct cupti_callback_data *d)
 {
-	if (atomic_load(&w->phase) != WINDOW_OPEN || !pthread_equal(w->owner, pthread_self()))
+	if (atomic_load(&w->phase) != WINDOW_OPEN || atomic_load(&w->owner) != (uintptr_t)pthread_self())
 		return;
 	w->launch_rc = d->return_value ? *(const int *)d->return_value : -1;
 	w->stop_rc = held_up(w, profiler_stop);
-	atomic_store(&w->phase, WINDOW_DONE);
+	window_end(w);
 }
 
 int window_disable(struct window *w)

@@ -52,8 +52,9 @@ struct window {
 	_Atomic(void *) context;
 	_Atomic(void *) profiler; /* whoever takes it out disables it */
 
+	atomic_uintptr_t owner; /* the thread of the open window; 0: none, so that nobody is taken for it */
+
 	/* Of the open window: the launching thread's, then ours. */
-	pthread_t owner;
 	struct launch launch;
 	int start_rc, stop_rc, launch_rc;
 	uint64_t held_ns; /* what this launch was held up */
