@@ -3,7 +3,7 @@
 # and exports one symbol; once loaded it stays (nodelete), as the driver's library may still call it.
 CUPTI_SRCS := $(wildcard userspace/cupti/*.c)
 CUPTI_OBJS := $(CUPTI_SRCS:userspace/cupti/%.c=$(B)/cupti/%.o)
-CUPTI_FLAGS = $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS_ALL)) -fPIC -fvisibility=hidden
+CUPTI_FLAGS = $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS_ALL)) -fPIC -fvisibility=hidden -include userspace/cupti/old_libc.h
 CUPTI_SO := $(B)/libopmeter-cupti.so
 all: $(CUPTI_SO)
 
