@@ -18,3 +18,9 @@ $(B)/simgpu/libnvidia-ml.so.1: tests/simgpu/libnvidia-ml.c
 	$(call say,SO,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SIMGPU_FLAGS) -Wl,-soname,libnvidia-ml.so.1 -o $@ $<
+
+TEST_PROGRAMS += $(B)/simgpu/launcher
+$(B)/simgpu/launcher: tests/simgpu/launcher.c
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -D_GNU_SOURCE -O1 -Wall -Werror -o $@ $< -ldl

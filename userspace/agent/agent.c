@@ -59,6 +59,7 @@ struct agent *agent_free(struct agent *a)
 	om_offsets_free(a->offsets);
 	om_catalogue_free(a->kernels);
 	device_free(a->devices);
+	agent_counter_free(a->counter);
 	om_peaks_free(a->peaks);
 	free(a->device_lines);
 	tenant_map_free(a->tenants);
@@ -185,6 +186,8 @@ static int open_probes(struct agent *a, struct error_text *err)
 	/* Maps that are newly made hold nothing that another ledger could have. */
 	if (r == 0 && !probes_was_adopted(a->probes))
 		r = om_ledger_clear_baseline(a->ledger);
+	if (r == 0 && agent_counter_open(a, err))
+		log_warn("no counter meter: %s", err->text);
 	a->off = r == 0 ? probes_off(a->probes) : 0;
 	r = r ?: discovery_open(&dc, &agent_discovery_ops, a, &a->discovery, err);
 	for (size_t i = 0; r == 0 && i < a->config->libraries.count; i++)
@@ -194,6 +197,8 @@ static int open_probes(struct agent *a, struct error_text *err)
 			    : 0;
 	r = r ?: discovery_scan(a->discovery);
 	r = r ?: probes_sweep(a->probes, &swept);
+	if (r == 0 && a->counter)
+		agent_counter_sweep(a);
 	if (r == 0 && !a->config->no_devices)
 		r = device_open(
 			&(struct device_config){ .nvml_path = a->config->nvml_path, .peaks = a->peaks },

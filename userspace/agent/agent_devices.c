@@ -104,22 +104,28 @@ int agent_devices_step(struct agent *a)
 	return r;
 }
 
+/* What every line that grows from this agent's start has. */
+static int complete(struct agent *a, struct om_usage *u)
+{
+	u->map = *probes_map_id(a->probes);
+	u->start_ns = a->started_ns;
+	return agent_job(a, u->cgroup_id, &u->job);
+}
+
 static int fill(struct agent *a, const struct agent_device_line *l, uint8_t meter, const struct om_value *now,
 		struct om_usage *ret)
 {
-	*ret = (struct om_usage){ .map = *probes_map_id(a->probes),
-				  .start_ns = a->started_ns,
-				  .cgroup_id = l->cgroup_id,
-				  .format = OM_FORMAT_UNKNOWN,
-				  .meter = meter,
-				  .now = *now };
-	return agent_job(a, l->cgroup_id, &ret->job);
+	*ret = (struct om_usage){
+		.cgroup_id = l->cgroup_id, .format = OM_FORMAT_UNKNOWN, .meter = meter, .now = *now
+	};
+	return complete(a, ret);
 }
 
 int agent_devices_usage(struct agent *a, const struct om_usage *counted, size_t count, struct om_usage **ret,
 			size_t *ret_count)
 {
-	struct om_usage *all = calloc(count + 2 * a->device_line_count + 1, sizeof(*all));
+	struct om_usage *all =
+		calloc(count + 2 * a->device_line_count + agent_counter_lines(a) + 1, sizeof(*all));
 	int r = 0;
 
 	if (!all)
@@ -132,6 +138,10 @@ int agent_devices_usage(struct agent *a, const struct om_usage *counted, size_t 
 		r = fill(a, l, OM_METER_DEVICE, &l->device, &all[count++]);
 		if (r == 0 && l->allocation.calls)
 			r = fill(a, l, OM_METER_ALLOCATION, &l->allocation, &all[count++]);
+	}
+	for (size_t i = 0; i < agent_counter_lines(a) && r == 0; i++) {
+		agent_counter_line(a, i, &all[count]);
+		r = complete(a, &all[count++]);
 	}
 	if (r) {
 		free(all);

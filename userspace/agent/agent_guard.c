@@ -27,12 +27,18 @@ static const struct {
 			    { OM_OFF_SHAPE, "shape" },
 			    { OM_OFF_COUNTER, "counter" } };
 
+static int cost_of(const struct agent *a, int i, struct probes_cost *ret)
+{
+	return meters[i].meter == OM_OFF_COUNTER ? agent_counter_cost(a, ret)
+						 : probes_cost(a->probes, meters[i].meter, ret);
+}
+
 static void window_begin(struct agent *a, uint64_t now)
 {
 	if (probes_set_measured(a->probes, true))
 		return;
 	for (int i = 0; i < AGENT_GUARDED; i++)
-		if (probes_cost(a->probes, meters[i].meter, &a->guard.before[i]))
+		if (cost_of(a, i, &a->guard.before[i]))
 			return;
 	a->guard.begun_ns = now;
 }
@@ -69,7 +75,7 @@ static void window_end(struct agent *a, uint64_t now)
 		struct probes_cost c = { 0 };
 		double share;
 
-		if (probes_cost(a->probes, meters[i].meter, &c))
+		if (cost_of(a, i, &c))
 			continue;
 		share = cost_ns(&c, &a->guard.before[i]) / all_ns;
 		a->guard.share[i] = share;

@@ -42,6 +42,8 @@ struct agent_device_line {
 };
 
 #define AGENT_GUARDED 3
+struct agent_counter; /* agent_counter.c */
+
 struct agent_guard_state {
 	uint64_t begun_ns, next_ns; /* boot time; begun 0: no window is open */
 	struct probes_cost before[AGENT_GUARDED];
@@ -61,7 +63,8 @@ struct agent {
 	struct owners *owners;
 	struct om_totals *totals;
 	struct om_peaks *peaks;
-	struct device_meter *devices; /* NULL: not wanted */
+	struct device_meter *devices;  /* NULL: not wanted */
+	struct agent_counter *counter; /* NULL: it could not be opened */
 	struct agent_device_line *device_lines;
 	size_t device_line_count;
 	char devices_why[200]; /* as last said */
@@ -102,6 +105,18 @@ int agent_devices_step(struct agent *a);
 /* The kernel's counts and the devices' in one array, the caller frees. */
 int agent_devices_usage(struct agent *a, const struct om_usage *counted, size_t count, struct om_usage **ret,
 			size_t *ret_count);
+
+/* agent_counter.c: readings of collectors, calibrations, estimates. */
+int agent_counter_open(struct agent *a, struct error_text *err);
+struct agent_counter *agent_counter_free(struct agent_counter *c); /* NULL is fine; returns NULL */
+void agent_counter_appeared(struct agent *a, const struct library *lib);
+void agent_counter_released(struct agent *a, const struct library *lib);
+int agent_counter_sweep(struct agent *a);
+int agent_counter_look(struct agent *a); /* after a drain that read the launches */
+int agent_counter_forget(struct agent *a, uint32_t tgid, uint64_t start_ns);
+size_t agent_counter_lines(const struct agent *a);
+void agent_counter_line(const struct agent *a, size_t i, struct om_usage *ret); /* without map, start, job */
+int agent_counter_cost(const struct agent *a, struct probes_cost *ret);
 
 /* agent_guard.c: to be called often. */
 void agent_guard(struct agent *a);

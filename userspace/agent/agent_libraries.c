@@ -44,7 +44,9 @@ static void say_unproven(struct agent *a, const struct library *lib)
 /* Is the meter that this library is for switched off? */
 static bool is_off(const struct agent *a, const struct library *lib)
 {
-	uint32_t meter = lib->kind & LIBRARY_DRIVER ? OM_OFF_LAUNCH : OM_OFF_SHAPE;
+	uint32_t meter = lib->kind & LIBRARY_DRIVER	 ? OM_OFF_LAUNCH
+			 : lib->kind & LIBRARY_COLLECTOR ? OM_OFF_COUNTER
+							 : OM_OFF_SHAPE;
 
 	return a->off & (OM_OFF_NODE | meter);
 }
@@ -58,6 +60,12 @@ static void appeared(void *ctx, const struct library *lib)
 
 	if (is_off(a, lib))
 		return;
+	if (lib->kind & LIBRARY_COLLECTOR) {
+		if (a->counter)
+			agent_counter_appeared(a, lib);
+		remember(a, lib, 0);
+		return;
+	}
 	r = probes_attach(a->probes, lib, NULL, &err);
 	if (r) {
 		log_warn("%s: not attached: %s", lib->display_path, err.text);
@@ -97,7 +105,7 @@ static void learn_ranges(struct agent *a, const struct library *lib, pid_t tgid)
 {
 	struct range_search s = { a, lib, tgid, 0 };
 
-	if (lib->kind & LIBRARY_DRIVER || proc_start_ticks(tgid, &s.start_ticks))
+	if (lib->kind & (LIBRARY_DRIVER | LIBRARY_COLLECTOR) || proc_start_ticks(tgid, &s.start_ticks))
 		return;
 	proc_maps_each(tgid, add_range, &s);
 }
@@ -121,12 +129,20 @@ static void mapped(void *ctx, const struct library *lib, pid_t tgid, uint64_t ma
 		a->failed = r;
 }
 
+static void detach(struct agent *a, const struct library *lib)
+{
+	if (!(lib->kind & LIBRARY_COLLECTOR))
+		probes_release(a->probes, lib->dev, lib->ino);
+	else if (a->counter)
+		agent_counter_released(a, lib);
+}
+
 static void released(void *ctx, const struct library *lib)
 {
 	struct agent *a = ctx;
 	struct agent_library *known = find(a, lib);
 
-	probes_release(a->probes, lib->dev, lib->ino);
+	detach(a, lib);
 	if (known)
 		*known = a->libraries[--a->library_count];
 	log_info("%s: released: nobody maps it", lib->display_path);
@@ -153,7 +169,7 @@ static int follow_switch(void *ctx, const struct library *lib)
 			appeared(ctx, lib);
 		return 0;
 	}
-	probes_release(a->probes, lib->dev, lib->ino);
+	detach(a, lib);
 	if (known)
 		*known = a->libraries[--a->library_count];
 	return 0;

@@ -119,6 +119,8 @@ static int commit(struct agent *a, struct drain_result *d, uint64_t now)
 	learn_formats(a, d);
 	r = learn_cgroups(a, d);
 	r = r ?: name_jobs(a, d);
+	if (r == 0 && drain_had_launches(a->drain))
+		r = agent_counter_look(a);
 	r = r ?: agent_devices_usage(a, d->usage, d->usage_count, &all, &count);
 	r = r ?: om_ledger_accrue(a->ledger, all, count, a->last_drain_ns, now, &a->regressions);
 	r = r ?: om_ledger_store_shapes(a->ledger, d->shapes, d->shape_count, now);
@@ -129,6 +131,7 @@ static int commit(struct agent *a, struct drain_result *d, uint64_t now)
 		const struct drain_process *p = &d->processes[d->dead[i]];
 
 		r = om_ledger_forget(a->ledger, probes_map_id(a->probes), p->tgid, p->start_ns);
+		r = r ?: agent_counter_forget(a, p->tgid, p->start_ns);
 	}
 	return r;
 }

@@ -3,11 +3,13 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "../core/gemm_entries.h"
+#include "counter.h"
 #include "driver_entries.h"
 #include "elf_image.h"
 #include "probe_site.h"
@@ -100,6 +102,21 @@ static void take_text(const struct elf_image *img, struct library *lib)
 	}
 }
 
+/* The driver calls this in what it is told to inject; ours has probe sites besides. */
+static int take_collector(int fd, const struct elf_image *img, struct library *lib, struct error_text *err)
+{
+	_cleanup_(elf_exports_done) struct elf_exports x = { 0 };
+	char path[40];
+	int r = elf_image_exports(img, "InitializeInjection", &x, err);
+
+	if (r || !x.count)
+		return r;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (counter_is_collector(path))
+		lib->kind |= LIBRARY_COLLECTOR;
+	return 0;
+}
+
 void library_offsets(const struct om_offsets_row *row, struct om_offsets *ret)
 {
 	uint16_t end[2] = { 0, 0 };
@@ -150,6 +167,7 @@ int library_describe(int fd, const struct om_offsets_table *offsets, struct libr
 	*ret = (struct library){ 0 };
 	r = take_exports(fd, img, "cublas", ret, err);
 	r = r ?: take_driver(fd, img, ret, err);
+	r = r ?: take_collector(fd, img, ret, err);
 	if (r)
 		return r;
 	if (!ret->kind)

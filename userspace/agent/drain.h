@@ -101,6 +101,12 @@ int drain_read(struct drain *d, unsigned what, struct drain_result *ret);
 
 /* How kernels become operations; a loan, NULL: all of them are unknown. Before the first read. */
 void drain_set_catalogue(struct drain *d, const struct om_catalogue *c);
+/* Launches of kernels that nothing bounds, of graphs' replays too: called while launches are
+ * read, perhaps several times for one key; cumulative. Any result but 0 ends the read with it. */
+void drain_set_unbounded(struct drain *d,
+			 int (*fn)(void *ctx, const struct om_launch_key *k, uint64_t launches), void *ctx);
+/* True if the last read had the launches. */
+bool drain_had_launches(const struct drain *d);
 /* A name that the ledger knows from before. 0, -ENOMEM, -ENOSPC. */
 int drain_learn_name(struct drain *d, const struct om_kernel_name *n);
 

@@ -31,6 +31,9 @@ struct drain {
 
 	/* drain_launch.c, drain_graph.c */
 	struct kernel_cache *kernels;
+	int (*on_unbounded)(void *ctx, const struct om_launch_key *k, uint64_t launches);
+	void *unbounded_ctx;
+	bool had_launches;
 	struct list launches;			 /* struct om_launch_usage */
 	struct list new_names;			 /* struct om_kernel_name; texts are the cache's */
 	struct list segments, contents, replays; /* struct segment, content, replay */

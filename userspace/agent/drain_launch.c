@@ -191,8 +191,11 @@ int drain_launch_fold(struct drain *d, const struct om_launch_key *k, uint64_t c
 	e = kernel_cache_estimate(d->kernels, &s);
 	if (!e)
 		return -ENOMEM;
-	if (!e->is_bounded)
-		return fold_without_estimate(d, k, calls);
+	if (!e->is_bounded) {
+		rc = d->on_unbounded && is_certain && k->name ? d->on_unbounded(d->unbounded_ctx, k, calls)
+							      : 0;
+		return rc ?: fold_without_estimate(d, k, calls);
+	}
 	rc = drain_usage(d, k->tgid, k->start_ns, k->cgroup_id, e->format, OM_METER_LAUNCH, &u);
 	if (rc)
 		return rc;
@@ -240,9 +243,11 @@ int drain_launch_read(struct drain *d)
 {
 	int rc;
 
+	d->had_launches = false;
 	if (!(d->with_launches || d->with_shapes || d->has_dead_handles) ||
 	    !(d->launches_held || d->segments_held || d->handles_held))
 		return 0;
+	d->had_launches = true;
 	rc = read_maps(d);
 	if (!rc)
 		rc = launches_fold(d);
@@ -295,6 +300,18 @@ void drain_launch_free(struct drain *d)
 void drain_set_catalogue(struct drain *d, const struct om_catalogue *c)
 {
 	kernel_cache_set_catalogue(d->kernels, c);
+}
+
+void drain_set_unbounded(struct drain *d,
+			 int (*fn)(void *ctx, const struct om_launch_key *k, uint64_t launches), void *ctx)
+{
+	d->on_unbounded = fn;
+	d->unbounded_ctx = ctx;
+}
+
+bool drain_had_launches(const struct drain *d)
+{
+	return d->had_launches;
 }
 
 int drain_learn_name(struct drain *d, const struct om_kernel_name *n)

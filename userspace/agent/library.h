@@ -16,8 +16,9 @@
 
 enum library_kind {
 	LIBRARY_CUBLAS = 1,
-	LIBRARY_CUBLASLT = 2, /* bits: a file may hold both */
-	LIBRARY_DRIVER = 4,   /* libcuda: launches kernels */
+	LIBRARY_CUBLASLT = 2,  /* bits: a file may hold both */
+	LIBRARY_DRIVER = 4,    /* libcuda: launches kernels */
+	LIBRARY_COLLECTOR = 8, /* libopmeter-cupti: hands over readings of hardware counters */
 };
 
 struct library_entry {

@@ -58,6 +58,10 @@ static void difference(const struct om_value *now, const struct om_value *before
 	ret->exact -= before->exact;
 	ret->low -= before->low;
 	ret->high -= before->high;
+	ret->mean -= before->mean;
+	ret->variance -= before->variance;
+	if (ret->variance < 0)
+		ret->variance = 0;
 	ret->calls -= before->calls;
 	ret->device_time_ns -= before->device_time_ns;
 	ret->nested -= before->nested;

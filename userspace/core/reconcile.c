@@ -58,6 +58,8 @@ void om_evidence_add(struct om_evidence *e, const struct om_reading *r)
 	case OM_METER_COUNTER:
 		e->sampled_mean += v->mean;
 		e->sampled_variance += v->variance;
+		if (__builtin_add_overflow(e->calibrated_launches, v->calls, &e->calibrated_launches))
+			e->calibrated_launches = UINT64_MAX;
 		break;
 	case OM_METER_DEVICE:
 		e->device_low = add(e->device_low, add(v->exact, v->low));
@@ -137,7 +139,8 @@ void om_reconcile(const struct om_evidence *e, struct om_interval *ret)
 				     .asked_high = add(s, l_high),
 				     .meters = e->meters };
 	ret->roof = roof_of(e, &roof);
-	ret->is_complete = e->meters >> OM_METER_LAUNCH & 1 && !e->unknown_launches && !e->losses;
+	ret->is_complete = e->meters >> OM_METER_LAUNCH & 1 &&
+			   e->unknown_launches <= e->calibrated_launches && !e->losses;
 	if (ret->roof == OM_ROOF_NONE) {
 		ret->low = ret->asked_low;
 		ret->high = ret->asked_high;

@@ -48,6 +48,7 @@ struct om_evidence {
 	opcount attempted_high;		       /* shape: not certain, beside `attempted` */
 	opcount launched_low, launched_high;   /* launch: kernels that the catalogue bounds */
 	uint64_t unknown_launches;	       /* launch: kernels it does not: only a roof covers them */
+	uint64_t calibrated_launches;	       /* counter: how many of those it stands for */
 	double sampled_mean, sampled_variance; /* counter: calibrated kernels, operations */
 	opcount device_low, device_high;       /* device: executed */
 	opcount allocated;		       /* allocation: held x peak */
