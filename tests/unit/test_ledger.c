@@ -85,6 +85,36 @@ static void the_same_count_is_accrued_once(void **state)
 	assert_int_equal(regressions, 1);
 }
 
+static int add_sampled(void *ctx, const struct om_reading *r)
+{
+	double *sum = ctx;
+
+	sum[0] += r->value.mean;
+	sum[1] += r->value.variance;
+	return 0;
+}
+
+/* The sampled part grows like the counts do: what is new goes to its hour. */
+static void a_sampled_part_is_accrued_once(void **state)
+{
+	_cleanup_ledger_ struct om_ledger *l = open_ledger(OM_LEDGER_CREATE);
+	struct om_usage u = usage(10, 0, 3);
+	double sum[2] = { 0, 0 };
+
+	u.meter = OM_METER_COUNTER;
+	u.now.mean = 300;
+	u.now.variance = 9;
+	assert_int_equal(om_ledger_accrue(l, &u, 1, 0, T0, NULL), 0);
+	assert_int_equal(om_ledger_accrue(l, &u, 1, 0, T0 + 1, NULL), 0);
+	u.now.calls = 7;
+	u.now.mean = 700;
+	u.now.variance = 49;
+	assert_int_equal(om_ledger_accrue(l, &u, 1, 0, T0 + HOUR, NULL), 0);
+	assert_int_equal(om_ledger_accrue(l, &u, 1, 0, T0 + 2 * HOUR, NULL), 0);
+	assert_int_equal(om_ledger_each_register(l, add_sampled, sum), 0);
+	assert_true(sum[0] == 700 && sum[1] == 49);
+}
+
 static void reopening_changes_nothing(void **state)
 {
 	struct om_ledger *l = open_ledger(OM_LEDGER_CREATE);
@@ -309,6 +339,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(the_same_count_is_accrued_once),
+		T(a_sampled_part_is_accrued_once),
 		T(reopening_changes_nothing),
 		T(outbox_offers_until_acknowledged),
 		T(verify_finds_what_was_changed),
