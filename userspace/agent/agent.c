@@ -24,6 +24,7 @@
 #include "../../exporters/kafka.h"
 #include "../base/exit_code.h"
 #include "agent_internal.h"
+#include "counter.h"
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -328,6 +329,8 @@ static int agent_end(struct agent *a)
 		a->discovery = discovery_free(a->discovery);
 		a->drain = drain_free(a->drain);
 		a->probes = probes_free(a->probes);
+		a->counter = agent_counter_free(a->counter);
+		counter_remove_all(a->config->pin_dir);
 		if (probes_remove_all(a->config->pin_dir, &err))
 			log_warn("%s", err.text);
 	}

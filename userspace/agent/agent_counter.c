@@ -213,27 +213,6 @@ static void learn_metric(struct agent_counter *c, uint32_t metric)
 		c->full++;
 }
 
-static int claim(struct agent_counter *c, const struct counter_row *row)
-{
-	struct om_calibration_claim claim = {
-		.key = { .name = row->key.name, .shared = row->key.shared, .metric = row->key.metric },
-		.owner = row->key.cgroup_id,
-		.process = row->key.start_ns ^ (uint64_t)row->key.tgid << 40,
-		.count = row->value.count,
-		.mean = counter_mean(&row->value),
-		.variance = counter_variance(&row->value),
-	};
-	int r;
-
-	memcpy(claim.key.grid, row->key.grid, sizeof(claim.key.grid));
-	memcpy(claim.key.block, row->key.block, sizeof(claim.key.block));
-	learn_metric(c, row->key.metric);
-	r = om_calibrations_add(c->calibrations, &claim);
-	if (r == -ENOSPC)
-		c->full++;
-	return r == -ENOMEM ? r : 0;
-}
-
 static int say_findings(struct agent *a)
 {
 	size_t count;
@@ -384,8 +363,13 @@ int agent_counter_look(struct agent *a)
 	if (!c)
 		return 0;
 	r = counter_read(c->meter, &s);
-	for (size_t i = 0; i < s.row_count && r == 0; i++)
-		r = claim(c, &s.rows[i]);
+	for (size_t i = 0; r == 0 && i < s.row_count; i++)
+		learn_metric(c, s.rows[i].key.metric);
+	r = r ?: counter_claim(&s, c->calibrations);
+	if (r == -ENOSPC || r == -EINVAL) {
+		c->full++;
+		r = 0;
+	}
 	r = r ?: om_calibrations_settle(c->calibrations);
 	if (r == 0) {
 		size_t settled;
@@ -423,4 +407,9 @@ int agent_counter_cost(const struct agent *a, struct probes_cost *ret)
 {
 	*ret = (struct probes_cost){ 0 };
 	return a->counter ? counter_cost(a->counter->meter, &ret->runs, &ret->time_ns) : 0;
+}
+
+uint64_t agent_counter_full(const struct agent *a)
+{
+	return a->counter ? a->counter->full : 0;
 }

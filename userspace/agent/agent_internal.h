@@ -116,6 +116,8 @@ int agent_counter_look(struct agent *a); /* after a drain that read the launches
 int agent_counter_forget(struct agent *a, uint32_t tgid, uint64_t start_ns);
 size_t agent_counter_lines(const struct agent *a);
 void agent_counter_line(const struct agent *a, size_t i, struct om_usage *ret); /* without map, start, job */
+/* Claims, tallies or metrics for which there was no room. */
+uint64_t agent_counter_full(const struct agent *a);
 int agent_counter_cost(const struct agent *a, struct probes_cost *ret);
 
 /* agent_guard.c: to be called often. */

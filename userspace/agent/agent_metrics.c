@@ -107,6 +107,16 @@ static void render_self(struct agent *a)
 		(double)a->regressions);
 }
 
+static void render_counter(struct agent *a)
+{
+	gauge(a, "opmeter_counter_lines", NULL,
+	      "Jobs and formats with launches that are estimated by hardware counters.",
+	      (double)agent_counter_lines(a));
+	counter(a, "opmeter_counter_refused",
+		"Readings or launches of the counter meter for which there was no room.",
+		(double)agent_counter_full(a));
+}
+
 static void render_devices(struct agent *a)
 {
 	struct device_totals t = { 0 };
@@ -151,6 +161,7 @@ void agent_render_metrics(struct agent *a)
 	}
 	render_kernel(a);
 	render_devices(a);
+	render_counter(a);
 	render_self(a);
 	om_openmetrics_commit(a->metrics);
 }

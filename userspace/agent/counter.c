@@ -208,9 +208,9 @@ double counter_variance(const struct om_counter *c)
 
 int counter_claim(const struct counter_snapshot *s, struct om_calibrations *c)
 {
-	int rc = 0;
+	int rc = 0, one;
 
-	for (size_t i = 0; i < s->row_count && !rc; i++) {
+	for (size_t i = 0; i < s->row_count; i++) {
 		const struct om_counter_key *k = &s->rows[i].key;
 		struct om_calibration_claim claim = {
 			.key = { .name = k->name, .shared = k->shared, .metric = k->metric },
@@ -225,7 +225,10 @@ int counter_claim(const struct counter_snapshot *s, struct om_calibrations *c)
 		memcpy(claim.key.grid, k->grid, sizeof(claim.key.grid));
 		memcpy(claim.key.block, k->block, sizeof(claim.key.block));
 		/* An entry that is being made has no launches yet. */
-		rc = claim.count ? om_calibrations_add(c, &claim) : 0;
+		one = claim.count ? om_calibrations_add(c, &claim) : 0;
+		if (one == -ENOMEM)
+			return one;
+		rc = rc ?: one;
 	}
 	return rc;
 }

@@ -79,7 +79,7 @@ double counter_mean(const struct om_counter *c);
 double counter_variance(const struct om_counter *c);
 
 /* What was read, as claims: the owner is the cgroup, so that the processes of one are one
- * voice. 0, or -ENOSPC: not all of them found room. */
+ * voice. 0; -ENOMEM; -ENOSPC or -EINVAL: not all of them found room, or were possible. */
 int counter_claim(const struct counter_snapshot *s, struct om_calibrations *c);
 
 /* Drops what is kept of a process that has ended and whose last read is committed. */

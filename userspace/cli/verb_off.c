@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../agent/counter.h"
 #include "../agent/probes.h"
 #include "../base/options.h"
 #include "verbs.h"
@@ -84,6 +85,7 @@ int verb_off(int argc, char **argv)
 	fflush(stdout);
 	if (!detach)
 		return EXIT_OK;
+	counter_remove_all(pin_dir);
 	r = probes_remove_all(pin_dir, &err);
 	if (r)
 		return fail(r, &err);
