@@ -34,6 +34,14 @@ def top(rig):
     return {t["tenant"]: t for t in json.loads(out)}
 
 
+def samples(rig):
+    return sum(int(r["calls"]) for r in rig.readings() if r["meter"] == "device")
+
+
+def device_high(rig, below):
+    return sum(int(r["high"]) for r in rig.readings(below) if r["meter"] == "device")
+
+
 def main():
     need_live()
     os.environ["OPMETER_SIMGPU"] = "/nonexistent"
@@ -56,7 +64,26 @@ def main():
         world.with_suffix(".new").rename(world)
         asked = {name: int(rig.finish(p)["ops"]) for name, p in play.items()}
         time.sleep(1.5)
+        # Switched off by itself: nothing is sampled, and the time is bounded by the peak when it is on again.
+        subprocess.run([OPMETER, "off", "--meter", "device", "--pin-dir", rig.pins], check=True, stdout=subprocess.DEVNULL)
+        time.sleep(1.2)
+        before = samples(rig)
+        time.sleep(2.2)
+        off_was_off = samples(rig) == before
+        subprocess.run([OPMETER, "on", "--meter", "device", "--pin-dir", rig.pins], check=True, stdout=subprocess.DEVNULL)
+        rig.wait_for(lambda: samples(rig) > before, "samples after it was switched on")
+        time.sleep(1.2)
+        # An agent that is away: the time is bounded by the peak, too.
+        high, before = device_high(rig, "hidden"), samples(rig)
+        rig.kill()
+        time.sleep(3)
+        (rig.dir / "agent.log").write_text("")
+        rig.start("--tenants", rig.dir / "tenants.yaml")
+        rig.wait_for(lambda: samples(rig) > before, "samples after the restart")
+        time.sleep(1.2)
         rig.stop()
+        grown = device_high(rig, "hidden") - high
+        assert grown > 3 * 2e15, f"{grown} for more than three seconds without an agent"
         t = top(rig)
         busy, idle, hid = (t[f"{n}-tenant"] for n in ("busy", "idle", "hidden"))
         print(f"asked {asked}\nbusy {busy}\nidle {idle}\nhidden {hid}")
@@ -64,6 +91,8 @@ def main():
         assert busy["contradicted"] == "0" and busy["bounded"]
         assert idle["training"]["low"] == "0" and int(idle["training"]["high"]) == asked["idle"] == int(idle["contradicted"])
         assert hid["training"]["low"] == "0" and int(hid["training"]["high"]) > 1e14 and int(hid["unattributed"]) > 1e14
+        # More than three seconds of one device's peak, 2.2e15 a second, for the time that nobody looked.
+        assert int(hid["training"]["high"]) > 3 * 2e15, hid
         causes = {(e["payload"]["data"]["cause"], e["payload"]["subject"]) for e in rig.export("entries")
                   if e["kind"] == "alert" and e["payload"]["type"] == "opmeter.alert.data.v1"}
         assert ("work was asked for that its devices cannot have done", "idle-tenant/unassigned") in causes, causes
@@ -71,6 +100,7 @@ def main():
         assert not any(s.startswith("busy-tenant") and "asked" in c for c, s in causes), causes
         meters = {r["meter"] for r in rig.readings()}
         assert {"shape", "device", "allocation"} <= meters, meters
+        assert off_was_off, "samples were taken while the device meter was off"
         verify = subprocess.run([OPMETER, "ledger", "verify", "--dir", rig.ledger], capture_output=True, text=True)
         assert verify.returncode == 0, verify.stdout + verify.stderr
 

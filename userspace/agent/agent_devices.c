@@ -25,7 +25,7 @@ static void add(opcount *to, opcount v)
 		*to = OPCOUNT_MAX;
 }
 
-static struct agent_device_line *line_of(struct agent *a, uint64_t cgroup_id)
+static struct agent_device_line *line_of(struct agent *a, uint64_t cgroup_id, bool *ret_is_new)
 {
 	struct agent_device_line *more;
 
@@ -38,6 +38,7 @@ static struct agent_device_line *line_of(struct agent *a, uint64_t cgroup_id)
 	a->device_lines = more;
 	more += a->device_line_count++;
 	*more = (struct agent_device_line){ .cgroup_id = cgroup_id };
+	*ret_is_new = true;
 	return more;
 }
 
@@ -59,28 +60,98 @@ static size_t holders_of(struct agent *a, const struct device_sample *s, uint64_
 	return n;
 }
 
-static int on_sample(void *ctx, const struct device_sample *s)
+struct covered {
+	const struct om_id *job;
+	uint64_t device_to_ns, counted_from_ns; /* Unix time; 0: never */
+};
+
+static int look_at_register(void *ctx, const struct om_attributed *r)
+{
+	const struct om_reading *reading = r->reading;
+	struct covered *c = ctx;
+
+	if (!om_id_equal(&reading->key.job, c->job))
+		return 0;
+	if (reading->key.meter == OM_METER_DEVICE && reading->value.to_ns > c->device_to_ns)
+		c->device_to_ns = reading->value.to_ns;
+	if (reading->key.meter != OM_METER_DEVICE && reading->key.meter != OM_METER_ALLOCATION &&
+	    (!c->counted_from_ns || reading->value.from_ns < c->counted_from_ns))
+		c->counted_from_ns = reading->value.from_ns;
+	return 0;
+}
+
+/* For how long a job's work was counted while nobody sampled its devices: this agent, or the
+ * device meter, came later. ns before the sample begins. */
+static int uncovered_before(struct agent *a, uint64_t cgroup_id, const struct device_sample *s, uint64_t *ret)
+{
+	uint64_t begins = agent_now_ns() - (agent_boot_ns() - s->from_ns), since;
+	struct om_id job;
+	struct covered c = { .job = &job };
+	int r = agent_job(a, cgroup_id, &job);
+
+	r = r ?: om_totals_each_register(a->totals, look_at_register, &c);
+	since = c.device_to_ns ?: c.counted_from_ns;
+	*ret = r == 0 && since && since + (s->to_ns - s->from_ns) < begins ? begins - since : 0;
+	return r;
+}
+
+static opcount over(opcount peak, uint64_t ns, uint64_t span_ns)
+{
+	opcount r;
+
+	return opcount_muldiv(peak, ns, span_ns, &r) ? OPCOUNT_MAX : r;
+}
+
+/* As the programs in the kernel do: the switch holds from the moment it is turned. What the
+ * device did meanwhile is not known, so it is bounded by its peak. */
+static void leave_out(struct agent *a, struct device_sample *s)
+{
+	if (!(probes_off(a->probes) & (OM_OFF_NODE | OM_OFF_DEVICE)))
+		return;
+	a->device_samples_off++;
+	s->low = 0;
+	s->high = s->peak;
+	s->busy_ns = 0;
+}
+
+static int charge(struct agent *a, uint64_t cgroup_id, const struct device_sample *s, bool is_only)
+{
+	bool is_new = false;
+	struct agent_device_line *l = line_of(a, cgroup_id, &is_new);
+	uint64_t before = 0, span = s->to_ns - s->from_ns;
+	int r = 0;
+
+	if (!l)
+		return -ENOMEM;
+	if (is_new && cgroup_id != SITE)
+		r = uncovered_before(a, cgroup_id, s, &before);
+	add(&l->device.low, is_only ? s->low : 0);
+	add(&l->device.high, s->high);
+	add(&l->device.high, over(s->peak, before, span));
+	l->device.device_time_ns += s->busy_ns;
+	l->device.calls++;
+	if (cgroup_id == SITE)
+		return r;
+	add(&l->allocation.high, s->peak);
+	add(&l->allocation.high, over(s->peak, before, span));
+	l->allocation.device_time_ns += span + before;
+	l->allocation.calls++;
+	return r;
+}
+
+static int on_sample(void *ctx, const struct device_sample *sample)
 {
 	uint64_t holder[HOLDERS_MAX];
+	struct device_sample s = *sample;
 	struct agent *a = ctx;
-	size_t holders = holders_of(a, s, holder);
+	size_t holders;
+	int r = 0;
 
-	for (size_t i = 0; i < holders; i++) {
-		struct agent_device_line *l = line_of(a, holder[i]);
-
-		if (!l)
-			return -ENOMEM;
-		add(&l->device.low, holders == 1 && s->has_all_pids ? s->low : 0);
-		add(&l->device.high, s->high);
-		l->device.device_time_ns += s->busy_ns;
-		l->device.calls++;
-		if (holder[i] == SITE)
-			continue;
-		add(&l->allocation.high, s->peak);
-		l->allocation.device_time_ns += s->to_ns - s->from_ns;
-		l->allocation.calls++;
-	}
-	return 0;
+	leave_out(a, &s);
+	holders = holders_of(a, &s, holder);
+	for (size_t i = 0; i < holders && r == 0; i++)
+		r = charge(a, holder[i], &s, holders == 1 && s.has_all_pids);
+	return r;
 }
 
 int agent_devices_step(struct agent *a)
@@ -90,6 +161,7 @@ int agent_devices_step(struct agent *a)
 
 	if (!a->devices)
 		return 0;
+	device_set_paused(a->devices, probes_off(a->probes) & (OM_OFF_NODE | OM_OFF_DEVICE));
 	r = device_step(a->devices, a->formats, on_sample, a);
 	device_get_totals(a->devices, &t);
 	a->node.device_count = t.devices;

@@ -67,9 +67,10 @@ struct agent {
 	struct agent_counter *counter; /* NULL: it could not be opened */
 	struct agent_device_line *device_lines;
 	size_t device_line_count;
-	char devices_why[200]; /* as last said */
-	uint32_t formats;      /* number formats that were multiplied here: bit mask */
-	uint64_t started_ns;   /* boot time */
+	uint64_t device_samples_off; /* not taken: the meter was switched off */
+	char devices_why[200];	     /* as last said */
+	uint32_t formats;	     /* number formats that were multiplied here: bit mask */
+	uint64_t started_ns;	     /* boot time */
 	struct probes *probes;
 	struct drain *drain;
 	struct discovery *discovery;

@@ -184,7 +184,8 @@ void agent_switch_probes(struct agent *a)
 	} meters[] = { { OM_OFF_NODE, "node" },
 		       { OM_OFF_SHAPE, "shape" },
 		       { OM_OFF_LAUNCH, "launch" },
-		       { OM_OFF_COUNTER, "counter" } };
+		       { OM_OFF_COUNTER, "counter" },
+		       { OM_OFF_DEVICE, "device" } };
 	uint32_t off = probes_off(a->probes), changed = off ^ a->off;
 	char act[64];
 

@@ -128,6 +128,8 @@ static void render_devices(struct agent *a)
 	counter(a, "opmeter_device_samples", "Samples of devices.", (double)t.samples);
 	counter(a, "opmeter_device_gaps", "Spans in which nobody looked: bounded by the peak.",
 		(double)t.gaps);
+	counter(a, "opmeter_device_samples_off", "Samples not taken while the meter was switched off.",
+		(double)a->device_samples_off);
 	counter(a, "opmeter_device_restarts", "Samplers that ended or were killed because NVML hung.",
 		(double)t.restarts);
 	counter(a, "opmeter_device_lost", "Devices that fell off the bus.", (double)t.lost);

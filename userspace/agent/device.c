@@ -35,6 +35,7 @@ struct device_meter {
 	pid_t pid; /* 0: none */
 	int fd;
 	uint64_t started_ns, heard_ns, retry_ns, backoff_ns;
+	bool is_paused;
 	pid_t stuck[STUCK_MAX];
 	size_t stuck_count;
 	struct unit unit[UNITS_MAX];
@@ -349,10 +350,21 @@ int device_step(struct device_meter *d, uint32_t formats, int (*fn)(void *ctx, c
 		rc = read_records(d, formats, fn, ctx);
 	if (rc == 0 && d->pid && now > d->heard_ns + d->config.silence_ns)
 		sampler_end(d, "NVML hangs: the sampler was killed");
-	if (rc == 0 && !d->pid && now >= d->retry_ns && d->stuck_count < STUCK_MAX)
+	if (rc == 0 && !d->is_paused && !d->pid && now >= d->retry_ns && d->stuck_count < STUCK_MAX)
 		sampler_start(d);
 	sum_peaks(d);
 	return rc;
+}
+
+void device_set_paused(struct device_meter *d, bool is_paused)
+{
+	if (d->is_paused == is_paused)
+		return;
+	d->is_paused = is_paused;
+	if (is_paused)
+		sampler_end(d, "switched off");
+	else
+		d->retry_ns = 0;
 }
 
 void device_get_totals(const struct device_meter *d, struct device_totals *ret)

@@ -57,6 +57,8 @@ int device_fd(const struct device_meter *d);
  * (core/peaks.h). fn returns 0; anything else stops and is returned. */
 int device_step(struct device_meter *d, uint32_t formats, int (*fn)(void *ctx, const struct device_sample *s),
 		void *ctx);
+/* Ends the sampler, or lets it be started again: the time between is a gap. */
+void device_set_paused(struct device_meter *d, bool is_paused);
 void device_get_totals(const struct device_meter *d, struct device_totals *ret);
 
 #define DEVICE_SAMPLER_VERB "device-sampler"

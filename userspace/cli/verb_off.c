@@ -31,10 +31,12 @@ static int meters_of(const char *name, bool is_off, uint32_t *ret)
 		const char *name;
 		uint32_t off, on;
 	} meters[] = {
-		{ "all", OM_OFF_NODE, OM_OFF_NODE | OM_OFF_SHAPE | OM_OFF_LAUNCH | OM_OFF_COUNTER },
+		{ "all", OM_OFF_NODE,
+		  OM_OFF_NODE | OM_OFF_SHAPE | OM_OFF_LAUNCH | OM_OFF_COUNTER | OM_OFF_DEVICE },
 		{ "shape", OM_OFF_SHAPE, OM_OFF_SHAPE },
 		{ "launch", OM_OFF_LAUNCH, OM_OFF_LAUNCH },
 		{ "counter", OM_OFF_COUNTER, OM_OFF_COUNTER },
+		{ "device", OM_OFF_DEVICE, OM_OFF_DEVICE },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(meters); i++) {
@@ -43,7 +45,7 @@ static int meters_of(const char *name, bool is_off, uint32_t *ret)
 		*ret = is_off ? meters[i].off : meters[i].on;
 		return 0;
 	}
-	log_error("--meter %s: not a meter that can be switched: all, shape, launch, counter", name);
+	log_error("--meter %s: not a meter that can be switched: all, shape, launch, counter, device", name);
 	return -EINVAL;
 }
 
@@ -52,7 +54,7 @@ int verb_off(int argc, char **argv)
 	const char *pin_dir = PROBES_PIN_DIR, *meter = "all";
 	bool detach = false;
 	const struct option options[] = {
-		{ "meter", "NAME", OPTION_STRING, &meter, "all, shape, launch or counter (all)" },
+		{ "meter", "NAME", OPTION_STRING, &meter, "all, shape, launch, counter or device (all)" },
 		{ "pin-dir", "DIR", OPTION_STRING, &pin_dir,
 		  "maps and probes on bpffs (" PROBES_PIN_DIR ")" },
 		{ "detach", NULL, OPTION_FLAG, &detach,
@@ -97,7 +99,7 @@ int verb_on(int argc, char **argv)
 {
 	const char *pin_dir = PROBES_PIN_DIR, *meter = "all";
 	const struct option options[] = {
-		{ "meter", "NAME", OPTION_STRING, &meter, "all, shape, launch or counter (all)" },
+		{ "meter", "NAME", OPTION_STRING, &meter, "all, shape, launch, counter or device (all)" },
 		{ "pin-dir", "DIR", OPTION_STRING, &pin_dir,
 		  "maps and probes on bpffs (" PROBES_PIN_DIR ")" },
 		{ 0 },
