@@ -27,7 +27,7 @@ LIBRARIES = {
     "libyaml": (r"<yaml", ["userspace/base/yaml.c"]),
     "libmicrohttpd": (r"<microhttpd", ["exporters/openmetrics.c"]),
     "OpenSSL": (r"<openssl/", ["userspace/agent/elf_image.c"]),
-    "zlib": (r"<zlib", ["userspace/base/json_stream.c", "userspace/core/run.c"]),
+    "zlib": (r"<zlib", ["userspace/base/json_stream.c", "userspace/core/run_compact.c"]),
     "libbpf": (r"<bpf/", ["userspace/agent/probes*", "userspace/agent/drain.c", "userspace/agent/counter*"]),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

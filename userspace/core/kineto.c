@@ -13,533 +13,16 @@
  * the capture is in the trace, and exactly one sequence of operators made as
  * many launches while capturing as the replay ran kernels, the replay counts
  * these operators again; other replays are said to be left out.
- *
- * Only operators and launches are kept, as small structs: a trace of gigabytes
- * needs memory for what it did, not for what it says.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/cleanup.h"
-#include "../base/json_stream.h"
-#include "run.h"
+#include "kineto_internal.h"
 
-#define DIMS_MAX 12 /* inputs of an operator that are looked at */
-#define RANK_MAX 4
 #define LAUNCH_SLACK_US 1.5 /* traces with whole microseconds */
 #define STACK_MAX 64
-
-/* Operators with operations of their own; the first kinds are matrix products. */
-enum op_kind {
-	OP_MM,
-	OP_ADDMM,
-	OP_BMM,
-	OP_BADDBMM,
-	OP_SCALED_MM,
-	OP_PRODUCT_END,
-	OP_OTHER = OP_PRODUCT_END,
-	OP_NONE
-};
-
-static const char *const product_names[OP_PRODUCT_END] = { "mm", "addmm", "bmm", "baddbmm", "_scaled_mm" };
-
-/* Not matrix products, or products by another name: kernels within them are theirs. */
-static const char *const other_names[] = {
-	"aten::_int_mm",
-	"aten::addmm_",
-	"aten::_addmm_activation",
-	"aten::baddbmm_",
-	"aten::addbmm",
-	"aten::mv",
-	"aten::addmv",
-	"aten::addmv_",
-	"aten::dot",
-	"aten::linear",
-	"aten::_scaled_dot_product_flash_attention",
-	"aten::_scaled_dot_product_efficient_attention",
-	"aten::_scaled_dot_product_cudnn_attention",
-	"aten::_scaled_dot_product_fused_attention_overrideable",
-	"aten::_flash_attention_forward",
-	"aten::_efficient_attention_forward",
-	"flash_attn::_flash_attn_forward",
-	"customflash::custom_flash_aligned",
-	"aten::_scaled_dot_product_flash_attention_backward",
-	"aten::_scaled_dot_product_efficient_attention_backward",
-	"aten::_scaled_dot_product_cudnn_attention_backward",
-	"aten::_flash_attention_backward",
-	"aten::_efficient_attention_backward",
-	"flash_attn::_flash_attn_backward",
-	"flash_attn_3::fwd",
-	"flash_attn_3::bwd",
-	"aten::cudnn_convolution",
-	"aten::miopen_convolution",
-	"aten::cudnn_convolution_relu",
-	"aten::cudnn_convolution_add_relu",
-	"aten::conv2d",
-	"aten::convolution",
-	"aten::_convolution",
-	"aten::_conv_depthwise2d",
-	"aten::thnn_conv2d",
-	"aten::_slow_conv2d_forward",
-	"aten::mkldnn_convolution",
-	"aten::slow_conv_dilated2d",
-	"aten::miopen_depthwise_convolution",
-	"aten::cudnn_convolution_transpose",
-	"aten::miopen_convolution_transpose",
-	"aten::convolution_backward",
-	"aten::cudnn_convolution_backward_input",
-	"aten::cudnn_convolution_backward_weight",
-};
-
-enum event_kind { EVENT_OP, EVENT_LAUNCH, EVENT_CAPTURE_BEGIN, EVENT_CAPTURE_END, EVENT_KERNEL, EVENT_NONE };
-
-struct event {
-	double ts, dur; /* microseconds */
-	uint64_t correlation;
-	uint32_t thread, order; /* order: place in the file, to break ties */
-	enum event_kind kind;
-	enum op_kind op;
-	bool has_correlation, is_graph_launch, is_kernel_launch, ran, outer, has_shape, counted;
-	struct run_product product; /* of a matrix product with shapes */
-	int32_t owner;		    /* of a launch: position of the operator; -1 none */
-};
-
-struct trace {
-	struct event *events;
-	size_t count, room;
-	char **threads;
-	size_t thread_count;
-	uint64_t *kernels; /* correlations, sorted later */
-	size_t kernel_count, kernel_room;
-	uint64_t kernels_without;
-	char gpu[64];
-};
-
-static void trace_done(struct trace *t)
-{
-	for (size_t i = 0; i < t->thread_count; i++)
-		free(t->threads[i]);
-	free(t->threads);
-	free(t->events);
-	free(t->kernels);
-}
-
-/* What is collected of one event while it is read. */
-struct raw {
-	char name[160], category[32], pid[32], tid[64], types[DIMS_MAX][32];
-	double ts, dur;
-	bool complete, has_correlation;
-	uint64_t correlation;
-	int64_t dims[DIMS_MAX][RANK_MAX];
-	int rank[DIMS_MAX]; /* -1: not a plain list of numbers */
-	int inputs, type_count;
-};
-
-static int read_shape(struct json_stream *s, struct raw *e, struct error_text *err)
-{
-	enum json_token t;
-	int rank = 0, r;
-
-	while ((r = json_stream_next(s, &t, err)) == 0 && t != JSON_TOKEN_ARRAY_END) {
-		if (t == JSON_TOKEN_ARRAY || t == JSON_TOKEN_OBJECT) {
-			r = json_stream_skip(s, err);
-			rank = -1;
-		} else if (t != JSON_TOKEN_NUMBER || rank < 0 || rank == RANK_MAX) {
-			rank = -1;
-		} else if (e->inputs < DIMS_MAX) {
-			e->dims[e->inputs][rank++] = strtoll(json_stream_text(s), NULL, 10);
-		}
-		if (r)
-			return r;
-	}
-	if (r == 0 && e->inputs < DIMS_MAX)
-		e->rank[e->inputs++] = rank;
-	return r;
-}
-
-static int read_dims(struct json_stream *s, struct raw *e, struct error_text *err)
-{
-	enum json_token t;
-	int r;
-
-	while ((r = json_stream_next(s, &t, err)) == 0 && t != JSON_TOKEN_ARRAY_END) {
-		if (t == JSON_TOKEN_ARRAY) {
-			r = read_shape(s, e, err);
-			if (r)
-				return r;
-		} else {
-			if (t == JSON_TOKEN_OBJECT && (r = json_stream_skip(s, err)))
-				return r;
-			if (e->inputs < DIMS_MAX)
-				e->rank[e->inputs++] = -1;
-		}
-	}
-	return r;
-}
-
-static int read_types(struct json_stream *s, struct raw *e, struct error_text *err)
-{
-	enum json_token t;
-	int r;
-
-	while ((r = json_stream_next(s, &t, err)) == 0 && t != JSON_TOKEN_ARRAY_END) {
-		if (t == JSON_TOKEN_ARRAY || t == JSON_TOKEN_OBJECT)
-			r = json_stream_skip(s, err);
-		else if (e->type_count < DIMS_MAX)
-			snprintf(e->types[e->type_count], sizeof(e->types[0]), "%s",
-				 t == JSON_TOKEN_TEXT ? json_stream_text(s) : "");
-		e->type_count++;
-		if (r)
-			return r;
-	}
-	if (e->type_count > DIMS_MAX)
-		e->type_count = DIMS_MAX;
-	return r;
-}
-
-static int skip_value(struct json_stream *s, enum json_token t, struct error_text *err)
-{
-	return t == JSON_TOKEN_ARRAY || t == JSON_TOKEN_OBJECT ? json_stream_skip(s, err) : 0;
-}
-
-static int read_args(struct json_stream *s, struct raw *e, struct error_text *err)
-{
-	enum json_token t;
-	char key[32];
-	int r;
-
-	while ((r = json_stream_next(s, &t, err)) == 0 && t != JSON_TOKEN_OBJECT_END) {
-		snprintf(key, sizeof(key), "%s", json_stream_text(s));
-		r = json_stream_next(s, &t, err);
-		if (r)
-			return r;
-		if (t == JSON_TOKEN_ARRAY && (!strcmp(key, "Input Dims") || !strcmp(key, "Input dims")))
-			r = read_dims(s, e, err);
-		else if (t == JSON_TOKEN_ARRAY && !strcmp(key, "Input type"))
-			r = read_types(s, e, err);
-		else
-			r = skip_value(s, t, err);
-		if (!strcmp(key, "correlation") && (t == JSON_TOKEN_NUMBER || t == JSON_TOKEN_TEXT)) {
-			e->correlation = strtoull(json_stream_text(s), NULL, 10);
-			e->has_correlation = true;
-		}
-		if (r)
-			return r;
-	}
-	return r;
-}
-
-static void keep_text(const struct json_stream *s, const char *key, struct raw *e)
-{
-	const struct {
-		const char *key;
-		char *to;
-		size_t size;
-	} fields[] = { { "name", e->name, sizeof(e->name) },
-		       { "cat", e->category, sizeof(e->category) },
-		       { "pid", e->pid, sizeof(e->pid) },
-		       { "tid", e->tid, sizeof(e->tid) } };
-
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
-		if (!strcmp(key, fields[i].key))
-			snprintf(fields[i].to, fields[i].size, "%s", json_stream_text(s));
-	if (!strcmp(key, "ph"))
-		e->complete = !strcmp(json_stream_text(s), "X");
-	if (!strcmp(key, "ts"))
-		e->ts = strtod(json_stream_text(s), NULL);
-	if (!strcmp(key, "dur"))
-		e->dur = strtod(json_stream_text(s), NULL);
-}
-
-static int read_event(struct json_stream *s, struct raw *e, struct error_text *err)
-{
-	enum json_token t;
-	char key[32];
-	int r;
-
-	memset(e, 0, sizeof(*e));
-	while ((r = json_stream_next(s, &t, err)) == 0 && t != JSON_TOKEN_OBJECT_END) {
-		snprintf(key, sizeof(key), "%s", json_stream_text(s));
-		r = json_stream_next(s, &t, err);
-		if (r)
-			return r;
-		if (t == JSON_TOKEN_OBJECT && !strcmp(key, "args"))
-			r = read_args(s, e, err);
-		else if (t == JSON_TOKEN_TEXT || t == JSON_TOKEN_NUMBER)
-			keep_text(s, key, e);
-		else
-			r = skip_value(s, t, err);
-		if (r)
-			return r;
-	}
-	for (char *c = e->category; *c; c++)
-		*c = (char)tolower((unsigned char)*c);
-	return r;
-}
-
-/* "thread 12 (python)" and "12" are one thread. */
-static int thread_of(struct trace *t, const struct raw *e, uint32_t *ret)
-{
-	const char *tid = !strncmp(e->tid, "thread ", 7) ? e->tid + 7 : e->tid;
-	char name[100];
-	char **more;
-
-	snprintf(name, sizeof(name), "%s/%.*s", e->pid, (int)strcspn(tid, " "), tid);
-	for (size_t i = 0; i < t->thread_count; i++) {
-		if (!strcmp(t->threads[i], name)) {
-			*ret = (uint32_t)i;
-			return 0;
-		}
-	}
-	more = reallocarray(t->threads, t->thread_count + 1, sizeof(*more));
-	if (!more)
-		return -ENOMEM;
-	t->threads = more;
-	t->threads[t->thread_count] = strdup(name);
-	if (!t->threads[t->thread_count])
-		return -ENOMEM;
-	*ret = (uint32_t)t->thread_count++;
-	return 0;
-}
-
-static enum op_kind op_of(const char *name)
-{
-	if (!strncmp(name, "aten::", 6))
-		for (int i = 0; i < OP_PRODUCT_END; i++)
-			if (!strcmp(name + 6, product_names[i]))
-				return (enum op_kind)i;
-	for (size_t i = 0; i < ARRAY_SIZE(other_names); i++)
-		if (!strcmp(name, other_names[i]))
-			return OP_OTHER;
-	return OP_NONE;
-}
-
-static enum event_kind kind_of(const struct raw *e, enum op_kind *op)
-{
-	static const char *const runtimes[] = { "cuda_runtime", "cuda_driver", "runtime", "driver",
-						"hip_runtime" };
-
-	if (!e->complete)
-		return EVENT_NONE;
-	if (!strcmp(e->category, "kernel"))
-		return EVENT_KERNEL;
-	if (!strcmp(e->category, "cpu_op") || !strcmp(e->category, "operator")) {
-		*op = op_of(e->name);
-		return *op == OP_NONE ? EVENT_NONE : EVENT_OP;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(runtimes); i++) {
-		if (strcmp(e->category, runtimes[i]))
-			continue;
-		if (strstr(e->name, "StreamBeginCapture"))
-			return EVENT_CAPTURE_BEGIN;
-		if (strstr(e->name, "StreamEndCapture"))
-			return EVENT_CAPTURE_END;
-		return e->has_correlation ? EVENT_LAUNCH : EVENT_NONE;
-	}
-	return EVENT_NONE;
-}
-
-/* cudaDataType of the recorder's name for a tensor's type; 255: not known. */
-static uint32_t cuda_type(const char *type)
-{
-	static const struct {
-		const char *name;
-		uint32_t type;
-	} types[] = { { "c10::BFloat16", 14 },
-		      { "c10::Half", 2 },
-		      { "float", 0 },
-		      { "double", 1 },
-		      { "c10::Float8_e4m3fn", 28 },
-		      { "c10::Float8_e5m2", 29 },
-		      { "signed char", 3 },
-		      { "unsigned char", 8 },
-		      { "c10::complex<float>", 4 },
-		      { "c10::complex<double>", 5 },
-		      { "int", 10 } };
-
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-		if (!strcmp(types[i].name, type))
-			return types[i].type;
-	return 255;
-}
-
-/* Reads the product of A and B at two inputs of `rank` dimensions. */
-static bool product_of(const struct raw *e, int a, int b, int rank, struct run_product *p)
-{
-	const int64_t *x = e->dims[a], *y = e->dims[b];
-	uint32_t ta, tb;
-
-	if (e->inputs <= b || e->rank[a] != rank || e->rank[b] != rank)
-		return false;
-	p->batch = 1;
-	if (rank == 3) {
-		p->batch = (uint64_t)x[0];
-		x++;
-		y++;
-	}
-	for (int i = 0; i < 2; i++)
-		if (x[i] < 0 || y[i] < 0)
-			return false;
-	if (x[1] != y[0])
-		return false;
-	p->m = (uint64_t)x[0];
-	p->k = (uint64_t)x[1];
-	p->n = (uint64_t)y[1];
-	ta = a < e->type_count ? cuda_type(e->types[a]) : 255;
-	tb = b < e->type_count ? cuda_type(e->types[b]) : 255;
-	/* The compute type is not recorded: 32F (68) for all but doubles. */
-	p->types = ta | tb << 8 | ta << 16 | (ta == 1 || ta == 5 ? 70u : 68u) << 24;
-	return true;
-}
-
-static bool shape_of(const struct raw *e, enum op_kind op, struct run_product *p)
-{
-	if (op >= OP_PRODUCT_END)
-		return false;
-	snprintf(p->op, sizeof(p->op), "%s", product_names[op]);
-	switch (op) {
-	case OP_ADDMM:
-		return product_of(e, 1, 2, 2, p);
-	case OP_BMM:
-		return product_of(e, 0, 1, 3, p);
-	case OP_BADDBMM:
-		return product_of(e, 1, 2, 3, p);
-	default:
-		return product_of(e, 0, 1, 2, p);
-	}
-}
-
-static int add_kernel(struct trace *t, const struct raw *e)
-{
-	if (!e->has_correlation) {
-		t->kernels_without++;
-		return 0;
-	}
-	if (t->kernel_count == t->kernel_room) {
-		size_t room = t->kernel_room ? 2 * t->kernel_room : 4096;
-		uint64_t *more = reallocarray(t->kernels, room, sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		t->kernels = more;
-		t->kernel_room = room;
-	}
-	t->kernels[t->kernel_count++] = e->correlation;
-	return 0;
-}
-
-static int add_event(struct trace *t, const struct raw *e)
-{
-	enum op_kind op = OP_NONE;
-	enum event_kind kind = kind_of(e, &op);
-	struct event *v;
-
-	if (kind == EVENT_NONE)
-		return 0;
-	if (kind == EVENT_KERNEL)
-		return add_kernel(t, e);
-	if (t->count == t->room) {
-		size_t room = t->room ? 2 * t->room : 4096;
-		struct event *more = reallocarray(t->events, room, sizeof(*more));
-
-		if (!more || room > INT32_MAX)
-			return -ENOMEM;
-		t->events = more;
-		t->room = room;
-	}
-	v = &t->events[t->count];
-	*v = (struct event){ .ts = e->ts,
-			     .dur = e->dur,
-			     .correlation = e->correlation,
-			     .order = (uint32_t)t->count,
-			     .kind = kind,
-			     .op = op,
-			     .has_correlation = e->has_correlation,
-			     .owner = -1 };
-	v->is_graph_launch = strstr(e->name, "GraphLaunch") != NULL;
-	v->is_kernel_launch = strstr(e->name, "LaunchKernel") || strstr(e->name, "LaunchCooperativeKernel") ||
-			      strstr(e->name, "LaunchExtKernel");
-	/* Of several calls with one correlation, the launch is the one that counts. */
-	v->ran = strstr(e->name, "aunch") != NULL;
-	v->has_shape = kind == EVENT_OP && shape_of(e, op, &v->product);
-	t->count++;
-	return thread_of(t, e, &v->thread);
-}
-
-static int read_events(struct json_stream *s, struct trace *t, struct error_text *err)
-{
-	_cleanup_free_ struct raw *e = malloc(sizeof(*e));
-	enum json_token tok;
-	int r;
-
-	if (!e)
-		return -ENOMEM;
-	while ((r = json_stream_next(s, &tok, err)) == 0 && tok != JSON_TOKEN_ARRAY_END) {
-		if (tok != JSON_TOKEN_OBJECT)
-			return error_set(err, -EBADMSG,
-					 "traceEvents holds something that is no event (byte %llu)",
-					 (unsigned long long)json_stream_offset(s));
-		r = read_event(s, e, err);
-		r = r ?: add_event(t, e);
-		if (r)
-			return r;
-	}
-	return r;
-}
-
-static int read_device(struct json_stream *s, struct trace *t, struct error_text *err)
-{
-	enum json_token tok;
-	char key[32] = "";
-	int r, depth = 1;
-
-	/* The first "name" within deviceProperties. */
-	while (depth > 0 && (r = json_stream_next(s, &tok, err)) == 0) {
-		if (tok == JSON_TOKEN_KEY)
-			snprintf(key, sizeof(key), "%s", json_stream_text(s));
-		else if (tok == JSON_TOKEN_TEXT && !strcmp(key, "name") && !t->gpu[0])
-			snprintf(t->gpu, sizeof(t->gpu), "%s", json_stream_text(s));
-		depth += tok == JSON_TOKEN_ARRAY || tok == JSON_TOKEN_OBJECT;
-		depth -= tok == JSON_TOKEN_ARRAY_END || tok == JSON_TOKEN_OBJECT_END;
-	}
-	return depth > 0 ? r : 0;
-}
-
-static int read_trace(struct json_stream *s, struct trace *t, const char *path, struct error_text *err)
-{
-	enum json_token tok;
-	bool found = false;
-	char key[32];
-	int r = json_stream_next(s, &tok, err);
-
-	if (r)
-		return r;
-	if (tok == JSON_TOKEN_ARRAY)
-		return read_events(s, t, err);
-	if (tok != JSON_TOKEN_OBJECT)
-		return error_set(err, -EBADMSG, "%s: neither a Kineto trace nor an opmeter run", path);
-	while ((r = json_stream_next(s, &tok, err)) == 0 && tok != JSON_TOKEN_OBJECT_END) {
-		snprintf(key, sizeof(key), "%s", json_stream_text(s));
-		r = json_stream_next(s, &tok, err);
-		if (r)
-			return r;
-		if (!strcmp(key, "traceEvents") && tok == JSON_TOKEN_ARRAY) {
-			r = read_events(s, t, err);
-			found = true;
-		} else if (!strcmp(key, "deviceProperties") && tok == JSON_TOKEN_ARRAY) {
-			r = read_device(s, t, err);
-		} else {
-			r = skip_value(s, tok, err);
-		}
-		if (r)
-			return r;
-	}
-	if (r == 0 && !found)
-		return error_set(err, -EBADMSG, "%s: has no traceEvents: not a Kineto trace", path);
-	return r;
-}
 
 static int by_thread_and_time(const void *x, const void *y)
 {
@@ -556,27 +39,35 @@ static int by_thread_and_time(const void *x, const void *y)
 	return a->order < b->order ? -1 : a->order > b->order;
 }
 
-static int by_number(const void *x, const void *y)
+static int by_correlation_of_kernel(const void *x, const void *y)
 {
-	uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+	uint64_t a = ((const struct kernel *)x)->correlation, b = ((const struct kernel *)y)->correlation;
 
 	return a < b ? -1 : a > b;
 }
 
-/* How many kernels ran under a correlation. */
-static size_t kernels_of(const struct trace *t, uint64_t correlation)
+/* The first of the kernels that ran under a correlation, and how many there are. */
+static struct kernel *kernels_at(const struct trace *t, uint64_t correlation, size_t *ret_count)
 {
-	const uint64_t *p =
-		t->kernel_count ? bsearch(&correlation, t->kernels, t->kernel_count, sizeof(*p), by_number)
-				: NULL;
+	const struct kernel key = { .correlation = correlation };
+	struct kernel *p = t->kernel_count ? bsearch(&key, t->kernels, t->kernel_count, sizeof(*p),
+						     by_correlation_of_kernel)
+					   : NULL;
 	size_t n = 0;
 
-	if (!p)
-		return 0;
-	while (p > t->kernels && p[-1] == correlation)
+	while (p && p > t->kernels && p[-1].correlation == correlation)
 		p--;
-	for (; p < t->kernels + t->kernel_count && *p == correlation; p++)
+	while (p && p + n < t->kernels + t->kernel_count && p[n].correlation == correlation)
 		n++;
+	*ret_count = n;
+	return p;
+}
+
+static size_t kernels_of(const struct trace *t, uint64_t correlation)
+{
+	size_t n;
+
+	kernels_at(t, correlation, &n);
 	return n;
 }
 
@@ -643,8 +134,28 @@ static struct event *counts_for(struct trace *t, const struct event *launch)
 	return op && !op->outer ? op : NULL;
 }
 
-static int count_op(struct run *r, struct event *op)
+/* Calls of products as they are found, thread by thread; put in order of time at the end. */
+struct found {
+	struct run *run;
+	struct found_call {
+		double ts;
+		size_t order;
+		uint32_t thread;
+		const struct run_product *product;
+	} * calls;
+	size_t count, room;
+};
+
+static void found_done(struct found *f)
 {
+	free(f->calls);
+}
+
+/* A call at the moment of `launch`, which for a replay is not the operator's own. */
+static int count_op(struct found *f, const struct event *op, const struct event *launch)
+{
+	struct run *r = f->run;
+
 	if (op->op == OP_OTHER) {
 		r->left.other_ops++;
 		return 0;
@@ -653,7 +164,47 @@ static int count_op(struct run *r, struct event *op)
 		r->left.no_shapes++;
 		return 0;
 	}
-	return run_add(r, &op->product);
+	if (f->count == f->room) {
+		size_t room = f->room ? 2 * f->room : 1024;
+		struct found_call *more = reallocarray(f->calls, room, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		f->calls = more;
+		f->room = room;
+	}
+	f->calls[f->count] = (struct found_call){ launch->ts, f->count, launch->thread, &op->product };
+	f->count++;
+	return 0;
+}
+
+static int by_time(const void *x, const void *y)
+{
+	const struct found_call *a = x, *b = y;
+
+	if (a->ts != b->ts)
+		return a->ts < b->ts ? -1 : 1;
+	return a->order < b->order ? -1 : a->order > b->order;
+}
+
+static int add_in_order(struct found *f, size_t threads)
+{
+	_cleanup_free_ uint32_t *numbers = calloc(threads + 1, sizeof(*numbers));
+	uint32_t last = 0;
+	int rc = 0;
+
+	if (!numbers)
+		return -ENOMEM;
+	if (f->count)
+		qsort(f->calls, f->count, sizeof(*f->calls), by_time);
+	for (size_t i = 0; rc == 0 && i < f->count; i++) {
+		uint32_t *number = &numbers[f->calls[i].thread];
+
+		if (!*number)
+			*number = ++last;
+		rc = run_add(f->run, f->calls[i].product, *number - 1);
+	}
+	return rc;
 }
 
 /* Which call of a correlation is the launch: the last one named so. */
@@ -761,7 +312,8 @@ static bool same_capture(struct trace *t, const struct capture *a, const struct 
 	}
 }
 
-static int count_capture(struct trace *t, struct run *r, const struct capture *c)
+static int count_capture(struct trace *t, struct found *f, const struct capture *c,
+			 const struct event *launch)
 {
 	int rc = 0;
 
@@ -774,7 +326,7 @@ static int count_capture(struct trace *t, struct run *r, const struct capture *c
 		if (!op || op->counted)
 			continue;
 		op->counted = true;
-		rc = count_op(r, op);
+		rc = count_op(f, op, launch);
 	}
 	return rc;
 }
@@ -795,7 +347,30 @@ static const struct capture *capture_of(struct trace *t, const struct capture *a
 	return found;
 }
 
-static int count_all(struct trace *t, struct run *r)
+static void mark_of_product(struct trace *t, const struct event *launch)
+{
+	size_t n;
+	struct kernel *k = kernels_at(t, launch->correlation, &n);
+
+	for (size_t i = 0; i < n; i++)
+		k[i].of_product = true;
+}
+
+static int count_replay(struct trace *t, struct found *f, const struct capture *all, size_t n,
+			const struct event *launch)
+{
+	const struct capture *c = capture_of(t, all, n, kernels_of(t, launch->correlation));
+
+	f->run->left.graph_launches++;
+	if (!c)
+		return 0;
+	f->run->left.graph_aligned++;
+	/* Which kernel of a replay is which product's is not told: none is listed. */
+	mark_of_product(t, launch);
+	return count_capture(t, f, c, launch);
+}
+
+static int count_all(struct trace *t, struct found *f)
 {
 	struct capture captures[256];
 	size_t n = find_captures(t, captures, ARRAY_SIZE(captures));
@@ -807,37 +382,54 @@ static int count_all(struct trace *t, struct run *r)
 		if (e->kind != EVENT_LAUNCH || !e->ran)
 			continue;
 		if (e->is_graph_launch) {
-			const struct capture *c = capture_of(t, captures, n, kernels_of(t, e->correlation));
-
-			r->left.graph_launches++;
-			r->left.graph_aligned += c != NULL;
-			rc = c ? count_capture(t, r, c) : 0;
+			rc = count_replay(t, f, captures, n, e);
 			continue;
 		}
 		op = counts_for(t, e);
+		if (op && op->op < OP_PRODUCT_END && op->has_shape)
+			mark_of_product(t, e);
 		if (!op || op->counted)
 			continue;
 		op->counted = true;
-		rc = count_op(r, op);
+		rc = count_op(f, op, e);
 	}
 	return rc;
 }
 
+/* Kernels that no counted product started, by name. */
+static int list_kernels(struct trace *t, struct run *r)
+{
+	uint64_t others = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < t->kernel_count; i++) {
+		if (t->kernels[i].of_product)
+			continue;
+		if (t->kernels[i].name < KERNEL_NAMES_MAX)
+			t->names[t->kernels[i].name].launches++;
+		else
+			others++;
+	}
+	for (size_t i = 0; rc == 0 && t->names && i < KERNEL_NAMES_MAX; i++)
+		if (t->names[i].launches)
+			rc = run_add_launches(r, t->names[i].text, t->names[i].launches);
+	return rc ?: others ? run_add_launches(r, "(other kernels)", others) : 0;
+}
+
 int run_read_kineto(const char *path, struct run *ret, struct error_text *err)
 {
-	_cleanup_(json_stream_freep) struct json_stream *s = NULL;
-	_cleanup_(trace_done) struct trace t = { 0 };
+	_cleanup_(kineto_trace_done) struct trace t = { 0 };
+	_cleanup_(found_done) struct found found = { 0 };
 	struct run run = { 0 };
 	const char *base = strrchr(path, '/');
 	int r;
 
-	r = json_stream_open(path, &s, err);
-	r = r ?: read_trace(s, &t, path, err);
+	r = kineto_trace_read(path, &t, err);
 	if (r)
 		return r;
 	/* qsort() takes no NULL, not even for nothing. */
 	if (t.kernel_count)
-		qsort(t.kernels, t.kernel_count, sizeof(*t.kernels), by_number);
+		qsort(t.kernels, t.kernel_count, sizeof(*t.kernels), by_correlation_of_kernel);
 	if (t.count)
 		qsort(t.events, t.count, sizeof(*t.events), by_thread_and_time);
 	run.left.kernels = t.kernel_count + t.kernels_without;
@@ -847,7 +439,10 @@ int run_read_kineto(const char *path, struct run *ret, struct error_text *err)
 	r = find_launches(&t, &run);
 	if (r == 0)
 		find_owners(&t);
-	r = r ?: count_all(&t, &run);
+	found.run = &run;
+	r = r ?: count_all(&t, &found);
+	r = r ?: add_in_order(&found, t.thread_count);
+	r = r ?: list_kernels(&t, &run);
 	if (r) {
 		run_done(&run);
 		return error_set(err, r, "%s: %s", path, strerror(-r));

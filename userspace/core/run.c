@@ -2,23 +2,23 @@
 #include "run.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "../base/cleanup.h"
 #include "format.h"
 #include "gemm_entries.h"
 
-#define MAGIC "opmeter-run 1"
 #define ITEMS_MAX 4000000
-#define LINE_MAX_BYTES 1024
+#define KERNELS_MAX 8192
 
 void run_done(struct run *r)
 {
 	free(r->products);
 	free(r->steps);
+	free(r->collectives);
+	free(r->launches);
+	free(r->facts);
 	memset(r, 0, sizeof(*r));
 }
 
@@ -28,63 +28,109 @@ static bool same_product(const struct run_product *a, const struct run_product *
 	       !strcmp(a->op, b->op);
 }
 
-static int new_product(struct run *r, const struct run_product *p)
+/* Room for one more item; NULL where there is none. */
+static void *one_more(void **items, size_t *count, size_t *room, size_t size)
 {
-	if (r->product_count == r->product_room) {
-		size_t room = r->product_room ? 2 * r->product_room : 64;
-		struct run_product *more;
+	if (*count == *room) {
+		size_t more = *room ? 2 * *room : 64;
+		void *grown = *count < ITEMS_MAX ? reallocarray(*items, more, size) : NULL;
 
-		if (r->product_count >= ITEMS_MAX)
-			return -EOVERFLOW;
-		more = reallocarray(r->products, room, sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		r->products = more;
-		r->product_room = room;
+		if (!grown)
+			return NULL;
+		*items = grown;
+		*room = more;
 	}
-	r->products[r->product_count] = *p;
-	r->products[r->product_count++].calls = 0;
-	return 0;
+	return (char *)*items + (*count)++ * size;
 }
 
-static int add_step(struct run *r, uint32_t product, uint32_t repeat)
+#define ADD(run, list, item)                                                                                 \
+	({                                                                                                   \
+		__typeof__((run)->list##s) to_ = one_more((void **)&(run)->list##s, &(run)->list##_count,    \
+							  &(run)->list##_room, sizeof(*(run)->list##s));     \
+                                                                                                             \
+		if (to_)                                                                                     \
+			*to_ = *(item);                                                                      \
+		to_ ? 0 : (run)->list##_count < ITEMS_MAX ? -ENOMEM : -EOVERFLOW;                            \
+	})
+
+int run_add_product(struct run *r, const struct run_product *p)
 {
-	if (r->step_count && r->steps[r->step_count - 1].product == product &&
-	    r->steps[r->step_count - 1].repeat <= UINT32_MAX - repeat) {
-		r->steps[r->step_count - 1].repeat += repeat;
+	return ADD(r, product, p);
+}
+
+int run_add_step(struct run *r, const struct run_step *s)
+{
+	struct run_step *last = r->step_count ? &r->steps[r->step_count - 1] : NULL;
+
+	if (last && last->product == s->product && last->thread == s->thread &&
+	    last->repeat <= UINT32_MAX - s->repeat) {
+		last->repeat += s->repeat;
 		return 0;
 	}
-	if (r->step_count == r->step_room) {
-		size_t room = r->step_room ? 2 * r->step_room : 256;
-		struct run_step *more;
-
-		if (r->step_count >= ITEMS_MAX)
-			return -EOVERFLOW;
-		more = reallocarray(r->steps, room, sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		r->steps = more;
-		r->step_room = room;
-	}
-	r->steps[r->step_count++] = (struct run_step){ product, repeat };
-	return 0;
+	return ADD(r, step, s);
 }
 
-int run_add(struct run *r, const struct run_product *p)
+int run_add_collective(struct run *r, const struct run_collective *c)
 {
+	return ADD(r, collective, c);
+}
+
+int run_add_launches(struct run *r, const char *kernel, uint64_t launches)
+{
+	struct run_launch l = { .launches = launches };
+
+	/* Names come from a file that anybody may have written: the search below stays bounded. */
+	snprintf(l.kernel, sizeof(l.kernel), "%s",
+		 r->launch_count < KERNELS_MAX ? kernel : "(other kernels)");
+	for (size_t i = 0; i < r->launch_count; i++) {
+		if (!strcmp(r->launches[i].kernel, l.kernel)) {
+			r->launches[i].launches += launches;
+			return 0;
+		}
+	}
+	return one_more((void **)&r->launches, &r->launch_count, &r->launch_room, sizeof(l))
+		       ? (r->launches[r->launch_count - 1] = l, 0)
+		       : -ENOMEM;
+}
+
+int run_add_fact(struct run *r, const struct run_fact *f)
+{
+	return ADD(r, fact, f);
+}
+
+const char *run_fact(const struct run *r, const char *key)
+{
+	for (size_t i = 0; i < r->fact_count; i++)
+		if (!strcmp(r->facts[i].key, key))
+			return r->facts[i].value;
+	return NULL;
+}
+
+const char *run_collective_name(enum run_collective_kind kind)
+{
+	static const char *const names[] = { "allreduce", "reducescatter", "allgather", "alltoall",
+					     "broadcast", "reduce",	   "sendrecv" };
+
+	return kind < ARRAY_SIZE(names) ? names[kind] : "?";
+}
+
+int run_add(struct run *r, const struct run_product *p, uint32_t thread)
+{
+	struct run_product first = *p;
+	struct run_step step = { .repeat = 1, .thread = thread };
 	size_t i = 0;
 	int rc;
 
 	/* A run has tens to hundreds of shapes: a search is cheaper than an index. */
 	while (i < r->product_count && !same_product(&r->products[i], p))
 		i++;
-	if (i == r->product_count) {
-		rc = new_product(r, p);
-		if (rc)
-			return rc;
-	}
+	first.calls = 0;
+	rc = i == r->product_count ? run_add_product(r, &first) : 0;
+	if (rc)
+		return rc;
 	r->products[i].calls++;
-	return add_step(r, (uint32_t)i, 1);
+	step.product = (uint32_t)i;
+	return run_add_step(r, &step);
 }
 
 uint8_t run_format(const struct run_product *p)
@@ -121,153 +167,4 @@ uint64_t run_calls(const struct run *r)
 	for (size_t i = 0; i < r->product_count; i++)
 		n += r->products[i].calls;
 	return n;
-}
-
-static int read_product(struct run *r, const char *line)
-{
-	struct run_product p = { 0 };
-	uint64_t calls;
-	int end = 0, rc;
-
-	if (sscanf(line, "p %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %8" SCNx32 " %23s %" SCNu64 " %n",
-		   &p.batch, &p.m, &p.n, &p.k, &p.types, p.op, &calls, &end) != 7 ||
-	    line[end] || strchr(line, '-'))
-		return -EINVAL;
-	rc = new_product(r, &p);
-	if (rc == 0)
-		r->products[r->product_count - 1].calls = calls;
-	return rc;
-}
-
-static int read_step(struct run *r, const char *line)
-{
-	uint32_t product, repeat;
-	int end = 0;
-
-	if (sscanf(line, "s %" SCNu32 " %" SCNu32 " %n", &product, &repeat, &end) != 2 || line[end] ||
-	    !repeat || product >= r->product_count)
-		return -EINVAL;
-	return add_step(r, product, repeat);
-}
-
-static int read_line(struct run *r, char *line)
-{
-	struct {
-		const char *word;
-		char *to;
-		size_t size;
-	} texts[] = { { "name ", r->name, sizeof(r->name) },
-		      { "source ", r->source, sizeof(r->source) },
-		      { "licence ", r->licence, sizeof(r->licence) },
-		      { "gpu ", r->gpu, sizeof(r->gpu) },
-		      { "kind ", r->kind, sizeof(r->kind) } };
-
-	if (!line[0] || line[0] == '#')
-		return 0;
-	if (line[0] == 'p' && line[1] == ' ')
-		return read_product(r, line);
-	if (line[0] == 's' && line[1] == ' ')
-		return read_step(r, line);
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-		size_t n = strlen(texts[i].word);
-
-		if (strncmp(line, texts[i].word, n))
-			continue;
-		if (strlen(line + n) >= texts[i].size)
-			return -EINVAL;
-		strcpy(texts[i].to, line + n);
-		return 0;
-	}
-	return -EINVAL;
-}
-
-/* The order, where it is given, must make the calls that the products say. */
-static int check_steps(const struct run *r)
-{
-	_cleanup_free_ uint64_t *calls = calloc(r->product_count + 1, sizeof(*calls));
-
-	if (!calls)
-		return -ENOMEM;
-	for (size_t i = 0; i < r->step_count; i++)
-		calls[r->steps[i].product] += r->steps[i].repeat;
-	for (size_t i = 0; r->step_count && i < r->product_count; i++)
-		if (calls[i] != r->products[i].calls)
-			return -EINVAL;
-	return 0;
-}
-
-static int read_all(gzFile f, const char *path, struct run *ret, struct error_text *err)
-{
-	char line[LINE_MAX_BYTES];
-	int r, n, zerr;
-
-	for (n = 1; gzgets(f, line, sizeof(line)); n++) {
-		size_t len = strcspn(line, "\r\n");
-
-		if (line[len] == '\0' && len + 1 == sizeof(line))
-			return error_set(err, -EINVAL, "%s:%d: the line is too long", path, n);
-		line[len] = '\0';
-		r = n == 1 ? (strcmp(line, MAGIC) ? -EINVAL : 0) : read_line(ret, line);
-		if (r == -EINVAL)
-			return error_set(err, r, "%s:%d: %s", path, n,
-					 n == 1 ? "not an opmeter run, version 1" : "not a line of a run");
-		if (r)
-			return error_set(err, r, "%s:%d: %s", path, n, strerror(-r));
-	}
-	gzerror(f, &zerr);
-	if (zerr != Z_OK && zerr != Z_STREAM_END)
-		return error_set(err, -EBADMSG,
-				 "%s: the compressed file is damaged or cut short after line %d", path,
-				 n - 1);
-	r = check_steps(ret);
-	return r == -EINVAL ? error_set(err, r, "%s: its s lines do not make the calls of its p lines", path)
-			    : r;
-}
-
-int run_read_compact(const char *path, struct run *ret, struct error_text *err)
-{
-	gzFile f = gzopen(path, "rbe");
-	int r;
-
-	memset(ret, 0, sizeof(*ret));
-	if (!f)
-		return error_set(err, errno ? -errno : -ENOMEM, "%s: cannot be read: %m", path);
-	r = read_all(f, path, ret, err);
-	gzclose(f);
-	if (r)
-		run_done(ret);
-	return r;
-}
-
-int run_load(const char *path, struct run *ret, struct error_text *err)
-{
-	gzFile f = gzopen(path, "rbe");
-	char head[sizeof(MAGIC)] = "";
-	int n;
-
-	if (!f)
-		return error_set(err, errno ? -errno : -ENOMEM, "%s: cannot be read: %m", path);
-	n = gzread(f, head, sizeof(MAGIC) - 1);
-	gzclose(f);
-	if (n < 0)
-		return error_set(err, -EBADMSG,
-				 "%s: cannot be read: a directory, or a damaged compressed file", path);
-	return strncmp(head, "opmeter-run", 11) ? run_read_kineto(path, ret, err)
-						: run_read_compact(path, ret, err);
-}
-
-int run_write_compact(const struct run *r, FILE *to)
-{
-	fprintf(to, MAGIC "\nname %s\nsource %s\nlicence %s\ngpu %s\nkind %s\n", r->name, r->source,
-		r->licence, r->gpu, r->kind);
-	for (size_t i = 0; i < r->product_count; i++) {
-		const struct run_product *p = &r->products[i];
-
-		fprintf(to,
-			"p %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %08" PRIx32 " %s %" PRIu64 "\n",
-			p->batch, p->m, p->n, p->k, p->types, p->op, p->calls);
-	}
-	for (size_t i = 0; i < r->step_count; i++)
-		fprintf(to, "s %" PRIu32 " %" PRIu32 "\n", r->steps[i].product, r->steps[i].repeat);
-	return fflush(to) || ferror(to) ? -EIO : 0;
 }

@@ -26,6 +26,33 @@ struct run_product {
 struct run_step {
 	uint32_t product; /* index */
 	uint32_t repeat;
+	uint32_t thread; /* from 0, in the order of their first products */
+};
+
+enum run_collective_kind {
+	RUN_ALLREDUCE,
+	RUN_REDUCESCATTER,
+	RUN_ALLGATHER,
+	RUN_ALLTOALL,
+	RUN_BROADCAST,
+	RUN_REDUCE,
+	RUN_SENDRECV,
+	RUN_COLLECTIVE_KINDS
+};
+
+struct run_collective {
+	enum run_collective_kind kind;
+	uint64_t bytes, calls; /* bytes that one rank hands over in one call */
+};
+
+struct run_launch {
+	uint64_t launches;
+	char kernel[192];
+};
+
+/* What the recorder knows to be true: for tests, never for a judgement. */
+struct run_fact {
+	char key[24], value[72];
 };
 
 struct run {
@@ -34,6 +61,12 @@ struct run {
 	size_t product_count, product_room;
 	struct run_step *steps; /* the order of calls, run-length coded */
 	size_t step_count, step_room;
+	struct run_collective *collectives;
+	size_t collective_count, collective_room;
+	struct run_launch *launches; /* outside of products */
+	size_t launch_count, launch_room;
+	struct run_fact *facts;
+	size_t fact_count, fact_room;
 	/* What was in the recording and is not a matrix product counted here. */
 	struct {
 		uint64_t kernels, linked, other_ops, no_shapes, graph_launches, graph_aligned;
@@ -41,8 +74,17 @@ struct run {
 };
 
 void run_done(struct run *r);
-/* Counts one more call of a product, in order. -ENOMEM, or -EOVERFLOW. */
-int run_add(struct run *r, const struct run_product *p);
+/* These add an item; -ENOMEM, or -EOVERFLOW beyond 4 million of a kind. */
+int run_add(struct run *r, const struct run_product *p, uint32_t thread); /* one more call, in order */
+int run_add_product(struct run *r,
+		    const struct run_product *p); /* with its calls; the caller adds its steps */
+int run_add_step(struct run *r, const struct run_step *s);
+int run_add_collective(struct run *r, const struct run_collective *c);
+int run_add_launches(struct run *r, const char *kernel, uint64_t launches);
+int run_add_fact(struct run *r, const struct run_fact *f);
+/* What the recorder says of KEY; NULL: nothing. */
+const char *run_fact(const struct run *r, const char *key);
+const char *run_collective_name(enum run_collective_kind kind);
 /* Operations of all calls; -EOVERFLOW. */
 int run_ops(const struct run *r, opcount *ret);
 uint64_t run_calls(const struct run *r);
