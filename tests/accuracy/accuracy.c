@@ -32,6 +32,7 @@
 #define SEEDS 2000
 #define SAMPLED_SHARE 10 /* of a signature's launches, one in this many */
 #define SAMPLED_MIN 100	 /* and at least these; all, if there are no more */
+#define UNBOUNDED_SHOWN 4
 #define WIDE 10		 /* a catalogue's bound wider than 1 / WIDE is calibrated */
 
 struct row {
@@ -43,8 +44,18 @@ struct row {
 	int group; /* signature */
 };
 
+/* A kernel of whatever status, with the time it took. */
+struct timed {
+	char name[512];
+	struct om_kernel_estimate estimate;
+	uint64_t ns;
+};
+
 struct trace {
 	char name[64], chip[64];
+	struct timed *timed; /* that nothing bounds but time; equal names are one */
+	size_t timed_count;
+	uint64_t total_ns;
 	struct row *row;
 	size_t rows;
 	int groups;
@@ -77,21 +88,41 @@ static void row_group(struct trace *t, struct row *r)
 	t->groups++;
 }
 
-static void row_read(struct trace *t, const char *line)
+static void time_row(const struct om_catalogue *c, struct trace *t, const struct row *r)
+{
+	struct om_kernel_estimate k;
+	size_t i = 0;
+
+	t->total_ns += r->ns;
+	om_catalogue_estimate(c, &r->signature, &k);
+	if (k.is_bounded || !strcmp(r->kind, "product"))
+		return;
+	while (i < t->timed_count && strncmp(t->timed[i].name, r->name, sizeof(t->timed[i].name) - 1))
+		i++;
+	if (i == t->timed_count) {
+		t->timed[t->timed_count++].estimate = k;
+		snprintf(t->timed[i].name, sizeof(t->timed[i].name), "%.511s", r->name);
+	}
+	t->timed[i].ns += r->ns;
+}
+
+static void row_read(const struct om_catalogue *c, struct trace *t, const char *line)
 {
 	struct row *r = &t->row[t->rows];
 	char status[16], flops[40], rest[4096];
 
 	memset(r, 0, sizeof(*r));
 	if (sscanf(line, "%" SCNu64 "\t%" SCNu64 "\t%39s\t%15s\t%23s\t%15s\t%4095[^\n]", &r->count, &r->ns, flops, status,
-		   r->kind, r->dtype, rest) != 7 ||
-	    !is_known(status))
+		   r->kind, r->dtype, rest) != 7)
 		return;
 	if (sscanf(rest, "%ux%ux%u\t%ux%ux%u\t%u\t%4095[^\n]", &r->signature.grid[0], &r->signature.grid[1],
 		   &r->signature.grid[2], &r->signature.block[0], &r->signature.block[1], &r->signature.block[2],
 		   &r->signature.shared_bytes, r->name) != 8)
 		return;
 	r->signature.name = r->name;
+	time_row(c, t, r);
+	if (!is_known(status))
+		return;
 	r->flops = atof(flops);
 	snprintf(r->key, sizeof(r->key), "%.2047s", rest);
 	row_group(t, r);
@@ -100,7 +131,7 @@ static void row_read(struct trace *t, const char *line)
 	t->rows++;
 }
 
-static int trace_read(const char *dir, const char *file, struct trace *t)
+static int trace_read(const struct om_catalogue *c, const char *dir, const char *file, struct trace *t)
 {
 	char path[512], line[8192];
 	gzFile f;
@@ -110,11 +141,12 @@ static int trace_read(const char *dir, const char *file, struct trace *t)
 	snprintf(path, sizeof(path), "%s/%s", dir, file);
 	f = gzopen(path, "rb");
 	t->row = calloc(ROWS_MAX, sizeof(*t->row));
-	if (!f || !t->row)
+	t->timed = calloc(ROWS_MAX, sizeof(*t->timed));
+	if (!f || !t->row || !t->timed)
 		return -1;
-	while (gzgets(f, line, sizeof(line)) && t->rows < ROWS_MAX)
+	while (gzgets(f, line, sizeof(line)) && t->rows < ROWS_MAX && t->timed_count < ROWS_MAX)
 		if (line[0] != '#')
-			row_read(t, line);
+			row_read(c, t, line);
 		else if (sscanf(line, "# chip %63[^\n]", t->chip) != 1)
 			continue;
 	gzclose(f);
@@ -173,19 +205,21 @@ static void launch_meter(const struct om_catalogue *c, const struct trace *t, bo
 	}
 }
 
+/* fp32 operands may be multiplied as tf32. */
+static uint32_t formats_of_row(const char *dtype)
+{
+	return strstr(dtype, "BFloat16") ? 1u << OM_FORMAT_BF16
+	       : strstr(dtype, "Half")	 ? 1u << OM_FORMAT_FP16
+	       : strstr(dtype, "Float8") ? 1u << OM_FORMAT_FP8
+					 : 1u << OM_FORMAT_FP32 | 1u << OM_FORMAT_TF32;
+}
+
 static uint32_t formats_of(const struct trace *t)
 {
 	uint32_t formats = 0;
 
-	for (size_t i = 0; i < t->rows; i++) {
-		const char *d = t->row[i].dtype;
-
-		/* fp32 operands may be multiplied as tf32. */
-		formats |= strstr(d, "BFloat16") ? 1u << OM_FORMAT_BF16
-			   : strstr(d, "Half")	 ? 1u << OM_FORMAT_FP16
-			   : strstr(d, "Float8") ? 1u << OM_FORMAT_FP8
-						 : 1u << OM_FORMAT_FP32 | 1u << OM_FORMAT_TF32;
-	}
+	for (size_t i = 0; i < t->rows; i++)
+		formats |= formats_of_row(t->row[i].dtype);
 	return formats;
 }
 
@@ -201,24 +235,28 @@ static void device_meter(const struct om_peaks *peaks, const struct trace *t, st
 	e->meters |= 1u << OM_METER_DEVICE;
 }
 
-/* Pipe activity as GPM would give it if every operation were executed once, at the lowest rate
- * that the run's formats allow: the arithmetic is what this confirms. */
+/* Pipe activity as GPM would give it if every operation were executed once, at the rate of its own
+ * format: the arithmetic is what this confirms. */
 static void pipes_meter(const struct om_peaks *peaks, const struct trace *t, struct om_evidence *e)
 {
 	const struct om_chip *chip = om_peaks_find(peaks, t->chip) ?: om_peaks_highest(peaks);
 	struct om_activity_span span = { .busy = 100, .step = 0.1, .clock_low = chip->max_mhz, .clock_high = chip->max_mhz };
+	double cycles[OM_PIPE_END] = { 0 };
 	uint32_t formats = formats_of(t);
-	struct om_rates rates;
 
-	/* Only fp32: the scalar pipe. */
-	bool is_scalar = !(formats & ~(1u << OM_FORMAT_FP32 | 1u << OM_FORMAT_TF32)) && !chip->tensor[OM_FORMAT_TF32];
-	enum om_pipe pipe = is_scalar ? OM_PIPE_FP32 : OM_PIPE_TENSOR;
+	for (size_t i = 0; i < t->rows; i++) {
+		const struct row *r = &t->row[i];
+		uint32_t own = formats_of_row(r->dtype);
+		/* A chip without tf32 multiplies fp32 on the scalar pipe. */
+		bool is_scalar = own & 1u << OM_FORMAT_FP32 && !chip->tensor[OM_FORMAT_TF32];
+		enum om_pipe pipe = is_scalar ? OM_PIPE_FP32 : OM_PIPE_TENSOR;
 
-	rates = om_chip_rates(chip, pipe, formats);
-	for (size_t i = 0; i < t->rows; i++)
-		span.ns += t->row[i].ns;
-	span.percent[pipe] =
-		t->truth / ((double)rates.low * chip->multiprocessors * chip->max_mhz * 1e6 * (double)span.ns / 1e9) * 100;
+		span.ns += r->ns;
+		cycles[pipe] += r->flops * (double)r->count / om_chip_rates(chip, pipe, own).low;
+	}
+	for (int p = 0; p < OM_PIPE_END; p++)
+		span.percent[p] =
+			cycles[p] / ((double)chip->multiprocessors * chip->max_mhz * 1e6 * (double)span.ns / 1e9) * 100;
 	om_chip_executed(chip, &span, formats, &e->device_low, &e->device_high);
 	e->meters |= 1u << OM_METER_DEVICE;
 }
@@ -367,6 +405,29 @@ static void trace_judge(const struct om_catalogue *c, const struct om_peaks *pea
 	line(t, "shape, launch, counter, pipes *", &full, all);
 }
 
+static int by_time(const void *x, const void *y)
+{
+	const struct timed *a = x, *b = y;
+
+	return a->ns < b->ns ? 1 : a->ns > b->ns ? -1 : strcmp(a->name, b->name);
+}
+
+/* What takes time and is bounded by nothing else, the longest first. */
+static void unbounded(struct trace *t, FILE *to)
+{
+	uint64_t all = 0;
+
+	qsort(t->timed, t->timed_count, sizeof(*t->timed), by_time);
+	for (size_t i = 0; i < t->timed_count; i++)
+		all += t->timed[i].ns;
+	fprintf(to, "| %-28s | %6.2f %% | %zu | ", t->name, 100.0 * (double)all / (double)t->total_ns, t->timed_count);
+	for (size_t i = 0; i < t->timed_count && i < UNBOUNDED_SHOWN; i++)
+		fprintf(to, "%s`%.48s` (%s) %.2f %%", i ? ", " : "", t->timed[i].name,
+			om_kernel_class_name(t->timed[i].estimate.class),
+			100.0 * (double)t->timed[i].ns / (double)t->total_ns);
+	fprintf(to, " |\n");
+}
+
 static int by_name(const struct dirent **a, const struct dirent **b)
 {
 	return strcmp((*a)->d_name, (*b)->d_name);
@@ -385,6 +446,9 @@ int main(int argc, char **argv)
 	struct error_text err = { 0 };
 	struct dirent **files;
 	unsigned sum = 0, runs = 0;
+	char *text = NULL;
+	size_t size;
+	FILE *list = open_memstream(&text, &size);
 	int count;
 
 	if (om_catalogue_load(argc > 1 ? argv[1] : "data/kernels.csv", &c, &err) ||
@@ -402,7 +466,7 @@ int main(int argc, char **argv)
 		struct trace t;
 		unsigned inside;
 
-		if (trace_read(dir, files[i]->d_name, &t)) {
+		if (trace_read(c, dir, files[i]->d_name, &t)) {
 			fprintf(stderr, "accuracy: %s: cannot be read\n", files[i]->d_name);
 			return 2;
 		}
@@ -413,15 +477,22 @@ int main(int argc, char **argv)
 			sum += inside;
 			runs++;
 		}
+		unbounded(&t, list);
+		free(t.timed);
 		free(t.row);
 		free(files[i]);
 	}
 	free(files);
+	fclose(list);
 	printf("\n+ no upper bound. ~ none either, but every kernel is bounded by its name. * the hardware's count is the recorded truth: confirmed by simulation "
 	       "only.\n");
 	printf("Samplings: %u runs x %d seeds with one in %d launches of a signature (%d at least): the nominal 95 %% interval held in "
 	       "%.2f %%.\n",
 	       runs, SEEDS, SAMPLED_SHARE, SAMPLED_MIN, runs ? 100.0 * sum / runs / SEEDS : 0);
+	printf("\nKernels that are no counted product and whose name and grid tell no bound, by share of the run's device time:\n\n"
+	       "| run | time | kernels | the longest |\n|---|---|---|---|\n%s",
+	       text);
+	free(text);
 	om_catalogue_free(c);
 	om_peaks_free(peaks);
 	if (runs && (100.0 * sum / runs / SEEDS < 93 || 100.0 * sum / runs / SEEDS > 97)) {
