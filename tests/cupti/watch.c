@@ -70,7 +70,7 @@ static int print_calibrations(struct counter *c)
 	size_t count;
 	int rc = counter_read(c, &s);
 
-	rc = rc ? rc : counter_claim(&s, all);
+	rc = rc ? rc : counter_claim(&s, NULL, NULL, all);
 	rc = rc ? rc : om_calibrations_settle(all);
 	at = om_calibrations_all(all, &count);
 	for (size_t i = 0; i < count && !rc; i++)

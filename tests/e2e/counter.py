@@ -4,19 +4,22 @@
 the same kernel by another, which nothing else bounds, are estimated by it: the truth lies in the interval, and the launches
 are no longer unknown. Other kernels stay so."""
 import os
+import re
 import sys
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from counter import Told  # noqa: E402
 from opm import *
 
+PORT = 19871
 OPS, LAUNCHES, OTHERS = 1_000_000, 701, 89
 
 
 def main():
     need_live()
-    with Rig("counter", ["--no-devices"]) as rig:
+    with Rig("counter", ["--no-devices", "--listen", f"127.0.0.1:{PORT}"]) as rig:
         # A copy, so that other tests' tenants are not heard.
         collector = rig.dir / "libopmeter-cupti.so"
         shutil.copy(BUILD / "libopmeter-cupti.so", collector)
@@ -37,6 +40,10 @@ def main():
         for name, count in (("my_gemm", LAUNCHES), ("another_gemm", OTHERS)):
             subprocess.run([BUILD / "simgpu/launcher", driver, other, name, "11", "2", "128", "64", str(count), "300"], check=True)
         time.sleep(6)  # launches are read every five seconds
+        page = urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=5).read().decode()
+        collectors = re.findall(r'opmeter_collectors{state="([a-z]+)",reason="([^"]*)"} ([0-9.e+]+)', page)
+        assert sum(float(n) for _, _, n in collectors) == 1 and collectors[0][0] in ("idle", "measuring"), collectors
+        assert 'opmeter_counter_readings_lost_total{cause="absurd"} 0' in page, "losses of readings are not shown"
         assert teller.end() == 0
         rig.stop()
         rows = {r["meter"]: r for r in rig.readings("other") if r["meter"] == "counter" or int(r["overflow_calls"])}

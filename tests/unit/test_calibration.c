@@ -320,6 +320,30 @@ static void test_honest_few(void **state)
 	assert_in_range(rejected, 0, 7);
 }
 
+/* A flood of one owner's claims does not keep another's out; its own end is said. */
+static void test_flood(void **state)
+{
+	struct om_calibrations *c = om_calibrations_new(64);
+	struct om_calibration_claim a = claim(1, 1, 10, 1000, 0), honest = claim(2, 1, 10, 500, 0);
+	size_t count;
+
+	honest.key.name = 99;
+	for (uint64_t n = 0; n < 64; n++) {
+		a.key.name = 1000 + n;
+		assert_int_equal(om_calibrations_add(c, &a), 0);
+	}
+	a.key.name = 5000;
+	assert_int_equal(om_calibrations_add(c, &a), -ENOSPC);
+	assert_int_equal(om_calibrations_dropped(c), 0);
+	assert_int_equal(om_calibrations_add(c, &honest), 0);
+	assert_int_equal(om_calibrations_dropped(c), 32);
+	assert_int_equal(om_calibrations_settle(c), 0);
+	om_calibrations_all(c, &count);
+	assert_int_equal(count, 33);
+	assert_non_null(om_calibrations_find(c, &honest.key));
+	om_calibrations_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,7 +352,7 @@ int main(void)
 		cmocka_unit_test(test_forger_with_variance), cmocka_unit_test(test_contested),
 		cmocka_unit_test(test_spread),		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_parts),		cmocka_unit_test(test_coverage),
-		cmocka_unit_test(test_honest_few),
+		cmocka_unit_test(test_honest_few),	cmocka_unit_test(test_flood),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,7 @@ struct line {
 
 struct agent_counter {
 	struct counter *meter;
+	struct agent_collectors *collectors;
 	struct om_calibrations *calibrations;
 	struct tallies now, before, estimated;
 	bool has_looked;	      /* or the kernel's counts began with this agent */
@@ -128,6 +129,7 @@ struct agent_counter *agent_counter_free(struct agent_counter *c)
 	if (!c)
 		return NULL;
 	counter_free(c->meter);
+	agent_collectors_free(c->collectors);
 	om_calibrations_free(c->calibrations);
 	free(c->now.slot);
 	free(c->before.slot);
@@ -160,7 +162,8 @@ int agent_counter_open(struct agent *a, struct error_text *err)
 		return -ENOMEM;
 	c->has_looked = !probes_was_adopted(a->probes);
 	c->calibrations = om_calibrations_new(CLAIMS_MAX);
-	r = c->calibrations ? 0 : -ENOMEM;
+	c->collectors = agent_collectors_new();
+	r = c->calibrations && c->collectors ? 0 : -ENOMEM;
 	r = r ?: tallies_init(&c->now, SLOTS_MIN);
 	r = r ?: tallies_init(&c->before, SLOTS_MIN);
 	r = r ?: tallies_init(&c->estimated, SLOTS_MIN);
@@ -354,6 +357,13 @@ static int estimate_all(struct agent_counter *c)
 	return r;
 }
 
+static uint64_t owner_of(void *ctx, uint64_t cgroup_id)
+{
+	struct agent *a = ctx;
+
+	return agent_collectors_owner(a, a->counter->collectors, cgroup_id);
+}
+
 int agent_counter_look(struct agent *a)
 {
 	struct agent_counter *c = a->counter;
@@ -365,7 +375,9 @@ int agent_counter_look(struct agent *a)
 	r = counter_read(c->meter, &s);
 	for (size_t i = 0; r == 0 && i < s.row_count; i++)
 		learn_metric(c, s.rows[i].key.metric);
-	r = r ?: counter_claim(&s, c->calibrations);
+	if (r == 0)
+		agent_collectors_look(a, c->collectors, &s);
+	r = r ?: counter_claim(&s, owner_of, a, c->calibrations);
 	if (r == -ENOSPC || r == -EINVAL) {
 		c->full++;
 		r = 0;
@@ -412,4 +424,14 @@ int agent_counter_cost(const struct agent *a, struct probes_cost *ret)
 uint64_t agent_counter_full(const struct agent *a)
 {
 	return a->counter ? a->counter->full : 0;
+}
+
+uint64_t agent_counter_dropped(const struct agent *a)
+{
+	return a->counter ? om_calibrations_dropped(a->counter->calibrations) : 0;
+}
+
+const struct agent_collectors *agent_counter_collectors(const struct agent *a)
+{
+	return a->counter ? a->counter->collectors : NULL;
 }

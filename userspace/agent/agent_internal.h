@@ -120,6 +120,20 @@ void agent_counter_line(const struct agent *a, size_t i, struct om_usage *ret); 
 /* Claims, tallies or metrics for which there was no room. */
 uint64_t agent_counter_full(const struct agent *a);
 int agent_counter_cost(const struct agent *a, struct probes_cost *ret);
+const struct agent_collectors *agent_counter_collectors(const struct agent *a); /* NULL: no counter meter */
+uint64_t agent_counter_dropped(const struct agent *a); /* claims that gave way to those of others */
+
+/* agent_collectors.c: what collectors say of themselves, and who speaks. */
+#define AGENT_COLLECTOR_STATES 5 /* none said, and enum om_counter_state */
+struct counter_snapshot;
+struct agent_collectors *agent_collectors_new(void);
+struct agent_collectors *agent_collectors_free(struct agent_collectors *c); /* NULL is fine; returns NULL */
+/* Whose voice a cgroup's is: the first cgroup seen of its tenant. */
+uint64_t agent_collectors_owner(struct agent *a, struct agent_collectors *c, uint64_t cgroup_id);
+void agent_collectors_look(struct agent *a, struct agent_collectors *c, const struct counter_snapshot *s);
+/* Processes now in a state for a reason (bpf/counter.h), and readings lost by a cause, ever. */
+uint64_t agent_collectors_in(const struct agent_collectors *c, uint32_t state, uint32_t reason);
+uint64_t agent_collectors_lost(const struct agent_collectors *c, int cause);
 
 /* agent_guard.c: to be called often. */
 void agent_guard(struct agent *a);

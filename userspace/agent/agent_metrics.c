@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "agent_internal.h"
+#include "counter.h"
 
 #define SAMPLES_MAX 5000
 
@@ -107,8 +108,37 @@ static void render_self(struct agent *a)
 		(double)a->regressions);
 }
 
+/* Bounded: states x reasons, and causes; only those that occur. */
+static void render_collectors(struct agent *a, const struct agent_collectors *c)
+{
+	om_openmetrics_family(a->metrics, "opmeter_collectors", "gauge", NULL,
+			      "Processes with a collector of hardware counters, by what it last said.");
+	for (uint32_t s = 0; s < AGENT_COLLECTOR_STATES; s++)
+		for (uint32_t r = 0; r < OM_COUNTER_REASON_END; r++) {
+			const char *labels[] = { "state", counter_state_name(s), "reason",
+						 counter_reason_name(r), NULL };
+
+			if (agent_collectors_in(c, s, r))
+				om_openmetrics_sample(a->metrics, "opmeter_collectors", labels,
+						      (double)agent_collectors_in(c, s, r));
+		}
+	om_openmetrics_family(a->metrics, "opmeter_counter_readings_lost", "counter", NULL,
+			      "Readings of collectors that were not believed or not kept, by cause.");
+	for (int l = 0; l < OM_COUNTER_LOST_END; l++) {
+		const char *labels[] = { "cause", counter_lost_name(l), NULL };
+
+		om_openmetrics_sample(a->metrics, "opmeter_counter_readings_lost_total", labels,
+				      (double)agent_collectors_lost(c, l));
+	}
+}
+
 static void render_counter(struct agent *a)
 {
+	if (agent_counter_collectors(a))
+		render_collectors(a, agent_counter_collectors(a));
+	counter(a, "opmeter_counter_claims_dropped",
+		"Claims of collectors that gave way because their tenant had the most.",
+		(double)agent_counter_dropped(a));
 	gauge(a, "opmeter_counter_lines", NULL,
 	      "Jobs and formats with launches that are estimated by hardware counters.",
 	      (double)agent_counter_lines(a));

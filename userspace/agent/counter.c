@@ -206,7 +206,8 @@ double counter_variance(const struct om_counter *c)
 	return (double)c->deviation * (double)c->deviation;
 }
 
-int counter_claim(const struct counter_snapshot *s, struct om_calibrations *c)
+int counter_claim(const struct counter_snapshot *s, uint64_t (*owner_of)(void *ctx, uint64_t cgroup_id),
+		  void *ctx, struct om_calibrations *c)
 {
 	int rc = 0, one;
 
@@ -214,7 +215,7 @@ int counter_claim(const struct counter_snapshot *s, struct om_calibrations *c)
 		const struct om_counter_key *k = &s->rows[i].key;
 		struct om_calibration_claim claim = {
 			.key = { .name = k->name, .shared = k->shared, .metric = k->metric },
-			.owner = k->cgroup_id,
+			.owner = owner_of ? owner_of(ctx, k->cgroup_id) : k->cgroup_id,
 			/* Start and number of a process: no two share both. */
 			.process = k->start_ns ^ (uint64_t)k->tgid << 40,
 			.count = s->rows[i].value.count,
@@ -268,6 +269,17 @@ int counter_cost(const struct counter *c, uint64_t *ret_runs, uint64_t *ret_time
 }
 
 /* --- for people --- */
+
+const char *counter_lost_name(int cause)
+{
+	static const char *const names[OM_COUNTER_LOST_END] = {
+		[OM_COUNTER_LOST_READ] = "read",     [OM_COUNTER_LOST_VERSION] = "version",
+		[OM_COUNTER_LOST_ABSURD] = "absurd", [OM_COUNTER_LOST_DECREASING] = "decreasing",
+		[OM_COUNTER_LOST_QUOTA] = "quota",   [OM_COUNTER_LOST_OFF] = "off",
+	};
+
+	return cause >= 0 && cause < OM_COUNTER_LOST_END ? names[cause] : "unknown";
+}
 
 const char *counter_state_name(uint32_t state)
 {

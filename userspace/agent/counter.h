@@ -78,9 +78,11 @@ int counter_read(struct counter *c, struct counter_snapshot *ret);
 double counter_mean(const struct om_counter *c);
 double counter_variance(const struct om_counter *c);
 
-/* What was read, as claims: the owner is the cgroup, so that the processes of one are one
- * voice. 0; -ENOMEM; -ENOSPC or -EINVAL: not all of them found room, or were possible. */
-int counter_claim(const struct counter_snapshot *s, struct om_calibrations *c);
+/* What was read, as claims. owner_of says who speaks for a cgroup (NULL: the cgroup itself), so that
+ * the processes of one owner are one voice. 0; -ENOMEM; -ENOSPC or -EINVAL: not all of them found room, or
+ * were possible. */
+int counter_claim(const struct counter_snapshot *s, uint64_t (*owner_of)(void *ctx, uint64_t cgroup_id),
+		  void *ctx, struct om_calibrations *c);
 
 /* Drops what is kept of a process that has ended and whose last read is committed. */
 int counter_forget(struct counter *c, const struct om_proc_key *process);
@@ -88,6 +90,7 @@ int counter_forget(struct counter *c, const struct om_proc_key *process);
 /* The programs' runs and time, while the kernel measures (probes_set_measured()). */
 int counter_cost(const struct counter *c, uint64_t *ret_runs, uint64_t *ret_time_ns);
 
+const char *counter_lost_name(int cause);	  /* enum om_counter_lost: a word for labels */
 const char *counter_state_name(uint32_t state);	  /* enum om_counter_state */
 const char *counter_reason_name(uint32_t reason); /* enum om_counter_reason: a phrase for people */
 

@@ -29,6 +29,7 @@ struct owner {
 struct om_calibrations {
 	struct om_calibration_claim *claim;
 	size_t claims, claims_max;
+	uint64_t dropped;
 	struct om_calibration *all;
 	size_t count;
 	struct om_calibration_finding *finding;
@@ -121,6 +122,38 @@ static void claims_sort(struct om_calibrations *c)
 	c->claims = kept;
 }
 
+static int owner_compare(const void *left, const void *right)
+{
+	const struct om_calibration_claim *a = left, *b = right;
+	int rc = COMPARE(a->owner, b->owner);
+
+	return rc ? rc : claim_compare(a, b);
+}
+
+/* The owner with the most claims gives up half of them, so that nobody crowds others out. False: it is
+ * the one that asks for more. */
+static bool make_room(struct om_calibrations *c, uint64_t owner)
+{
+	size_t most = 0, from = 0;
+
+	qsort(c->claim, c->claims, sizeof(*c->claim), owner_compare);
+	for (size_t i = 0, begin = 0; i < c->claims; i++) {
+		if (c->claim[i].owner != c->claim[begin].owner)
+			begin = i;
+		if (i + 1 - begin > most) {
+			most = i + 1 - begin;
+			from = begin;
+		}
+	}
+	if (most < 2 || c->claim[from].owner == owner)
+		return false;
+	most /= 2;
+	memmove(&c->claim[from], &c->claim[from + most], (c->claims - from - most) * sizeof(*c->claim));
+	c->claims -= most;
+	c->dropped += most;
+	return true;
+}
+
 int om_calibrations_add(struct om_calibrations *c, const struct om_calibration_claim *claim)
 {
 	if (!is_possible(claim))
@@ -128,10 +161,15 @@ int om_calibrations_add(struct om_calibrations *c, const struct om_calibration_c
 	c->count = c->findings = 0;
 	if (c->claims == c->claims_max)
 		claims_sort(c);
-	if (c->claims == c->claims_max)
+	if (c->claims == c->claims_max && !make_room(c, claim->owner))
 		return -ENOSPC;
 	c->claim[c->claims++] = *claim;
 	return 0;
+}
+
+uint64_t om_calibrations_dropped(const struct om_calibrations *c)
+{
+	return c->dropped;
 }
 
 /* --- one owner --- */

@@ -86,9 +86,11 @@ static inline void om_calibrations_freep(struct om_calibrations **c)
 }
 
 /* A later claim of the same process and key takes the place of the earlier one, if it
- * has as many launches. 0; -EINVAL: not a possible claim; -ENOSPC. Ends what the last
+ * has as many launches. Where there is no room, the owner with the most claims loses half of
+ * them; if that is this one, -ENOSPC. 0; -EINVAL: not a possible claim. Ends what the last
  * settling gave. */
 int om_calibrations_add(struct om_calibrations *c, const struct om_calibration_claim *claim);
+uint64_t om_calibrations_dropped(const struct om_calibrations *c); /* claims lost so, ever */
 
 /* Judges and combines. 0 or -ENOMEM. */
 int om_calibrations_settle(struct om_calibrations *c);
