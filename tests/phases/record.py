@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""record.py [DIR] [NAME...]: records the runs of tests/phases/README.md (all, or those named) into DIR (default: runs beside this file).
+Needs PyTorch, any build, no GPU. What the records assume of a GPU is said in recorder.py; nothing in `make check` needs this."""
+import fnmatch
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from recorder import Recorder  # noqa: E402
+from variants import RUNS  # noqa: E402
+
+
+def frozen_share(rec):
+    """Of the parameters that products used, the part that is not trained."""
+    size = sum(n for _, _, n in rec.seen)
+    return sum(n for (_, _, n), trained in rec.seen.items() if not trained) / size if size else 0
+
+
+def record(name, to):
+    kind, variant, fn, made_with = RUNS[name]
+    rec = Recorder(name, **made_with)
+    with rec:
+        facts = {"phase": kind, "variant": variant, **(fn(rec) or {})}
+    assert rec.roles, f"{name}: no products"
+    if kind in ("training", "frozen"):
+        assert (frozen_share(rec) > 0.5) == (kind == "frozen"), f"{name}: {frozen_share(rec):.2f} of its parameters are frozen"
+    size = rec.write(to / f"{name}.run.gz", kind, facts)
+    w = rec.truth(facts)
+    share = lambda r: rec.roles[r] / w["executed_ops"]
+    print(f"{name:28} {kind:9} {size:6} bytes {len(rec.products):5} shapes {sum(c for _, c in rec.products.values()):6} calls "
+          f"forward {share('forward'):.2f} dX {share('input_gradient'):.2f} dW {share('weight_gradient'):.2f} again {share('recompute'):.2f}")
+    return size
+
+
+def main():
+    args = sys.argv[1:]
+    to = Path(args.pop(0)) if args else Path(__file__).parent / "runs"
+    to.mkdir(exist_ok=True)
+    names = [n for n in RUNS if not args or any(fnmatch.fnmatch(n, a) for a in args)]
+    torch.set_grad_enabled(True)
+    total = sum(record(n, to) for n in names)
+    print(f"{len(names)} runs, {total} bytes")
+
+
+main()
