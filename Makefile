@@ -27,8 +27,9 @@ BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Werror 
 
 SRCS := $(filter-out userspace/cli/main.c,$(shell find userspace exporters -name '*.c' -not -path 'userspace/cupti/*'))
 OBJS := $(SRCS:%.c=$(B)/%.o)
-# The counter meter's programs are an object of their own: loaded only where that meter is on.
-BPF_SRCS := $(filter-out bpf/counter.bpf.c,$(wildcard bpf/*.bpf.c))
+# The programs of these meters are objects of their own: loaded only where the meter is on.
+BPF_ALONE := counter collective
+BPF_SRCS := $(filter-out $(BPF_ALONE:%=bpf/%.bpf.c),$(wildcard bpf/*.bpf.c))
 BPF_OBJS := $(BPF_SRCS:%.c=$(B)/%.o)
 UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 
@@ -103,7 +104,7 @@ $(B)/%.o: %.c
 # The skeleton exists before any file of agent/ is compiled; after that the
 # dependency files know who includes it.
 ifneq ($(BPF_SRCS),)
-$(filter $(B)/userspace/agent/%,$(OBJS)): | $(B)/opmeter.skel.h $(B)/counter.skel.h
+$(filter $(B)/userspace/agent/%,$(OBJS)): | $(B)/opmeter.skel.h $(BPF_ALONE:%=$(B)/%.skel.h)
 endif
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c
@@ -119,9 +120,9 @@ $(B)/opmeter.skel.h: $(B)/opmeter.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name opmeter_bpf > $@
 
-$(B)/counter.skel.h: $(B)/bpf/counter.bpf.o
+$(BPF_ALONE:%=$(B)/%.skel.h): $(B)/%.skel.h: $(B)/bpf/%.bpf.o
 	$(call say,SKEL,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name counter_bpf > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 $(B)/tests/unit/%: tests/unit/%.c $(B)/libopmeter.a
 	$(call say,TEST,$@)

@@ -404,6 +404,7 @@ enum om_off {
 	OM_OFF_LAUNCH = 4,
 	OM_OFF_COUNTER = 8,
 	OM_OFF_DEVICE = 16, /* no program's: the agent looks at it with each sample */
+	OM_OFF_COLLECTIVE = 32,
 };
 struct om_control {
 	om_u32 off;   /* enum om_off, or-ed; 0: all meters are on */

@@ -69,4 +69,5 @@ void test_frames(void)
 							    "on_launch_grid", "on_graph_launch", NULL });
 	check_object("graph.bpf.o", (const char *const[]){ "on_driver", "on_driver_return", NULL });
 	check_object("counter.bpf.o", (const char *const[]){ "on_counter_reading", "on_counter_status", NULL });
+	check_object("collective.bpf.o", (const char *const[]){ "on_collective", "on_communicator", NULL });
 }

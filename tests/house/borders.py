@@ -28,7 +28,7 @@ LIBRARIES = {
     "libmicrohttpd": (r"<microhttpd", ["exporters/openmetrics.c"]),
     "OpenSSL": (r"<openssl/", ["userspace/agent/elf_image.c"]),
     "zlib": (r"<zlib", ["userspace/base/json_stream.c", "userspace/core/run_compact.c"]),
-    "libbpf": (r"<bpf/", ["userspace/agent/probes*", "userspace/agent/drain.c", "userspace/agent/counter*"]),
+    "libbpf": (r"<bpf/", ["userspace/agent/probes*", "userspace/agent/drain.c", "userspace/agent/counter*", "userspace/agent/collective*"]),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 bad = []
@@ -39,7 +39,7 @@ def includes(path):
     for kind, name in INCLUDE.findall(path.read_text()):
         if kind == "<":
             yield "<" + name, False
-        elif name in ("opmeter.skel.h", "counter.skel.h"):  # made of bpf/ by the build
+        elif name in ("opmeter.skel.h", "counter.skel.h", "collective.skel.h"):  # made of bpf/ by the build
             yield "bpf/" + name, True
         else:
             yield os.path.normpath(path.parent / name), True
@@ -66,7 +66,7 @@ def main():
                         bad.append(f"{path} includes {name}>: {library} lives in {', '.join(modules)} only")
     for library in LIBRARIES.keys() - used:
         bad.append(f"nothing includes {library}: is its line of this check out of date?")
-    for header, may in (("bpf/opmeter.h", "<stdint.h"), ("bpf/counter.h", "bpf/opmeter.h")):  # both sides read them
+    for header, may in (("bpf/opmeter.h", "<stdint.h"), ("bpf/counter.h", "bpf/opmeter.h"), ("bpf/collective.h", "bpf/opmeter.h")):  # both sides read them
         for name, ours in includes(Path(header)):
             if name != may:
                 bad.append(f"{header} includes {name}: it must stand alone")

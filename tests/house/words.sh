@@ -35,7 +35,7 @@ for f in "${files[@]}"; do
 	[ -f "$f" ] || continue
 	head -n 4 "$f" | grep -q 'SPDX-License-Identifier: ' || { wrong "$f: no SPDX-License-Identifier in its first lines"; continue; }
 	case $f in
-	bpf/opmeter.h | bpf/counter.h) want='(GPL-2.0-only OR Apache-2.0)' ;;
+	bpf/opmeter.h | bpf/counter.h | bpf/collective.h) want='(GPL-2.0-only OR Apache-2.0)' ;;
 	# Only a program of GPL's may call the helpers it needs.
 	bpf/*.c | bpf/*.bpf.h | *.bpf.c) want=GPL-2.0-only ;;
 	*) want=Apache-2.0 ;;

@@ -40,8 +40,8 @@ int probes_perf_type(void)
 /* Bit 0 of the uprobe device's config: /sys/bus/event_source/devices/uprobe/format/retprobe */
 #define AT_RETURN 1
 
-static int probe_attach(int type, int prog_fd, const char *path, uint64_t offset, uint64_t cookie,
-			uint64_t config, const char *pin)
+int probe_attach(int type, int prog_fd, const char *path, uint64_t offset, uint64_t cookie, uint64_t config,
+		 const char *pin)
 {
 	struct perf_event_attr attr = {
 		.size = sizeof(attr),
@@ -175,7 +175,7 @@ int attachment_find(const char *dir, uint32_t seq, char ret_name[NAME_MAX + 1])
 	return rc;
 }
 
-static size_t pins_count(const struct probes *p, const struct attachment *a)
+size_t attachment_pins(const char *dir, const struct attachment *a)
 {
 	char name[ATTACHMENT_NAME_SIZE], path[PATH_MAX];
 	struct dirent *e;
@@ -183,7 +183,7 @@ static size_t pins_count(const struct probes *p, const struct attachment *a)
 	DIR *d;
 
 	attachment_format(a, name);
-	snprintf(path, sizeof(path), "%s/libraries/%s", p->dir, name);
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	d = opendir(path);
 	if (!d)
 		return 0;
@@ -298,9 +298,7 @@ static int library_check(const struct library *lib, struct error_text *err)
 	return 0;
 }
 
-/* Brings the page of a probe into memory first: the kernel reads it otherwise,
- * without a lock that ext4 of 6.18 wants to see held, and warns in its log. */
-static int page_read(int fd, uint64_t offset)
+int probe_page_read(int fd, uint64_t offset)
 {
 	char byte;
 	ssize_t n = pread(fd, &byte, 1, (off_t)offset);
@@ -343,7 +341,7 @@ static int entry_attach(const struct target *t, const struct library_entry *e)
 	int rc;
 
 	snprintf(pin, sizeof(pin), "%s/%u", t->dir, e->entry);
-	rc = page_read(t->fd, e->file_offset);
+	rc = probe_page_read(t->fd, e->file_offset);
 	rc = rc
 		     ?: probe_attach(t->type, prog_fd_of(t->p, e->entry), t->lib->open_path, e->file_offset,
 				     cookie, 0, pin);
@@ -486,7 +484,8 @@ int probes_attach(struct probes *p, const struct library *lib, uint32_t *ret_seq
 		return error_set(err, count, "%s: %s", p->releaser.dir, strerror(-count));
 	for (int i = 0; i < count && !a.seq; i++)
 		if (!all[i].is_going && all[i].dev == a.dev && all[i].ino == a.ino &&
-		    all[i].build == a.build && pins_count(p, &all[i]) == pins_expected(p, lib))
+		    all[i].build == a.build &&
+		    attachment_pins(p->releaser.dir, &all[i]) == pins_expected(p, lib))
 			a.seq = all[i].seq;
 	rc = a.seq ? 0 : attach_new(p, lib, all, (size_t)count, &a, err);
 	if (rc)

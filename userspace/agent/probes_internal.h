@@ -57,6 +57,8 @@ int attachment_let_go(const char *dir, struct attachment *a);
 int attachments_list(const char *dir, struct attachment *ret, size_t max);
 /* The name of attachment `seq`, or -ENOENT. */
 int attachment_find(const char *dir, uint32_t seq, char ret_name[NAME_MAX + 1]);
+/* How many probes it has pinned. */
+size_t attachment_pins(const char *dir, const struct attachment *a);
 
 int releaser_start(struct releaser *r, const char *dir);
 void releaser_stop(struct releaser *r);
@@ -66,6 +68,12 @@ int releaser_wait(struct releaser *r, int timeout_ms);
 int attachment_remove(const char *dir, uint32_t seq, const bool *is_stopping);
 
 int probes_perf_type(void); /* of uprobes, as perf_event_open() wants it; or -errno */
+/* One probe, pinned and then closed. type: probes_perf_type(); config: 0, or bits of the uprobe device. */
+int probe_attach(int type, int prog_fd, const char *path, uint64_t offset, uint64_t cookie, uint64_t config,
+		 const char *pin);
+/* Brings the page of a probe into memory first: the kernel reads it otherwise, without
+ * a lock that ext4 of 6.18 wants to see held, and warns in its log. */
+int probe_page_read(int fd, uint64_t offset);
 /* Does a return probe leave a process under seccomp alive here? (probes_return.c) */
 bool probes_return_is_safe(int prog_fd);
 
