@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests.h"
+#include "userspace/agent/collective_entries.h"
 #include "userspace/agent/driver_entries.h"
 #include "userspace/core/gemm_entries.h"
 
@@ -39,6 +40,13 @@ static const struct kit_test tests[] = {
 	{ "graphs", test_graphs },
 	{ "graphs_uncertain", test_graphs_uncertain },
 	{ "products_in_graphs", test_products_in_graphs },
+	{ "collective_12", test_collective_12 },
+	{ "collective_13", test_collective_13 },
+	{ "collective_quota", test_collective_quota },
+	{ "collective_full", test_collective_full },
+	{ "collective_upgrade", test_collective_upgrade },
+	{ "collective_off", test_collective_off },
+	{ "collective_overlay", test_collective_overlay },
 	{ NULL, NULL },
 };
 
@@ -72,8 +80,23 @@ static int print_driver_table(void)
 	return 0;
 }
 
+static int print_collective_table(void)
+{
+	for (size_t i = 0; i < om_collective_entry_count; i++) {
+		const struct om_collective_entry *e = &om_collective_entries[i];
+
+		printf("entry %s %u %u %u %u %u %u %u %u %u %u %u\n", e->symbol, e->kind, e->has_id, e->comm,
+		       e->count, e->type, e->id, e->ids, e->nranks, e->rank, e->a, e->b);
+	}
+	for (size_t i = 0; i < om_collective_unwatched_count; i++)
+		printf("unwatched %s\n", om_collective_unwatched[i].pattern);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 2 && !strcmp(argv[1], "--collective-table"))
+		return print_collective_table();
 	if (argc == 2 && !strcmp(argv[1], "--driver-table"))
 		return print_driver_table();
 	if (argc == 2 && !strcmp(argv[1], "--table"))

@@ -33,5 +33,12 @@ void test_launch_quota(void);
 void test_graphs(void);
 void test_graphs_uncertain(void);
 void test_products_in_graphs(void);
+void test_collective_12(void);
+void test_collective_13(void);
+void test_collective_quota(void);
+void test_collective_full(void);
+void test_collective_upgrade(void);
+void test_collective_off(void);
+void test_collective_overlay(void);
 
 #endif
