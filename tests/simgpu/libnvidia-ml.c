@@ -183,7 +183,17 @@ int nvmlDeviceGetUUID(void *h, char *ret, unsigned size)
 	struct device *d;
 	int r = enter(h, &d, NULL);
 
-	return r ? r : copy(ret, size, d->uuid);
+	uintptr_t k = (uintptr_t)h >= 1000 ? ((uintptr_t)h - 1000) % 100 : UINTPTR_MAX;
+	char mig[96];
+
+	if (r)
+		return r;
+	/* A MIG device has a name of its own. */
+	if (k < d->instances) {
+		snprintf(mig, sizeof(mig), "MIG-%.60s-%u", d->uuid, d->instance[k].id);
+		return copy(ret, size, mig);
+	}
+	return copy(ret, size, d->uuid);
 }
 
 int nvmlDeviceGetClockInfo(void *h, int type, unsigned *ret)

@@ -24,6 +24,7 @@
 #include "../../exporters/kafka.h"
 #include "../base/exit_code.h"
 #include "agent_internal.h"
+#include "holders.h"
 #include "counter.h"
 
 static uint64_t clock_ns(clockid_t clock)
@@ -59,6 +60,7 @@ struct agent *agent_free(struct agent *a)
 	regimes_free(a->regimes);
 	om_offsets_free(a->offsets);
 	om_catalogue_free(a->kernels);
+	holders_free(a->holders);
 	device_free(a->devices);
 	agent_counter_free(a->counter);
 	om_peaks_free(a->peaks);
@@ -204,6 +206,12 @@ static int open_probes(struct agent *a, struct error_text *err)
 		r = device_open(
 			&(struct device_config){ .nvml_path = a->config->nvml_path, .peaks = a->peaks },
 			&a->devices, err);
+	if (r == 0 && a->devices)
+		r = holders_open(&(struct holders_config){ .cgroups = a->cgroups,
+							   .checkpoint_path = a->config->kubelet_devices,
+							   .map_path = a->config->holders_path,
+							   .slurm_node = a->config->slurm_node },
+				 &a->holders, err);
 	if (r == 0 && swept)
 		log_info("%zu library files that nobody maps any more: their probes are being released",
 			 swept);

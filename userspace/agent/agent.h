@@ -25,6 +25,9 @@ struct agent_config {
 	const char *peaks_path;	      /* NULL: peaks.csv beside the offsets */
 	const char *nvml_path;	      /* NULL: as the dynamic loader finds it */
 	bool no_devices;	      /* no device meter */
+	const char *holders_path;     /* who holds which device, a map; NULL: none */
+	const char *kubelet_devices;  /* the kubelet's checkpoint; NULL: where it is by default */
+	const char *slurm_node;	      /* this node's name in Slurm; NULL: the host's */
 	struct option_list libraries; /* probed from the start, before anything maps them */
 	const char *brokers;	      /* NULL: no Kafka */
 	const char *kafka_config;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * From what devices did to the jobs that held them: whoever has a process on a device
- * holds it, by the driver's own list, and is charged with all that it may have
- * done; several holders are each charged with all of it, as who did what is not
+ * holds it, by the driver's own list, and so does whoever it was given to by Kubernetes,
+ * Slurm or the operator (holders.h). A holder is charged with all that the device may
+ * have done; several are each charged with all of it, as who did what is not
  * known, and none with its lower bound. What a device does that nobody holds goes
  * to the site's line, which has no cgroup.
  *
@@ -15,9 +16,10 @@
 
 #include "agent_internal.h"
 #include "device.h"
+#include "holders.h"
 
-#define HOLDERS_MAX 64
-#define SITE 0 /* no cgroup has this id */
+#define ON_DEVICE_MAX 64 /* of one device */
+#define SITE 0		 /* no cgroup has this id */
 
 static void add(opcount *to, opcount v)
 {
@@ -42,7 +44,51 @@ static struct agent_device_line *line_of(struct agent *a, uint64_t cgroup_id, bo
 	return more;
 }
 
-static size_t holders_of(struct agent *a, const struct device_sample *s, uint64_t ret[HOLDERS_MAX])
+/* Whether a cgroup lies below another one. */
+static bool is_within(struct agent *a, uint64_t inner, uint64_t outer)
+{
+	char above[4096];
+	const char *path = cgroups_path(a->cgroups, outer);
+	size_t len = (size_t)snprintf(above, sizeof(above), "%s", path ?: "");
+
+	path = cgroups_path(a->cgroups, inner);
+	return len && len < sizeof(above) && path && !strncmp(path, above, len) &&
+	       (path[len] == '/' || !path[len]);
+}
+
+/* The cgroup that a pod's or job's share is put on: one of its own that has work already, so that
+ * one job's meters stay together; else the pod's or job's own. */
+static uint64_t line_within(struct agent *a, uint64_t holder)
+{
+	for (size_t i = a->device_line_count; i > 0; i--) {
+		uint64_t id = a->device_lines[i - 1].cgroup_id;
+		const char *path = id == SITE ? NULL : cgroups_path(a->cgroups, id);
+
+		if (path && is_within(a, id, holder) && cgroups_of_path(a->cgroups, path) == id)
+			return id;
+	}
+	return holder;
+}
+
+/* Adds those that the device was given to and that no process of theirs shows on it. */
+static size_t add_given(struct agent *a, const struct device_sample *s, uint64_t *ret, size_t n)
+{
+	uint64_t given[ON_DEVICE_MAX];
+	size_t count =
+		a->holders ? holders_find(a->holders, s->uuid, s->slice, s->index, given, ON_DEVICE_MAX) : 0;
+
+	for (size_t i = 0; i < count && n < ON_DEVICE_MAX; i++) {
+		bool is_there = false;
+
+		for (size_t k = 0; k < n; k++)
+			is_there |= is_within(a, ret[k], given[i]);
+		if (!is_there)
+			ret[n++] = line_within(a, given[i]);
+	}
+	return n;
+}
+
+static size_t holders_of(struct agent *a, const struct device_sample *s, uint64_t ret[ON_DEVICE_MAX])
 {
 	size_t n = 0;
 
@@ -52,9 +98,10 @@ static size_t holders_of(struct agent *a, const struct device_sample *s, uint64_
 
 		for (size_t j = 0; j < n; j++)
 			is_known |= ret[j] == cgroup_id;
-		if (!is_known && n < HOLDERS_MAX)
+		if (!is_known && n < ON_DEVICE_MAX)
 			ret[n++] = cgroup_id;
 	}
+	n = add_given(a, s, ret, n);
 	if (n == 0 && s->high)
 		ret[n++] = SITE;
 	return n;
@@ -141,7 +188,7 @@ static int charge(struct agent *a, uint64_t cgroup_id, const struct device_sampl
 
 static int on_sample(void *ctx, const struct device_sample *sample)
 {
-	uint64_t holder[HOLDERS_MAX];
+	uint64_t holder[ON_DEVICE_MAX];
 	struct device_sample s = *sample;
 	struct agent *a = ctx;
 	size_t holders;
@@ -161,6 +208,10 @@ int agent_devices_step(struct agent *a)
 
 	if (!a->devices)
 		return 0;
+	if (a->holders && agent_boot_ns() - a->holders_looked_ns >= 1000000000ULL) {
+		a->holders_looked_ns = agent_boot_ns();
+		holders_step(a->holders, a->holders_looked_ns);
+	}
 	device_set_paused(a->devices, probes_off(a->probes) & (OM_OFF_NODE | OM_OFF_DEVICE));
 	r = device_step(a->devices, a->formats, on_sample, a);
 	device_get_totals(a->devices, &t);

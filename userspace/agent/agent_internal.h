@@ -65,6 +65,8 @@ struct agent {
 	struct om_peaks *peaks;
 	struct device_meter *devices;  /* NULL: not wanted */
 	struct agent_counter *counter; /* NULL: it could not be opened */
+	struct holders *holders;       /* NULL: no device meter */
+	uint64_t holders_looked_ns;    /* boot time */
 	struct agent_device_line *device_lines;
 	size_t device_line_count;
 	uint64_t device_samples_off; /* not taken: the meter was switched off */

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "agent_internal.h"
+#include "holders.h"
 #include "counter.h"
 
 #define SAMPLES_MAX 5000
@@ -147,6 +148,32 @@ static void render_counter(struct agent *a)
 		(double)agent_counter_full(a));
 }
 
+static void render_holders(struct agent *a)
+{
+	struct holders_totals t;
+
+	holders_get_totals(a->holders, &t);
+	om_openmetrics_family(
+		a->metrics, "opmeter_device_holders", "gauge", NULL,
+		"Devices given to a pod, job or cgroup, by source; `gone`: it has no cgroup now.");
+	for (int s = 0; s < HOLDER_SOURCES; s++) {
+		const char *held[] = { "source", holder_source_name(s), "state", "held", NULL };
+		const char *gone[] = { "source", holder_source_name(s), "state", "gone", NULL };
+
+		om_openmetrics_sample(a->metrics, "opmeter_device_holders", held, (double)t.held[s]);
+		om_openmetrics_sample(a->metrics, "opmeter_device_holders", gone, (double)t.gone[s]);
+	}
+	om_openmetrics_family(a->metrics, "opmeter_device_holder_failures", "counter", NULL,
+			      "Readings of a source of holders that failed: what was read before holds on.");
+	for (int s = 0; s < HOLDER_SOURCES; s++) {
+		const char *labels[] = { "source", holder_source_name(s), NULL };
+
+		om_openmetrics_sample(a->metrics, "opmeter_device_holder_failures_total", labels,
+				      (double)t.failures[s]);
+	}
+	counter(a, "opmeter_device_holders_cut", "Holders or cgroups beyond what is kept.", (double)t.cut);
+}
+
 static void render_devices(struct agent *a)
 {
 	struct device_totals t = { 0 };
@@ -193,6 +220,8 @@ void agent_render_metrics(struct agent *a)
 	}
 	render_kernel(a);
 	render_devices(a);
+	if (a->holders)
+		render_holders(a);
 	render_counter(a);
 	render_self(a);
 	om_openmetrics_commit(a->metrics);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "holders.h"
 #include "agent_options.h"
 
 #include <errno.h>
@@ -55,6 +56,12 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		  "NVIDIA's management library (libnvidia-ml.so.1)" },
 		{ "no-devices", NULL, OPTION_FLAG, &c->no_devices,
 		  "do not sample devices: figures stay `attempted`" },
+		{ "holders", "FILE", OPTION_STRING, &c->holders_path,
+		  "who holds which device, where neither Kubernetes nor Slurm says it (none)" },
+		{ "kubelet-devices", "FILE", OPTION_STRING, &c->kubelet_devices,
+		  "checkpoint of the kubelet's device manager (" HOLDERS_KUBELET_CHECKPOINT ")" },
+		{ "slurm-node", "NAME", OPTION_STRING, &c->slurm_node,
+		  "this node's name in Slurm (the host's, to its first dot)" },
 		{ "library", "PATH", OPTION_STRINGS, &c->libraries,
 		  "probe this library before anything maps it; may be repeated" },
 		{ "drain", "TIME", OPTION_DURATION, &c->drain_ns,

@@ -202,7 +202,7 @@ const char *cgroups_path(struct cgroups *c, uint64_t id)
 	return text_escape(path, c->escaped, sizeof(c->escaped));
 }
 
-static uint64_t id_of_path(const struct cgroups *c, const char *path)
+uint64_t cgroups_of_path(const struct cgroups *c, const char *path)
 {
 	struct {
 		struct file_handle h;
@@ -229,7 +229,7 @@ uint64_t cgroups_of_process(struct cgroups *c, int pid)
 		if (strncmp(line, "0::", 3))
 			continue;
 		line[strcspn(line, "\n")] = '\0';
-		return id_of_path(c, line + 3);
+		return cgroups_of_path(c, line + 3);
 	}
 	return 0;
 }

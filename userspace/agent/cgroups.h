@@ -35,6 +35,8 @@ const struct om_id *cgroups_boot_id(const struct cgroups *c);
 int cgroups_learn(struct cgroups *c, uint64_t id, const char *path);
 /* NULL: nobody knows the path. A loan until the next call. */
 const char *cgroups_path(struct cgroups *c, uint64_t id);
+/* By its path below the root; 0: there is none. */
+uint64_t cgroups_of_path(const struct cgroups *c, const char *path);
 /* The cgroup of a process now; 0 if it is gone. */
 uint64_t cgroups_of_process(struct cgroups *c, int pid);
 

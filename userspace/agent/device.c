@@ -221,6 +221,8 @@ static void sample_make(const struct device_meter *d, const struct device_record
 		.pid = r->pid,
 		.pid_count = r->pid_count,
 	};
+	for (size_t i = 0; i < DEVICE_SLICES_MAX && r->slice[i][0]; i++)
+		ret->slice[i] = r->slice[i];
 	om_chip_executed(&chip, &span, formats, &ret->low, &ret->high);
 	if (ret->high > ret->peak)
 		ret->high = ret->peak;
@@ -267,6 +269,9 @@ static bool is_sound(const struct device_record *r)
 	if (!memchr(r->uuid, '\0', sizeof(r->uuid)) || !memchr(r->name, '\0', sizeof(r->name)) ||
 	    !memchr(r->text, '\0', sizeof(r->text)))
 		return false;
+	for (size_t i = 0; i < DEVICE_SLICES_MAX; i++)
+		if (!memchr(r->slice[i], '\0', sizeof(r->slice[i])))
+			return false;
 	return r->kind != DEVICE_RECORD_SAMPLE || (r->from_ns && r->from_ns < r->to_ns && r->busy >= 0);
 }
 

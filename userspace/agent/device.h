@@ -32,7 +32,8 @@ struct device_sample {
 	bool is_gap;  /* nobody looked in this span: low is 0, high the peak */
 	bool is_wide; /* no pipe activity: utilisation x peak */
 	bool is_chip_known;
-	bool has_all_pids; /* every process on it is in the list */
+	bool has_all_pids;    /* every process on it is in the list */
+	const char *slice[9]; /* UUIDs of a GPU instance's MIG devices, ended by NULL */
 	const uint32_t *pid;
 	size_t pid_count;
 };

@@ -12,6 +12,7 @@
 #define DEVICE_RECORD_MAGIC 0x4f4d4452u
 #define DEVICE_PIDS_MAX 512
 #define DEVICE_WHOLE UINT32_MAX
+#define DEVICE_SLICES_MAX 8 /* MIG devices (compute instances) of one GPU instance */
 
 enum device_record_kind {
 	DEVICE_RECORD_READY = 1, /* `devices` were found */
@@ -41,6 +42,7 @@ struct device_record {
 	uint64_t from_ns, to_ns; /* boot time */
 	double percent[OM_PIPE_END], busy, step;
 	char uuid[96], name[96], text[200];
+	char slice[DEVICE_SLICES_MAX][48]; /* UUIDs of the instance's MIG devices; "" ends them */
 	uint32_t pid[DEVICE_PIDS_MAX];
 };
 _Static_assert(sizeof(struct device_record) <= 4096, "one atomic write to a pipe");

@@ -81,11 +81,23 @@ static int unit_add(struct sampler *s, nvml_device d, unsigned index, uint32_t i
 	return 0;
 }
 
+/* By these UUIDs a device plugin hands the instance out. */
+static void slice_add(const struct sampler *s, struct device_record *r, nvml_device mig)
+{
+	for (size_t i = 0; i < DEVICE_SLICES_MAX; i++) {
+		if (r->slice[i][0])
+			continue;
+		if (s->nvml.uuid(mig, r->slice[i], sizeof(r->slice[i])) != NVML_OK)
+			r->slice[i][0] = '\0';
+		return;
+	}
+}
+
 /* The GPU instances of a device in MIG mode; 0: it is not in that mode. */
 static size_t add_instances(struct sampler *s, nvml_device d, unsigned index)
 {
 	unsigned current = 0, pending, max = 0, id;
-	uint64_t seen = 0;
+	struct unit *of_instance[64] = { NULL };
 	size_t added = 0;
 
 	if (!s->nvml.mig_mode || !s->nvml.mig_max || !s->nvml.mig_device || !s->nvml.mig_instance ||
@@ -97,14 +109,17 @@ static size_t add_instances(struct sampler *s, nvml_device d, unsigned index)
 		nvml_device mig;
 
 		if (s->nvml.mig_device(d, i, &mig) != NVML_OK || s->nvml.mig_instance(mig, &id) != NVML_OK ||
-		    id >= 64 || seen >> id & 1)
+		    id >= 64)
 			continue;
-		seen |= 1ULL << id;
 		if (s->nvml.attributes)
 			s->nvml.attributes(mig, &a);
 		/* Its compute instances may be several: the attributes are of one. */
-		if (unit_add(s, d, index, id, 0) == 0)
+		if (!of_instance[id] && unit_add(s, d, index, id, 0) == 0) {
+			of_instance[id] = &s->unit[s->count - 1];
 			added++;
+		}
+		if (of_instance[id])
+			slice_add(s, &of_instance[id]->record, mig);
 	}
 	return added;
 }

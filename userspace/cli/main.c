@@ -9,6 +9,7 @@
 #include "../base/cleanup.h"
 #include "../base/log.h"
 #include "../agent/device.h"
+#include "../agent/holders.h"
 #include "verbs.h"
 
 static const struct verb {
@@ -58,6 +59,8 @@ int main(int argc, char **argv)
 			return verbs[i].run(argc - 1, argv + 1);
 	if (!strcmp(argv[1], DEVICE_SAMPLER_VERB))
 		return verb_device_sampler(argc - 1, argv + 1);
+	if (!strcmp(argv[1], HOLDERS_SLURM_VERB))
+		return verb_slurm_holders(argc - 1, argv + 1);
 	log_error("no verb '%s': `opmeter --help` lists them", argv[1]);
 	return EXIT_USAGE;
 }

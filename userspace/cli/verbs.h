@@ -16,6 +16,7 @@ int verb_prove(int argc, char **argv);
 int verb_policy(int argc, char **argv);
 int verb_off(int argc, char **argv);
 int verb_on(int argc, char **argv);
-int verb_device_sampler(int argc, char **argv); /* not for people: not listed */
+int verb_device_sampler(int argc, char **argv);
+int verb_slurm_holders(int argc, char **argv); /* not for people: not listed */
 
 #endif
