@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "holders.h"
 #include "agent_options.h"
 
 #include <errno.h>
@@ -54,14 +53,11 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		  "what chips can do at most (peaks.csv beside the offsets)" },
 		{ "nvml", "PATH", OPTION_STRING, &c->nvml_path,
 		  "NVIDIA's management library (libnvidia-ml.so.1)" },
-		{ "no-devices", NULL, OPTION_FLAG, &c->no_devices,
-		  "do not sample devices: figures stay `attempted`" },
-		{ "holders", "FILE", OPTION_STRING, &c->holders_path,
-		  "who holds which device, where neither Kubernetes nor Slurm says it (none)" },
+		{ "no-devices", NULL, OPTION_FLAG, &c->no_devices, "no device meter: `attempted`" },
+		{ "holders", "FILE", OPTION_STRING, &c->holders_path, "who holds which device (none)" },
 		{ "kubelet-devices", "FILE", OPTION_STRING, &c->kubelet_devices,
-		  "checkpoint of the kubelet's device manager (" HOLDERS_KUBELET_CHECKPOINT ")" },
-		{ "slurm-node", "NAME", OPTION_STRING, &c->slurm_node,
-		  "this node's name in Slurm (the host's, to its first dot)" },
+		  "the kubelet\'s checkpoint" },
+		{ "slurm-node", "NAME", OPTION_STRING, &c->slurm_node, "this node in Slurm (the host)" },
 		{ "library", "PATH", OPTION_STRINGS, &c->libraries,
 		  "probe this library before anything maps it; may be repeated" },
 		{ "drain", "TIME", OPTION_DURATION, &c->drain_ns,
@@ -72,8 +68,7 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		  "how often a sign of life is sent (60s)" },
 		{ "brokers", "LIST", OPTION_STRING, &c->brokers,
 		  "Kafka bootstrap servers, HOST:PORT,... (none)" },
-		{ "kafka-config", "FILE", OPTION_STRING, &c->kafka_config,
-		  "librdkafka properties, key=value a line (none)" },
+		{ "kafka-config", "FILE", OPTION_STRING, &c->kafka_config, "librdkafka properties (none)" },
 		{ "create-topics", NULL, OPTION_FLAG, &c->create_topics, "create missing topics" },
 		{ "file", "PATH", OPTION_STRING, &c->file_path,
 		  "also append events to this JSON-lines file (none)" },
@@ -82,8 +77,7 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		{ "budget", "PERCENT", OPTION_UINT, &c->budget,
 		  "of the node's processors for the probes of one meter; over it, the meter goes off (5; 0: "
 		  "no guard)" },
-		{ "detach", NULL, OPTION_FLAG, &c->detach,
-		  "at the end also remove the probes from the kernel" },
+		{ "detach", NULL, OPTION_FLAG, &c->detach, "at the end also remove the probes" },
 		{ "json", NULL, OPTION_FLAG, &c->json, "print alerts as JSON lines" },
 		{ "debug", NULL, OPTION_FLAG, &debug, "log more" },
 		/* The last two are cut off for `agent`: owners never reach nodes. */
