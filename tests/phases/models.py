@@ -60,6 +60,9 @@ class Attention(nn.Module):
         m = x if memory is None else memory
         if self.fused:
             q, k, v = self.qkv(x).split([self.h * self.d, self.kv * self.d, self.kv * self.d], -1)
+        elif isinstance(memory, int):  # keys and values of so many tokens were kept
+            q, k = self.q(x), x.new_empty(x.shape[0], memory, self.kv * self.d)
+            v = k
         else:
             q, k, v = self.q(x), self.k(m), self.v(m)
         q, k, v = heads(q, self.h), heads(k, self.kv), heads(v, self.kv)
@@ -82,10 +85,21 @@ class LatentAttention(nn.Module):
         _, kvr, rope, nope, value = self.latent
         x = enter(self.opt, x)
         q = heads(self.q_b(self.q_a(x)), self.h)
+        if past and x.shape[1] == 1:
+            return leave(self.opt, self.o(self.absorbed(q, self.kv_a(x))))
         low, turned = self.kv_a(x).split([kvr, rope], -1)
         k, v = heads(self.kv_b(low), self.h).split([nope, value], -1)
         k = torch.cat([k, turned.unsqueeze(1).expand(-1, self.h, -1, -1)], -1)
         return leave(self.opt, self.o(merge(attend(self.opt.attention, q, k, v))))
+
+
+    def absorbed(self, q, low):
+        """Decoding: the weights that would unfold all keys and values are multiplied with the query and the result instead."""
+        _, kvr, _, nope, value = self.latent
+        k, v = self.kv_b.weight.view(self.h, nope + value, kvr).split([nope, value], 1)
+        y = torch.bmm(q[..., :nope].squeeze(2).transpose(0, 1), k)
+        y = torch.bmm(y, v.transpose(1, 2))
+        return y.transpose(0, 1).reshape(low.shape[0], 1, -1)
 
 
 class Mlp(nn.Module):
@@ -132,6 +146,7 @@ class Experts(nn.Module):
         n = [0] * self.a.experts
         for e in rng.choices(range(self.a.experts), weight, k=tokens * self.a.top):
             n[e] += 1
+        # Of all ranks' tokens these are this rank's experts': as many ranks send as there are parts of the experts.
         return n[: self.local] if self.opt.ep == 1 else [sum(n[e + r] for r in (0, 1)) * self.opt.ep // 2 for e in range(self.local)]
 
     def forward(self, x):
@@ -224,6 +239,8 @@ class Decoder(nn.Module):
             x = self.table(ids(b, s))
         else:  # handed over by the stage before
             x = self.opt.empty(b, s, self.arch.hidden, dtype=self.opt.dtype).requires_grad_(torch.is_grad_enabled())
+        if self.opt.recompute and torch.is_grad_enabled() and not x.requires_grad:
+            x.requires_grad_()  # else a checkpoint of frozen layers has nothing to hand on
         if self.opt.sp:
             x = x[:, : s // self.opt.tp]
         for block in self.blocks:
@@ -309,6 +326,17 @@ class EncoderDecoder(nn.Module):
 
     def logits(self, batch):
         return self.head(self.hidden(batch))
+
+    def generate(self, batch, tokens):
+        b, s = batch
+        x = self.table(ids(b, s))
+        for block in self.encoder:
+            x = block(x)
+        for i in range(tokens):
+            y = self.table(ids(b, 1))
+            for block in self.decoder:
+                y = block(y, s if i else x, i)
+            self.head(y)
 
     def facts(self):
         return {"hidden": self.arch.hidden, "layers": 2 * self.arch.layers, "vocabulary": self.arch.vocab, "tokens": None}

@@ -112,12 +112,12 @@ class StateSpace(Model):
         y = self.scan(y, b, c) if x.shape[1] > 1 else y * c.sum(-1, keepdim=True) * b.sum(-1, keepdim=True)
         return x + out(y * F.silu(z))
 
-    def logits(self, batch, past=0):
+    def logits(self, batch, past=0, last=False):
         x = self.table(ids(*batch[:2]))
         for norm, into, out in self.blocks:
             f = lambda v, m=(norm, into, out): self.block(v, *m)
             x = checkpointed(self.opt, f, x) if self.opt.recompute else f(x)
-        return self.out(x)
+        return self.out(x[:, -1:] if last else x)
 
     def loss(self, batch):
         self.opt.rec.tokens += batch[0] * batch[1] if torch.is_grad_enabled() else 0

@@ -11,12 +11,16 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from recorder import Recorder  # noqa: E402
 from variants import RUNS  # noqa: E402
+import variants_adversarial  # noqa: E402, F401
+import variants_frozen  # noqa: E402, F401
+import variants_inference  # noqa: E402, F401
+import variants_jobs  # noqa: E402, F401
+import variants_other  # noqa: E402, F401
 
 
 def frozen_share(rec):
     """Of the parameters that products used, the part that is not trained."""
-    size = sum(n for _, _, n in rec.seen)
-    return sum(n for (_, _, n), trained in rec.seen.items() if not trained) / size if size else 0
+    return 1 - rec.parameters(trained=True) / rec.parameters()
 
 
 def record(name, to):

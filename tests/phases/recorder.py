@@ -60,7 +60,7 @@ class Recorder(TorchDispatchMode):
         self.convolutions = 0
         self.stack, self.kept = [], []
         self.origin = {}  # storage -> (parameter, offset): parameters and copies of them
-        self.seen = {}  # (parameter, offset, size) of those that a product used -> whether it is trained
+        self.seen = {}  # (parameter, offset, size) of those that a product used -> the parameter
         self.one_thread, self.transform, self.tf32 = one_thread, transform, tf32
         self.thread = None  # set: products run there
         self.c_type = None
@@ -164,7 +164,7 @@ class Recorder(TorchDispatchMode):
             o = self.origin_of(t)
             if o and o[0] is not None:
                 key = (id(o[0]), o[1], t.numel())
-                self.seen[key] = self.seen.get(key, False) or o[0].requires_grad
+                self.seen[key] = o[0]
         ta, tb, tc = CUDA_TYPE[a.dtype], CUDA_TYPE[b.dtype], CUDA_TYPE[out.dtype] if self.c_type is None else self.c_type
         compute = 70 if ta in (1, 5) else 77 if self.tf32 and ta == 0 else 68
         batch = a.shape[0] if a.dim() == 3 else 1
@@ -189,12 +189,19 @@ class Recorder(TorchDispatchMode):
     def collect(self, kind, nbytes, calls=1):
         self.collectives[kind, int(nbytes)] += calls
 
+    def parameters(self, trained=False):
+        """How many products used: of a parameter used in parts, and perhaps whole as well, each part once."""
+        size = collections.Counter()
+        for (_, _, n), p in self.seen.items():
+            size[p] = min(p.numel(), size[p] + n)
+        return sum(n for p, n in size.items() if p.requires_grad or not trained)
+
     # The file.
     def truth(self, facts):
         executed = sum(self.roles.values())
         apart = sum(v for r, v in self.roles.items() if r in APART)
         w = {"recompute_ops": self.roles["recompute"], "algorithmic_ops": executed - self.roles["recompute"], "executed_ops": executed,
-             "training_ops": executed - apart, "parameters": sum(size for _, _, size in self.seen), "tokens": self.tokens}
+             "training_ops": executed - apart, "parameters": self.parameters(), "tokens": self.tokens}
         w.update(facts)
         return {k: v for k, v in w.items() if v is not None}
 
