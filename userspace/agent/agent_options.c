@@ -36,6 +36,7 @@ static void set_defaults(struct agent_config *c)
 		c->regimes_dir = OPMETER_DATADIR "/regimes";
 }
 
+/* Of the options the last two are cut off for `agent`: owners never reach nodes. */
 int agent_options_parse(const char *verb, const char *summary, int argc, char **argv, struct agent_config *c)
 {
 	bool debug = false;
@@ -80,7 +81,6 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		{ "detach", NULL, OPTION_FLAG, &c->detach, "at the end also remove the probes" },
 		{ "json", NULL, OPTION_FLAG, &c->json, "print alerts as JSON lines" },
 		{ "debug", NULL, OPTION_FLAG, &debug, "log more" },
-		/* The last two are cut off for `agent`: owners never reach nodes. */
 		{ "regimes", "DIR", OPTION_STRING, &c->regimes_dir,
 		  "regimes to judge by (" OPMETER_DATADIR "/regimes)" },
 		{ "owners", "FILE", OPTION_STRING, &c->owners_path,
