@@ -184,6 +184,11 @@ def attend(kind, q, k, v):
         k, v = (t.repeat_interleave(q.shape[1] // t.shape[1], 1) for t in (k, v))
     if kind == "eager":
         return torch.matmul(torch.softmax(torch.matmul(q, k.transpose(-1, -2)), -1), v)
+    if kind == "added":  # as Megatron does it: scores are added to a mask by the product
+        b, h, t, d = q.shape
+        q, k, v = (x.reshape(b * h, -1, d) for x in (q, k, v))
+        scores = torch.baddbmm(q.new_empty(b * h, t, k.shape[1]), q, k.transpose(1, 2))
+        return torch.bmm(torch.softmax(scores, -1), v).view(b, h, t, d)
     if kind == "linear":  # no softmax: the tokens are contracted in forward
         return torch.matmul(torch.relu(q), torch.matmul(torch.relu(k).transpose(-1, -2), v))
     if kind == "chunked":  # gated linear attention in chunks of 64 tokens

@@ -153,9 +153,11 @@ class Experts(nn.Module):
         shape, x = x.shape, x.reshape(-1, x.shape[-1])
         t = x.shape[0]
         y = x * F.softmax(self.router(x), -1).sum(-1, keepdim=True).to(x.dtype)
-        if self.opt.ep > 1:
-            for _ in range(2):
-                self.opt.rec.collect("alltoall", t * self.a.top * x.shape[1] * x.element_size())
+        if self.opt.ep > 1:  # tokens go to their experts and come back, and so do their gradients
+            collect = lambda: self.opt.rec.collect("alltoall", t * self.a.top * x.shape[1] * x.element_size(), 2)
+            collect()
+            if y.requires_grad:
+                y.register_hook(lambda g: collect())
         if self.opt.grouped:
             pass
         elif self.opt.capacity:

@@ -16,6 +16,7 @@ import variants_frozen  # noqa: E402, F401
 import variants_inference  # noqa: E402, F401
 import variants_jobs  # noqa: E402, F401
 import variants_other  # noqa: E402, F401
+import variants_twins  # noqa: E402, F401
 
 
 def frozen_share(rec):

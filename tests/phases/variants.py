@@ -116,6 +116,9 @@ trained("gpt2_ckpt_attention_eager", "checkpoint_selective", decoder(GPT2.but(la
 trained("llama_ckpt_varying", "checkpoint_varying_t", decoder(SMALL_LLAMA), [[(1, 3000)], [(1, 1711)], [(1, 4096)]], recompute="layer")
 trained("llama_ckpt_graphs", "checkpoint_cuda_graph", decoder(SMALL_LLAMA), [[(2, 1024)]] * 3, {"one_thread": True}, recompute="layer")
 trained("gpt2_graphs", "cuda_graph", decoder(GPT2.but(layers=6)), [[(4, 512)]] * 3, {"one_thread": True})
+trained("qwen_graphs_varying", "cuda_graph", decoder(QWEN.but(layers=3)), [[(1, 1024)], [(1, 2048)], [(1, 512)]], {"one_thread": True})
+trained("bert_graphs_eager", "cuda_graph", lambda o: Encoder(o, BERT.but(layers=4)), [[(8, 128)]] * 3, {"one_thread": True}, attention="eager")
+trained("mixtral_graphs", "cuda_graph", decoder(MIXTRAL.but(layers=2)), [[(1, 1024)]] * 2, {"one_thread": True}, capacity=True)
 trained("square_graphs", "cuda_graph", decoder(SQUARE), [[(1, 1024)]] * 3, {"one_thread": True})
 
 # Batches.

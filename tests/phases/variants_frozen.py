@@ -9,8 +9,8 @@ from models import Decoder, Encoder
 from variants import F32, run
 
 
-def lora(name, arch, rank, steps, variant="lora", targets=None, dtype=None, dequantised=False, parallel=None, build=Decoder, **opt):
-    @run(name, "frozen", variant)
+def lora(name, arch, rank, steps, variant="lora", targets=None, dtype=None, dequantised=False, parallel=None, build=Decoder, recorder=None, **opt):
+    @run(name, "frozen", variant, **(recorder or {}))
     def record(rec):
         model = rec.own(build(Options(rec, **opt), arch))
         jobs.lora(rec, model, rank, targets, dtype, dequantised)
@@ -35,6 +35,9 @@ lora("llama_lora_tp4", TINY_LLAMA.but(layers=4), 16, [[(1, 2048)]] * 2, "lora_te
 lora("llama_lora_smallbatch", SMALL_LLAMA, 8, [[(1, 19)], [(1, 33)], [(1, 25)]], "lora_small_batch")
 lora("bert_lora8_eager", BERT.but(layers=4), 8, [[(8, 128)]] * 3, "lora_eager_attention", build=Encoder, attention="eager")
 lora("real_llama3_8b_lora16", REAL["llama3_8b"].but(layers=4), 16, [[(1, 4096)]] * 2, "lora_real_configuration", recompute="layer")
+
+lora("llama_lora16_graphs", SMALL_LLAMA, 16, [[(2, 1024)]] * 3, "lora_cuda_graph", recorder={"one_thread": True})
+lora("gpt2_lora32_ckpt_graphs", GPT2.but(layers=4), 32, [[(4, 512)]] * 2, "lora_cuda_graph", recorder={"one_thread": True}, recompute="layer")
 
 
 @run("vits_lora16", "frozen", "lora")

@@ -16,8 +16,8 @@ def made(rec, arch, counted=True, build=Decoder, **opt):
 
 
 # References and teachers.
-def dpo(name, arch, batch, steps, variant="dpo", accumulate=1, parallel=None, **opt):
-    @run(name, "training", variant)
+def dpo(name, arch, batch, steps, variant="dpo", accumulate=1, parallel=None, recorder=None, **opt):
+    @run(name, "training", variant, **(recorder or {}))
     def record(rec):
         policy, reference = made(rec, arch, **opt), made(rec, arch, False, **opt)
         jobs.dpo(rec, policy, reference, batch, steps, accumulate)
@@ -30,6 +30,8 @@ dpo("gpt2_dpo", GPT2.but(layers=6), (8, 512), 3)
 dpo("llama_dpo", SMALL_LLAMA, (4, 1024), 2, accumulate=2, parallel=lambda r, m: jobs.fsdp(r, m, 4, 8))
 dpo("llama_dpo_ckpt", SMALL_LLAMA, (4, 1024), 3, "dpo_checkpoint", recompute="layer")
 dpo("square_dpo", SQUARE, (1, 1024), 3)
+dpo("llama_dpo_graphs", SMALL_LLAMA, (4, 1024), 2, "dpo_cuda_graph", recorder={"one_thread": True})
+dpo("gpt2_dpo_ckpt_graphs", GPT2.but(layers=4), (4, 512), 2, "dpo_cuda_graph", recorder={"one_thread": True}, recompute="layer")
 dpo("qwen_dpo_reentrant", QWEN.but(layers=3), (2, 777), 2, "dpo_checkpoint", recompute="reentrant")
 
 
@@ -118,8 +120,8 @@ reinforce("gpt2_ppo_eager", GPT2.but(layers=3), 32, 64, 12, 1, "rl_ppo", critic=
 
 
 # Evaluation between steps.
-def evaluated(name, arch, batch, train_steps, evaluate, build=Decoder, **opt):
-    @run(name, "training", "evaluation")
+def evaluated(name, arch, batch, train_steps, evaluate, build=Decoder, recorder=None, **opt):
+    @run(name, "training", "evaluation", **(recorder or {}))
     def record(rec):
         model = made(rec, arch, build=build, **opt)
         for _ in range(2):
@@ -133,6 +135,8 @@ evaluated("llama_eval_long", SMALL_LLAMA, (2, 1024), 1, [(2, 1024)] * 6)
 evaluated("llama_eval_other_t", SMALL_LLAMA, (2, 1024), 3, [(1, 333), (8, 512)])
 evaluated("square_eval", SQUARE, (1, 1024), 1, [(1, 1024)])
 evaluated("minibert_eval", MINI_BERT, (16, 128), 2, [(64, 128)], Encoder)
+evaluated("llama_eval_graphs", SMALL_LLAMA, (2, 1024), 2, [(2, 1024)] * 2, recorder={"one_thread": True})
+evaluated("gpt2_eval_graphs_ckpt", GPT2.but(layers=4), (4, 512), 1, [(4, 512)], recorder={"one_thread": True}, recompute="layer")
 evaluated("llama_eval_ckpt", SMALL_LLAMA, (2, 1024), 2, [(2, 1024)], recompute="layer")
 
 
