@@ -34,8 +34,9 @@ static __attribute__((noinline, noclone)) int return_target(int x)
 	return x + 1;
 }
 
-/* Where a function of ours lies in our own file. */
-static int file_offset_of(uintptr_t address, uint64_t *ret)
+/* Where a function of ours lies in our own file, and that file by the mapping itself: /proc/self/exe is
+ * another one if a loader was started with us as its argument. */
+static int file_offset_of(uintptr_t address, char *ret_path, size_t size, uint64_t *ret)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/self/maps", "re");
 	unsigned long start, end, offset;
@@ -46,6 +47,7 @@ static int file_offset_of(uintptr_t address, uint64_t *ret)
 		    address >= end)
 			continue;
 		*ret = address - start + offset;
+		snprintf(ret_path, size, "/proc/self/map_files/%lx-%lx", start, end);
 		return 0;
 	}
 	return -ENOENT;
@@ -53,14 +55,15 @@ static int file_offset_of(uintptr_t address, uint64_t *ret)
 
 static int probe_self(int prog_fd, int *ret_event, int *ret_link)
 {
+	char path[128] = "";
 	struct perf_event_attr attr = {
 		.size = sizeof(attr),
 		.config = AT_RETURN,
-		.config1 = (uintptr_t) "/proc/self/exe",
+		.config1 = (uintptr_t)path,
 	};
 	int type = probes_perf_type();
 	uint64_t offset = 0;
-	int rc = file_offset_of((uintptr_t)return_target, &offset);
+	int rc = file_offset_of((uintptr_t)return_target, path, sizeof(path), &offset);
 
 	if (rc || type < 0)
 		return rc ?: type;
