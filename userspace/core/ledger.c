@@ -119,6 +119,16 @@ static const char *const statement_text[ST_END] = {
 			  " ON CONFLICT DO UPDATE SET calls = excluded.calls, last = excluded.last"
 			  " WHERE excluded.calls > calls",
 	[ST_KERNEL_NAME_PUT] = "INSERT OR IGNORE INTO kernel_name VALUES(?1, ?2, ?3)",
+	[ST_COLLECTIVE_PUT] =
+		"INSERT INTO collective VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)"
+		" ON CONFLICT DO UPDATE SET calls = excluded.calls, bytes = excluded.bytes,"
+		" last = excluded.last WHERE excluded.calls > calls",
+	[ST_COLLECTIVE_LOSS_PUT] =
+		"INSERT INTO collective_loss VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+		" ON CONFLICT DO UPDATE SET count = excluded.count WHERE excluded.count > count",
+	[ST_COMMUNICATOR_PUT] =
+		"INSERT OR IGNORE INTO communicator"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
 	[ST_ENTRY_UNIQUE] = "SELECT idx FROM entry WHERE uniq = ?1",
 	[ST_ENTRY_PUT] = "INSERT INTO entry VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)",
 	[ST_FRONTIER_PUT] = "INSERT OR REPLACE INTO frontier VALUES(?1, ?2)",
@@ -481,6 +491,7 @@ static int open_writer(struct om_ledger *l, const char *dir, const char *path, u
 		r = create(l, path, l->was_replaced || (flags & OM_LEDGER_EXPECT_BASELINE), now_ns);
 	}
 	r = r ?: ledger_make_kernel_tables(l);
+	r = r ?: ledger_make_collective_tables(l);
 	if (r == -EPROTONOSUPPORT)
 		return error_set(err, r, "%s: written by a later version of opmeter; use that one", path);
 	if (r)
