@@ -119,6 +119,7 @@ enum om_collective_lost {
 	OM_COLLECTIVE_LOST_QUOTA,  /* a communicator's event: more are waiting than a process may have */
 	OM_COLLECTIVE_LOST_FULL,   /* no room in a map */
 	OM_COLLECTIVE_LOST_OFF,	   /* while the meter was switched off */
+	OM_COLLECTIVE_LOST_LATE,   /* user space's: a process that mapped the library before it had probes */
 	OM_COLLECTIVE_LOST_END,
 };
 struct om_collective_process {

@@ -65,7 +65,7 @@ static void attach(struct collective *m)
 static struct collective_snapshot read_all(struct collective *m)
 {
 	struct collective_snapshot s;
-	int rc = collective_read(m, &s);
+	int rc = collective_read(m, true, &s);
 
 	check(!rc, "collective_read: %d", rc);
 	return s;
@@ -338,7 +338,7 @@ static void test_version(const char *version)
 	while ((s = read_all(m)).process_count) {
 		struct om_proc_key k = s.processes[0].key;
 
-		check(!collective_forget(m, &k), "collective_forget: %m");
+		check(!collective_forget(m, &k, 1), "collective_forget: %m");
 	}
 	check_equal(s.sum_count, 0, "what is left of the forgotten");
 	check_equal(s.lost, 0, "nameless losses");

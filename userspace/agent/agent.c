@@ -24,6 +24,7 @@
 #include "../../exporters/kafka.h"
 #include "../base/exit_code.h"
 #include "agent_internal.h"
+#include "collective.h"
 #include "holders.h"
 #include "counter.h"
 
@@ -63,6 +64,7 @@ struct agent *agent_free(struct agent *a)
 	holders_free(a->holders);
 	device_free(a->devices);
 	agent_counter_free(a->counter);
+	agent_collectives_free(a->collectives);
 	om_peaks_free(a->peaks);
 	free(a->device_lines);
 	tenant_map_free(a->tenants);
@@ -191,6 +193,8 @@ static int open_probes(struct agent *a, struct error_text *err)
 		r = om_ledger_clear_baseline(a->ledger);
 	if (r == 0 && agent_counter_open(a, err))
 		log_warn("no counter meter: %s", err->text);
+	if (r == 0 && agent_collectives_open(a, err))
+		log_warn("no collective meter: %s", err->text);
 	a->off = r == 0 ? probes_off(a->probes) : 0;
 	r = r ?: discovery_open(&dc, &agent_discovery_ops, a, &a->discovery, err);
 	for (size_t i = 0; r == 0 && i < a->config->libraries.count; i++)
@@ -202,6 +206,8 @@ static int open_probes(struct agent *a, struct error_text *err)
 	r = r ?: probes_sweep(a->probes, &swept);
 	if (r == 0 && a->counter)
 		agent_counter_sweep(a);
+	if (r == 0)
+		agent_collectives_sweep(a);
 	if (r == 0 && !a->config->no_devices)
 		r = device_open(
 			&(struct device_config){ .nvml_path = a->config->nvml_path, .peaks = a->peaks },
@@ -338,7 +344,9 @@ static int agent_end(struct agent *a)
 		a->drain = drain_free(a->drain);
 		a->probes = probes_free(a->probes);
 		a->counter = agent_counter_free(a->counter);
+		a->collectives = agent_collectives_free(a->collectives);
 		counter_remove_all(a->config->pin_dir);
+		collective_remove_all(a->config->pin_dir);
 		if (probes_remove_all(a->config->pin_dir, &err))
 			log_warn("%s", err.text);
 	}

@@ -24,6 +24,7 @@ struct agent_config {
 	const char *kernels_path;     /* NULL: kernels.csv beside the offsets */
 	const char *peaks_path;	      /* NULL: peaks.csv beside the offsets */
 	const char *nvml_path;	      /* NULL: as the dynamic loader finds it */
+	const char *join_key_path;    /* NULL: join.key in the ledger's directory, made if it is not there */
 	bool no_devices;	      /* no device meter */
 	const char *holders_path;     /* who holds which device, a map; NULL: none */
 	const char *kubelet_devices;  /* the kubelet's checkpoint; NULL: where it is by default */

@@ -25,10 +25,13 @@ static const struct {
 	const char *name;
 } meters[AGENT_GUARDED] = { { OM_OFF_LAUNCH, "launch" },
 			    { OM_OFF_SHAPE, "shape" },
-			    { OM_OFF_COUNTER, "counter" } };
+			    { OM_OFF_COUNTER, "counter" },
+			    { OM_OFF_COLLECTIVE, "collective" } };
 
 static int cost_of(const struct agent *a, int i, struct probes_cost *ret)
 {
+	if (meters[i].meter == OM_OFF_COLLECTIVE)
+		return agent_collectives_cost(a, ret);
 	return meters[i].meter == OM_OFF_COUNTER ? agent_counter_cost(a, ret)
 						 : probes_cost(a->probes, meters[i].meter, ret);
 }

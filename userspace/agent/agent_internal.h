@@ -41,8 +41,9 @@ struct agent_device_line {
 	struct om_value device, allocation;
 };
 
-#define AGENT_GUARDED 3
-struct agent_counter; /* agent_counter.c */
+#define AGENT_GUARDED 4
+struct agent_counter;	  /* agent_counter.c */
+struct agent_collectives; /* agent_collectives.c */
 
 struct agent_guard_state {
 	uint64_t begun_ns, next_ns; /* boot time; begun 0: no window is open */
@@ -63,10 +64,11 @@ struct agent {
 	struct owners *owners;
 	struct om_totals *totals;
 	struct om_peaks *peaks;
-	struct device_meter *devices;  /* NULL: not wanted */
-	struct agent_counter *counter; /* NULL: it could not be opened */
-	struct holders *holders;       /* NULL: no device meter */
-	uint64_t holders_looked_ns;    /* boot time */
+	struct device_meter *devices;	       /* NULL: not wanted */
+	struct agent_counter *counter;	       /* NULL: it could not be opened */
+	struct agent_collectives *collectives; /* NULL: likewise */
+	struct holders *holders;	       /* NULL: no device meter */
+	uint64_t holders_looked_ns;	       /* boot time */
 	struct agent_device_line *device_lines;
 	size_t device_line_count;
 	uint64_t device_samples_off; /* not taken: the meter was switched off */
@@ -136,6 +138,20 @@ void agent_collectors_look(struct agent *a, struct agent_collectors *c, const st
 /* Processes now in a state for a reason (bpf/counter.h), and readings lost by a cause, ever. */
 uint64_t agent_collectors_in(const struct agent_collectors *c, uint32_t state, uint32_t reason);
 uint64_t agent_collectors_lost(const struct agent_collectors *c, int cause);
+
+/* agent_collectives.c: communicators and collectives of NCCL. */
+int agent_collectives_open(struct agent *a, struct error_text *err);
+struct agent_collectives *
+agent_collectives_free(struct agent_collectives *c); /* NULL is fine; returns NULL */
+/* Attaches to a file or lets it go, as the switch says. */
+void agent_collectives_follow(struct agent *a, const struct library *lib);
+void agent_collectives_released(struct agent *a, const struct library *lib);
+int agent_collectives_mapped(struct agent *a, const struct library *lib, pid_t tgid, uint64_t mapped_ns);
+int agent_collectives_sweep(struct agent *a);
+int agent_collectives_drain(struct agent *a, bool is_last, uint64_t now_ns);
+int agent_collectives_cost(const struct agent *a, struct probes_cost *ret);
+uint64_t agent_collectives_events(const struct agent *a); /* written down by this agent */
+uint64_t agent_collectives_lost(const struct agent *a);	  /* calls and events, of processes that are there */
 
 /* agent_guard.c: to be called often. */
 void agent_guard(struct agent *a);

@@ -58,7 +58,9 @@ static void appeared(void *ctx, const struct library *lib)
 	size_t before = probes_attached_count(a->probes);
 	int r;
 
-	if (is_off(a, lib))
+	if (lib->kind & LIBRARY_COLLECTIVE)
+		agent_collectives_follow(a, lib);
+	if (lib->kind == LIBRARY_COLLECTIVE || is_off(a, lib))
 		return;
 	if (lib->kind & LIBRARY_COLLECTOR) {
 		if (a->counter)
@@ -120,6 +122,13 @@ static void mapped(void *ctx, const struct library *lib, pid_t tgid, uint64_t ma
 	uint64_t cgroup;
 	int r;
 
+	if (lib->kind & LIBRARY_COLLECTIVE) {
+		r = agent_collectives_mapped(a, lib, tgid, mapped_ns);
+		if (r && r != -ENOSPC && !a->failed)
+			a->failed = r;
+	}
+	if (lib->kind == LIBRARY_COLLECTIVE)
+		return;
 	learn_ranges(a, lib, tgid);
 	if (known && (known->attached_ns == 0 || (mapped_ns && mapped_ns >= known->attached_ns)))
 		return;
@@ -131,6 +140,8 @@ static void mapped(void *ctx, const struct library *lib, pid_t tgid, uint64_t ma
 
 static void detach(struct agent *a, const struct library *lib)
 {
+	if (lib->kind == LIBRARY_COLLECTIVE)
+		return;
 	if (!(lib->kind & LIBRARY_COLLECTOR))
 		probes_release(a->probes, lib->dev, lib->ino);
 	else if (a->counter)
@@ -142,6 +153,8 @@ static void released(void *ctx, const struct library *lib)
 	struct agent *a = ctx;
 	struct agent_library *known = find(a, lib);
 
+	if (lib->kind & LIBRARY_COLLECTIVE)
+		agent_collectives_released(a, lib);
 	detach(a, lib);
 	if (known)
 		*known = a->libraries[--a->library_count];
@@ -164,6 +177,10 @@ static int follow_switch(void *ctx, const struct library *lib)
 	struct agent *a = ctx;
 	struct agent_library *known = find(a, lib);
 
+	if (lib->kind & LIBRARY_COLLECTIVE)
+		agent_collectives_follow(a, lib);
+	if (lib->kind == LIBRARY_COLLECTIVE)
+		return 0;
 	if (!is_off(a, lib)) {
 		if (!known)
 			appeared(ctx, lib);
@@ -181,11 +198,9 @@ void agent_switch_probes(struct agent *a)
 	static const struct {
 		uint32_t bit;
 		const char *name;
-	} meters[] = { { OM_OFF_NODE, "node" },
-		       { OM_OFF_SHAPE, "shape" },
-		       { OM_OFF_LAUNCH, "launch" },
-		       { OM_OFF_COUNTER, "counter" },
-		       { OM_OFF_DEVICE, "device" } };
+	} meters[] = { { OM_OFF_NODE, "node" },	    { OM_OFF_SHAPE, "shape" },
+		       { OM_OFF_LAUNCH, "launch" }, { OM_OFF_COUNTER, "counter" },
+		       { OM_OFF_DEVICE, "device" }, { OM_OFF_COLLECTIVE, "collective" } };
 	uint32_t off = probes_off(a->probes), changed = off ^ a->off;
 	char act[64];
 

@@ -147,6 +147,7 @@ int agent_meter(struct agent *a, bool is_last)
 	agent_switch_probes(a);
 	r = drain_read(a->drain, (with_shapes ? DRAIN_SHAPES : 0) | (with_launches ? DRAIN_LAUNCHES : 0), &d);
 	r = r ?: commit(a, &d, now);
+	r = r ?: agent_collectives_drain(a, is_last, now);
 	if (r == 0) {
 		a->last_drain_ns = now;
 		if (with_shapes)

@@ -223,6 +223,13 @@ void agent_render_metrics(struct agent *a)
 	if (a->holders)
 		render_holders(a);
 	render_counter(a);
+	if (a->collectives) {
+		counter(a, "opmeter_communicator_events", "Calls that make, change or end communicators.",
+			(double)agent_collectives_events(a));
+		gauge(a, "opmeter_collective_lost", NULL,
+		      "Collectives and communicators' events lost, of processes that are there.",
+		      (double)agent_collectives_lost(a));
+	}
 	render_self(a);
 	om_openmetrics_commit(a->metrics);
 }

@@ -37,6 +37,10 @@ static void set_defaults(struct agent_config *c)
 }
 
 /* Of the options the last two are cut off for `agent`: owners never reach nodes. */
+static const char footer[] =
+	"Counting goes on in the kernel while the agent is stopped or replaced; --detach ends it.\n"
+	"Needs root, or CAP_SYS_ADMIN, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.";
+
 int agent_options_parse(const char *verb, const char *summary, int argc, char **argv, struct agent_config *c)
 {
 	bool debug = false;
@@ -59,6 +63,8 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		{ "kubelet-devices", "FILE", OPTION_STRING, &c->kubelet_devices,
 		  "the kubelet\'s checkpoint" },
 		{ "slurm-node", "NAME", OPTION_STRING, &c->slurm_node, "this node in Slurm (the host)" },
+		{ "join-key", "FILE", OPTION_STRING, &c->join_key_path,
+		  "key that jobs over several nodes are joined by (DIR/join.key, made)" },
 		{ "library", "PATH", OPTION_STRINGS, &c->libraries,
 		  "probe this library before anything maps it; may be repeated" },
 		{ "drain", "TIME", OPTION_DURATION, &c->drain_ns,
@@ -91,9 +97,7 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		.verb = verb,
 		.summary = summary,
 		.options = options,
-		.footer = "Counting goes on in the kernel while the agent is stopped or replaced; --detach "
-			  "ends it.\n"
-			  "Needs root, or CAP_SYS_ADMIN, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.",
+		.footer = footer,
 	};
 	int operand, r;
 

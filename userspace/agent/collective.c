@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -29,7 +30,7 @@ const char *const collective_pinned[COLLECTIVE_MAP_END] = {
 /* A pinned struct that changes is another OM_COLLECTIVE_ABI_VERSION. */
 _Static_assert(OM_COLLECTIVE_ABI_VERSION == 1 && sizeof(struct om_collective_key) == 32 &&
 		       sizeof(struct om_collective) == 32 && sizeof(struct om_communicator_key) == 16 &&
-		       sizeof(struct om_communicator) == 192 && sizeof(struct om_collective_process) == 96 &&
+		       sizeof(struct om_communicator) == 192 && sizeof(struct om_collective_process) == 104 &&
 		       sizeof(struct om_collective_file) == 536 && sizeof(struct om_collective_meta) == 32,
 	       "the collective meter's maps have changed");
 
@@ -299,7 +300,7 @@ static int events_read(struct collective *c)
 	return 0;
 }
 
-int collective_read(struct collective *c, struct collective_snapshot *ret)
+int collective_read(struct collective *c, bool with_sums, struct collective_snapshot *ret)
 {
 	struct collective_snapshot s = {};
 	uint32_t zero = 0;
@@ -308,19 +309,21 @@ int collective_read(struct collective *c, struct collective_snapshot *ret)
 	_Static_assert(sizeof(struct collective_sum_row) ==
 			       sizeof(struct om_collective_key) + sizeof(struct om_collective),
 		       "a row is a key and its value");
+	c->sum_count = 0;
+	rc = events_read(c);
 	/* Sums before processes: a loss that is read belongs to calls that were not counted. */
-	rc = map_read(c, COLLECTIVE_SUMS, sizeof(struct om_collective_key), sizeof(struct om_collective),
-		      (void **)&c->sums, &s.sum_count);
-	rc = rc
-		     ?: map_read(c, COLLECTIVE_PROCESSES, sizeof(struct om_proc_key),
-				 sizeof(struct om_collective_process), (void **)&c->processes,
-				 &s.process_count);
-	rc = rc ?: events_read(c);
+	if (!rc && with_sums)
+		rc = map_read(c, COLLECTIVE_SUMS, sizeof(struct om_collective_key),
+			      sizeof(struct om_collective), (void **)&c->sums, &c->sum_count);
+	if (!rc && with_sums)
+		rc = map_read(c, COLLECTIVE_PROCESSES, sizeof(struct om_proc_key),
+			      sizeof(struct om_collective_process), (void **)&c->processes, &s.process_count);
 	if (rc)
 		return rc;
 	if (bpf_map_lookup_elem(c->map_fd[COLLECTIVE_LOST], &zero, &s.lost))
 		return -errno;
 	s.sums = c->sums;
+	s.sum_count = c->sum_count;
 	s.processes = c->processes;
 	s.events = c->events;
 	s.event_count = c->event_count;
@@ -346,17 +349,30 @@ int collective_taken(struct collective *c)
 	return rc;
 }
 
-int collective_forget(struct collective *c, const struct om_proc_key *process)
+static int by_process(const void *x, const void *y)
 {
-	struct collective_snapshot s;
-	int rc = collective_read(c, &s);
+	const struct om_proc_key *a = x, *b = y;
 
-	for (size_t i = 0; i < s.sum_count && !rc; i++)
-		if (s.sums[i].key.tgid == process->tgid && s.sums[i].key.start_ns == process->start_ns &&
-		    bpf_map_delete_elem(c->map_fd[COLLECTIVE_SUMS], &s.sums[i].key) && errno != ENOENT)
+	if (a->start_ns != b->start_ns)
+		return a->start_ns < b->start_ns ? -1 : 1;
+	return a->tgid < b->tgid ? -1 : a->tgid > b->tgid;
+}
+
+int collective_forget(struct collective *c, struct om_proc_key *processes, size_t count)
+{
+	int rc = 0;
+
+	qsort(processes, count, sizeof(*processes), by_process);
+	for (size_t i = 0; count && i < c->sum_count && !rc; i++) {
+		struct om_proc_key who = { .start_ns = c->sums[i].key.start_ns, .tgid = c->sums[i].key.tgid };
+
+		if (bsearch(&who, processes, count, sizeof(who), by_process) &&
+		    bpf_map_delete_elem(c->map_fd[COLLECTIVE_SUMS], &c->sums[i].key) && errno != ENOENT)
 			rc = -errno;
-	if (!rc && bpf_map_delete_elem(c->map_fd[COLLECTIVE_PROCESSES], process) && errno != ENOENT)
-		rc = -errno;
+	}
+	for (size_t i = 0; i < count && !rc; i++)
+		if (bpf_map_delete_elem(c->map_fd[COLLECTIVE_PROCESSES], &processes[i]) && errno != ENOENT)
+			rc = -errno;
 	return rc;
 }
 
@@ -412,8 +428,8 @@ const char *collective_kind_name(uint32_t kind)
 
 const char *collective_lost_name(uint32_t cause)
 {
-	static const char *const names[OM_COLLECTIVE_LOST_END] = { "read",  "type", "absurd",
-								   "quota", "full", "off" };
+	static const char *const names[OM_COLLECTIVE_LOST_END] = { "read", "type", "absurd", "quota",
+								   "full", "off",  "late" };
 
 	return cause < OM_COLLECTIVE_LOST_END ? names[cause] : "unknown";
 }

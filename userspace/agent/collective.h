@@ -98,13 +98,15 @@ struct collective_snapshot { /* arrays of the struct collective: until the next 
 	size_t event_count;
 	uint64_t lost; /* calls of processes for which there was no room */
 };
-int collective_read(struct collective *c, struct collective_snapshot *ret);
+/* with_sums false: only the events, which is cheap. */
+int collective_read(struct collective *c, bool with_sums, struct collective_snapshot *ret);
 opcount collective_bytes(const struct om_collective *sum);
 
 /* Makes room: the events of the last read, once they are committed. */
 int collective_taken(struct collective *c);
-/* Drops what is kept of a process that has ended and whose last read is committed. */
-int collective_forget(struct collective *c, const struct om_proc_key *process);
+/* Drops what is kept of processes that had ended before the last read with sums, once that is committed.
+ * Sorts `processes`. */
+int collective_forget(struct collective *c, struct om_proc_key *processes, size_t count);
 
 /* The programs' runs and time, while the kernel measures (probes_set_measured()). */
 int collective_cost(const struct collective *c, uint64_t *ret_runs, uint64_t *ret_time_ns);

@@ -33,6 +33,7 @@ struct collective {
 	uint64_t build; /* of the programs and the table */
 	uint8_t key[COLLECTIVE_KEY_SIZE];
 	struct collective_sum_row *sums;
+	size_t sum_count;
 	struct collective_process_row *processes;
 	struct collective_event *events;
 	size_t event_count;

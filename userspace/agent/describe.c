@@ -117,6 +117,17 @@ static int take_collector(int fd, const struct elf_image *img, struct library *l
 	return 0;
 }
 
+/* NCCL, or what has it linked in and lets others call it. */
+static int take_collectives(const struct elf_image *img, struct library *lib, struct error_text *err)
+{
+	_cleanup_(elf_exports_done) struct elf_exports x = { 0 };
+	int r = elf_image_exports(img, "ncclCommInit", &x, err);
+
+	if (x.count)
+		lib->kind |= LIBRARY_COLLECTIVE;
+	return r;
+}
+
 void library_offsets(const struct om_offsets_row *row, struct om_offsets *ret)
 {
 	uint16_t end[2] = { 0, 0 };
@@ -168,6 +179,7 @@ int library_describe(int fd, const struct om_offsets_table *offsets, struct libr
 	r = take_exports(fd, img, "cublas", ret, err);
 	r = r ?: take_driver(fd, img, ret, err);
 	r = r ?: take_collector(fd, img, ret, err);
+	r = r ?: take_collectives(img, ret, err);
 	if (r)
 		return r;
 	if (!ret->kind)

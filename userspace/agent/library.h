@@ -16,9 +16,10 @@
 
 enum library_kind {
 	LIBRARY_CUBLAS = 1,
-	LIBRARY_CUBLASLT = 2,  /* bits: a file may hold both */
-	LIBRARY_DRIVER = 4,    /* libcuda: launches kernels */
-	LIBRARY_COLLECTOR = 8, /* libopmeter-cupti: hands over readings of hardware counters */
+	LIBRARY_CUBLASLT = 2,	 /* bits: a file may hold both */
+	LIBRARY_DRIVER = 4,	 /* libcuda: launches kernels */
+	LIBRARY_COLLECTIVE = 16, /* NCCL: its entries are looked up when it is attached to */
+	LIBRARY_COLLECTOR = 8,	 /* libopmeter-cupti: hands over readings of hardware counters */
 };
 
 struct library_entry {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../agent/collective.h"
 #include "../agent/counter.h"
 #include "../agent/probes.h"
 #include "../base/options.h"
@@ -32,11 +33,13 @@ static int meters_of(const char *name, bool is_off, uint32_t *ret)
 		uint32_t off, on;
 	} meters[] = {
 		{ "all", OM_OFF_NODE,
-		  OM_OFF_NODE | OM_OFF_SHAPE | OM_OFF_LAUNCH | OM_OFF_COUNTER | OM_OFF_DEVICE },
+		  OM_OFF_NODE | OM_OFF_SHAPE | OM_OFF_LAUNCH | OM_OFF_COUNTER | OM_OFF_DEVICE |
+			  OM_OFF_COLLECTIVE },
 		{ "shape", OM_OFF_SHAPE, OM_OFF_SHAPE },
 		{ "launch", OM_OFF_LAUNCH, OM_OFF_LAUNCH },
 		{ "counter", OM_OFF_COUNTER, OM_OFF_COUNTER },
 		{ "device", OM_OFF_DEVICE, OM_OFF_DEVICE },
+		{ "collective", OM_OFF_COLLECTIVE, OM_OFF_COLLECTIVE },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(meters); i++) {
@@ -45,7 +48,9 @@ static int meters_of(const char *name, bool is_off, uint32_t *ret)
 		*ret = is_off ? meters[i].off : meters[i].on;
 		return 0;
 	}
-	log_error("--meter %s: not a meter that can be switched: all, shape, launch, counter, device", name);
+	log_error("--meter %s: not a meter that can be switched: all, shape, launch, counter, device, "
+		  "collective",
+		  name);
 	return -EINVAL;
 }
 
@@ -54,7 +59,8 @@ int verb_off(int argc, char **argv)
 	const char *pin_dir = PROBES_PIN_DIR, *meter = "all";
 	bool detach = false;
 	const struct option options[] = {
-		{ "meter", "NAME", OPTION_STRING, &meter, "all, shape, launch, counter or device (all)" },
+		{ "meter", "NAME", OPTION_STRING, &meter,
+		  "all, shape, launch, counter, device or collective (all)" },
 		{ "pin-dir", "DIR", OPTION_STRING, &pin_dir,
 		  "maps and probes on bpffs (" PROBES_PIN_DIR ")" },
 		{ "detach", NULL, OPTION_FLAG, &detach,
@@ -88,6 +94,7 @@ int verb_off(int argc, char **argv)
 	if (!detach)
 		return EXIT_OK;
 	counter_remove_all(pin_dir);
+	collective_remove_all(pin_dir);
 	r = probes_remove_all(pin_dir, &err);
 	if (r)
 		return fail(r, &err);
@@ -99,7 +106,8 @@ int verb_on(int argc, char **argv)
 {
 	const char *pin_dir = PROBES_PIN_DIR, *meter = "all";
 	const struct option options[] = {
-		{ "meter", "NAME", OPTION_STRING, &meter, "all, shape, launch, counter or device (all)" },
+		{ "meter", "NAME", OPTION_STRING, &meter,
+		  "all, shape, launch, counter, device or collective (all)" },
 		{ "pin-dir", "DIR", OPTION_STRING, &pin_dir,
 		  "maps and probes on bpffs (" PROBES_PIN_DIR ")" },
 		{ 0 },
