@@ -13,6 +13,7 @@
 #include "../core/ledger.h"
 #include "../core/reading_json.h"
 #include "../core/totals.h"
+#include "ledger_verbs.h"
 #include "verbs.h"
 
 #define DEFAULT_DIR "/var/lib/opmeter"
@@ -234,13 +235,16 @@ static int export_kernel(void *ctx, const struct om_launch_usage *u, const char 
 static int export(int argc, char **argv)
 {
 	const char *dir = DEFAULT_DIR;
-	bool readings = false, entries = false, shapes = false, kernels = false;
+	bool readings = false, entries = false, shapes = false, kernels = false, collectives = false,
+	     communicators = false;
 	const struct option options[] = {
 		{ "dir", "DIR", OPTION_STRING, &dir, "the ledger's directory (" DEFAULT_DIR ")" },
 		{ "readings", NULL, OPTION_FLAG, &readings, "every register by day, as a reading" },
 		{ "entries", NULL, OPTION_FLAG, &entries, "every entry of the log" },
 		{ "shapes", NULL, OPTION_FLAG, &shapes, "every shape: a tenant's trade secret" },
 		{ "kernels", NULL, OPTION_FLAG, &kernels, "every kernel with its geometry: likewise" },
+		{ "collectives", NULL, OPTION_FLAG, &collectives, "what went through NCCL's communicators" },
+		{ "communicators", NULL, OPTION_FLAG, &communicators, "every call that makes or ends one" },
 		{ 0 },
 	};
 	const struct option_spec spec = {
@@ -253,8 +257,10 @@ static int export(int argc, char **argv)
 
 	if (r)
 		return r < 0 ? EXIT_USAGE : EXIT_OK;
-	if (!readings && !entries && !shapes && !kernels) {
-		log_error("ledger export: say what: --readings, --entries, --shapes or --kernels");
+	if (!readings && !entries && !shapes && !kernels && !collectives && !communicators) {
+		log_error("ledger export: say what: --readings, --entries, --shapes, --kernels, "
+			  "--collectives or "
+			  "--communicators");
 		return EXIT_USAGE;
 	}
 	r = open_it(dir, &l);
@@ -264,6 +270,8 @@ static int export(int argc, char **argv)
 	r = r ?: entries ? om_ledger_each_entry(l, 0, export_entry, NULL) : 0;
 	r = r ?: shapes ? om_ledger_each_shape(l, export_shape, NULL) : 0;
 	r = r ?: kernels ? om_ledger_each_launch(l, export_kernel, NULL) : 0;
+	r = r ?: collectives ? ledger_export_collectives(l) : 0;
+	r = r ?: communicators ? ledger_export_communicators(l) : 0;
 	if (r == 0)
 		return EXIT_OK;
 	log_error("%s: cannot be read to its end: %s", dir, strerror(-r));
@@ -279,13 +287,14 @@ int verb_ledger(int argc, char **argv)
 		{ "verify", "is the ledger in order?", verify },
 		{ "show", "the registers by day", show },
 		{ "export", "everything, as JSON lines", export },
+		{ "join", "which processes are one job", ledger_join },
 	};
 
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(acts); i++)
 		if (!strcmp(argv[1], acts[i].name))
 			return acts[i].run(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "--help")) {
-		log_error("ledger: no '%s': verify, show or export", argv[1]);
+		log_error("ledger: no '%s': verify, show, export or join", argv[1]);
 		return EXIT_USAGE;
 	}
 	printf("usage: opmeter ledger ACT [OPTION ...]\n\nLooks into the node's ledger.\n\n");
