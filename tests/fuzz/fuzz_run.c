@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Recorded runs of both forms, through files as the program reads them. */
+/* Recorded runs of both forms, through files as the program reads them, and what is made of them. */
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <stdio.h>
 
-#include "userspace/core/run.h"
+#include "userspace/core/phase.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,7 +21,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (write(fd, data, size) == (ssize_t)size && run_load(path, &run, &err) == 0) {
+		struct phase_judgement p;
+
 		run_ops(&run, &ops);
+		if (phase_judge(&run, &p) == 0 && (!(p.complete >= 0 && p.complete <= 1.001) || p.algorithmic > p.executed ||
+						   !(p.recompute_best >= p.recompute_low && p.recompute_high <= 1.001)))
+			abort();
 		run_done(&run);
 	}
 	close(fd);

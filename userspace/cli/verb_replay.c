@@ -15,6 +15,7 @@
 #include "../core/format.h"
 #include "../core/gemm_entries.h"
 #include "../core/ledger.h"
+#include "../core/phase.h"
 #include "../core/run.h"
 #include "verbs.h"
 
@@ -55,13 +56,24 @@ static json_t *shapes_json(const struct run *run)
 	return shapes;
 }
 
-static void print_json(const struct run *run, opcount ops)
+static json_t *phase_json(const struct phase_judgement *p)
 {
-	char text[OPCOUNT_STRLEN], *line;
-	json_t *o = json_pack("{s:{s:s,s:I,s:o}}", "gemm", "ops", opcount_format(ops, text), "calls",
-			      (json_int_t)run_calls(run), "shapes", shapes_json(run));
+	return json_pack("{s:s,s:s,s:s,s:{s:f,s:f}}", "verdict", phase_verdict_name(p->verdict), "confidence",
+			 p->confidence, "evidence", p->evidence, "training_share", "low", p->training_low,
+			 "high", p->training_high);
+}
 
-	line = json_dumps(o, JSON_COMPACT);
+static void print_json(const struct run *run, opcount ops, const struct phase_judgement *p)
+{
+	char text[OPCOUNT_STRLEN], algorithmic[OPCOUNT_STRLEN], executed[OPCOUNT_STRLEN], *line;
+	json_t *o = json_pack(
+		"{s:{s:s,s:I,s:o},s:o,s:f,s:{s:f,s:f},s:s,s:s}", "gemm", "ops", opcount_format(ops, text),
+		"calls", (json_int_t)run_calls(run), "shapes", shapes_json(run), "phase", phase_json(p),
+		"recompute_fraction", p->recompute_best, "recompute_bounds", "low", p->recompute_low, "high",
+		p->recompute_high, "algorithmic_ops", opcount_format(p->algorithmic, algorithmic),
+		"executed_ops", opcount_format(p->executed, executed));
+
+	line = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	puts(line);
 	free(line);
 	json_decref(o);
@@ -80,7 +92,16 @@ static int by_ops(const void *x, const void *y)
 	return a < b ? 1 : a > b ? -1 : 0;
 }
 
-static void print_people(const struct run *run, opcount ops)
+static void print_phase(const struct phase_judgement *p)
+{
+	printf("phase       %s (confidence: %s). %s\n", phase_verdict_name(p->verdict), p->confidence,
+	       p->evidence);
+	if (p->verdict == PHASE_IS_TRAINING)
+		printf("recomputed  %.2f %% of the operations (between %.2f and %.2f)\n",
+		       100 * p->recompute_best, 100 * p->recompute_low, 100 * p->recompute_high);
+}
+
+static void print_people(const struct run *run, opcount ops, const struct phase_judgement *p)
 {
 	_cleanup_free_ const struct run_product **list = calloc(run->product_count + 1, sizeof(*list));
 	char text[OPCOUNT_STRLEN], human[OPCOUNT_STRLEN];
@@ -97,6 +118,7 @@ static void print_people(const struct run *run, opcount ops)
 		       run->left.other_ops, run->left.no_shapes, run->left.kernels - run->left.linked,
 		       run->left.kernels, run->left.graph_launches - run->left.graph_aligned,
 		       run->left.graph_launches);
+	print_phase(p);
 	for (size_t i = 0; list && i < run->product_count; i++)
 		list[i] = &run->products[i];
 	if (list)
@@ -130,7 +152,8 @@ int verb_replay(int argc, char **argv)
 	bool json = false;
 	const struct option options[] = {
 		{ "json", NULL, OPTION_FLAG, &json,
-		  "one object {\"gemm\":{\"ops\",\"calls\",\"shapes\":[[batch,m,n,k,calls],...]}}" },
+		  "one object: gemm {ops, calls, shapes [[batch,m,n,k,calls],...]}, phase, "
+		  "recompute_fraction, ..." },
 		{ "compact", "OUT", OPTION_STRING, &compact,
 		  "also write the run in compact form (docs/formats.md)" },
 		{ "ledger", "DIR", OPTION_STRING, &ledger.dir,
@@ -153,11 +176,14 @@ int verb_replay(int argc, char **argv)
 			   "(plain or gzip), or our\n"
 			   "compact form. Counted are the innermost operators mm, addmm, bmm, baddbmm and "
 			   "_scaled_mm that reached\n"
-			   "the GPU, each once; what is left out is said.",
+			   "the GPU, each once; what is left out is said. What they were for (phase) is "
+			   "judged by shapes, "
+			   "order\nand threads alone.",
 		.options = options,
 	};
 	_cleanup_(run_done) struct run run = { 0 };
 	struct error_text err = { 0 };
+	struct phase_judgement phase;
 	opcount ops;
 	int at, r = options_parse(&spec, argc, argv, &at);
 
@@ -179,9 +205,14 @@ int verb_replay(int argc, char **argv)
 	ledger.json = json;
 	if (ledger.dir)
 		return agent_replay(&ledger, &run, cgroup, repeat);
+	r = phase_judge(&run, &phase);
+	if (r) {
+		log_error("%s: cannot be judged: %s", argv[at], strerror(-r));
+		return EXIT_FAILED;
+	}
 	if (json)
-		print_json(&run, ops);
+		print_json(&run, ops, &phase);
 	else
-		print_people(&run, ops);
+		print_people(&run, ops, &phase);
 	return compact ? write_compact(&run, compact) : EXIT_OK;
 }

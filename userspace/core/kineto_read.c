@@ -405,7 +405,7 @@ static int add_kernel(struct trace *t, const struct raw *e)
 		t->kernel_room = room;
 	}
 	k = &t->kernels[t->kernel_count++];
-	k->correlation = e->correlation;
+	*k = (struct kernel){ .correlation = e->correlation };
 	return place_name(t, e->name, &k->name);
 }
 
