@@ -3,6 +3,7 @@
 """What the agent costs and how fast a crossing is known. Prints rows of a table; compares nothing with a limit.
 
     agent.py load       64 processes x 500 shapes, drained each second: CPU and memory of the agent
+    agent.py launches   64 processes x 1,000 launches a second
     agent.py speed      a player at full speed: calls per second, metered against unmetered, and calls lost
     agent.py crossing   from the reading that crosses a level to the alert's record in Kafka
 """
@@ -51,6 +52,25 @@ def load(processes=64, shapes=500, seconds=20):
         row(f"agent, {processes} processes x {shapes} shapes, 1 s drain", f"{100 * busy:.2f} % of a core",
             f"{rss_mib(rig.agent.pid):.0f} MiB RSS", f"idle {100 * idle:.2f} %, ratio {busy / max(idle, 1e-4):.1f}")
         for p in players:
+            p.kill()
+            p.wait()
+
+
+def launches(processes=64, seconds=20):
+    """The same for launches: each process launches a kernel of its own, as many a second as a busy training step."""
+    driver = BUILD / "simgpu/libcuda.so.1"
+    with Rig("bench-launches", ["--library", driver]) as rig:
+        rig.start("--drain", "1s", "--publish", "15s")
+        own = [subprocess.Popen([BUILD / "simgpu/launcher", driver, rig.cgroup(f"t{i}"), f"kernel_{i}", "11", "2", "128", "64",
+                                 str(1000 * (seconds + 40)), "1000"], stdout=subprocess.DEVNULL) for i in range(processes)]
+        rig.procs += own
+        rig.wait_for(lambda: len({r["job"] for r in rig.readings() if r["meter"] == "launch"}) >= processes, "all to launch", 60)
+        busy0, t0 = cpu_s(rig.agent.pid), time.monotonic()
+        time.sleep(seconds)
+        busy = (cpu_s(rig.agent.pid) - busy0) / (time.monotonic() - t0)
+        row(f"agent, {processes} processes x 1,000 launches/s, 1 s drain", f"{100 * busy:.2f} % of a core",
+            f"{rss_mib(rig.agent.pid):.0f} MiB RSS", "launches are read every 5 s")
+        for p in own:
             p.kill()
             p.wait()
 
@@ -108,8 +128,8 @@ def crossing(tenants=24):
 
 def main():
     need_live()
-    for what in sys.argv[1:] or ["speed", "load", "crossing"]:
-        {"load": load, "speed": speed, "crossing": crossing}[what]()
+    for what in sys.argv[1:] or ["speed", "load", "launches", "crossing"]:
+        {"load": load, "launches": launches, "speed": speed, "crossing": crossing}[what]()
 
 
 main()
