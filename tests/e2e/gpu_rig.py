@@ -21,7 +21,8 @@ STEP_PRODUCTS, STEP_LAUNCHES, OPERATIONS = 3, 5, 2 * 96 * 80 * 112  # of tests/l
 
 
 def mounts():
-    return {line.split()[4] for line in open("/proc/self/mountinfo")}
+    """The rig's own: others come and go."""
+    return {at for at in (line.split()[4] for line in open("/proc/self/mountinfo")) if "opmeter-gpu" in at}
 
 
 def skips():
@@ -116,6 +117,11 @@ def costs(work):
     ratios = s["overhead"]["data"]["ratios"]
     assert {"shape", "launch", "device", "windows", "collector unheard"} <= set(ratios), ratios
     assert all(r["gpt-flash per_s"]["pairs"] >= 1 and r["decode token_ms_p99"]["median"] > 0 for r in ratios.values()), ratios
+    # Which probes the process held is seen in its memory. That they go is not asserted: other agents here may probe it as well.
+    first, offs = s["overhead"]["data"]["rounds"][0], s["overhead"]["data"]["offs"]
+    seen = {c: first[c]["probes"] for c in ("windows", "launch", "shape")}
+    assert seen["windows"]["driver"] > 20 and all(x["math"] == 1 for x in seen.values()), seen
+    assert all("driver" in o["probes"] and "waited_s" in o["probes"] for o in offs), [o["probes"] for o in offs]
     g = s["gpm"]["data"]
     assert all(p["percents"]["tensor"] == 40 and p["gpm_operations"] > 0 for p in g["products"]), g["products"]
     by_lag = g["fineness"]["by_lag"]
@@ -134,7 +140,7 @@ def main():
         (work / "world").write_text(WORLD)
         for part in (workloads, facts, costs, refusals):
             part(work)
-    assert mounts() == before, mounts() - before
+    assert mounts() <= before, mounts() - before
     assert not glob.glob("/tmp/opmeter-gpu-????????"), glob.glob("/tmp/opmeter-gpu-????????")
 
 

@@ -5,58 +5,13 @@ the file's symbols: one that is no symbol's, or an unwatched one's, would be lau
 import ctypes
 import os
 import re
-import struct
 
 import host
+import sites
 
 # Versions of the interface at which entries changed; only those up to the driver's own are asked.
 VERSIONS = (2000, 3020, 4000, 5000, 7000, 8000, 9000, 10000, 10020, 11000, 11010, 11030, 11040, 11080, 12000, 12020, 12030, 12040, 12080, 13000)
 CONVENTIONS = {"default": 0, "legacy": 1, "per-thread": 2}
-
-
-def watched(source):
-    """Symbol -> operation, from the agent's own table."""
-    out = {}
-    for kind, symbol, op in re.findall(r'(TWIN\(|\{ )"(cu\w+)", (OM_OP_\w+)', source.read_text()):
-        out[symbol] = op
-        if kind.startswith("TWIN"):
-            out[symbol + "_ptsz"] = op
-    return out
-
-
-def symbols(path):
-    """Exported functions of an ELF file: value -> names."""
-    with open(path, "rb") as f:
-        head = f.read(64)
-        if head[:5] != b"\x7fELF\x02":
-            raise host.Failure(f"{path} is no 64-bit ELF file")
-        at, size, count = struct.unpack_from("<Q", head, 40)[0], *struct.unpack_from("<HH", head, 58)
-        f.seek(at)
-        table = f.read(size * count)
-        sections = [struct.unpack_from("<IIQQQQIIQQ", table, i * size) for i in range(count)]
-        out = {}
-        for s in sections:
-            if s[1] != 11:  # SHT_DYNSYM
-                continue
-            f.seek(s[4])
-            entries = f.read(s[5])
-            f.seek(sections[s[6]][4])
-            names = f.read(sections[s[6]][5])
-            for i in range(0, len(entries), 24):
-                name, info, _, index, value, _ = struct.unpack_from("<IBBHQQ", entries, i)
-                if index and info & 15 in (2, 10):  # defined; a function, or chosen when it is loaded
-                    text = names[name:names.index(b"\0", name)].decode()
-                    out.setdefault(value, []).append(text)
-    return out
-
-
-def base_of(path):
-    """Where the file's first byte is mapped in this process."""
-    for line in open("/proc/self/maps"):
-        part = line.split(None, 5)
-        if len(part) == 6 and os.path.realpath(part[5].strip()) == path and part[2] == "00000000":
-            return int(part[0].split("-")[0], 16)
-    raise host.Failure(f"{path} is not mapped")
 
 
 def where(address):
@@ -89,8 +44,8 @@ def run(ctx, data):
     data["init"] = lib.cuInit(0)
     path = os.path.realpath(ctx.args.driver or next(
         line.split(None, 5)[5].strip() for line in open("/proc/self/maps") if "/libcuda.so" in line))
-    names = symbols(path)
-    base, entries = base_of(path), watched(host.ENTRIES)
+    names = sites.symbols(path)
+    base, entries = sites.base_of("self", path), sites.watched(host.ENTRIES)
     if not hasattr(lib, "cuGetProcAddress_v2") and not hasattr(lib, "cuGetProcAddress"):
         raise host.Skip(f"{path} has no cuGetProcAddress")
     version = ctypes.c_int()

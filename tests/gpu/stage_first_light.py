@@ -27,6 +27,7 @@ def run(ctx, data):
                     data["workloads"][name] = {"error": str(e)}
                     data["failures"].append(str(e))
                 ctx.save(data)
+            measure.again(ctx, m, cgroups, data)
             data["stop_s"] = m.stop()
             data["log"] = m.said().splitlines()[-30:]
     finally:

@@ -12,6 +12,7 @@ import time
 import host
 import measure
 import meter
+import sites
 from player import Player
 
 TRAINING, DECODING = "gpt-flash", "decode"
@@ -45,9 +46,21 @@ def slot(players, variant, seconds):
     return out
 
 
-def quiet(players, seconds):
-    """Every kind of process with no agent and no probe."""
-    return {v: slot(players, v, seconds) for v in dict.fromkeys(v for _, v in players)}
+def quiet(ctx, players, seconds, failures):
+    """Every kind of process with no agent and no probe: the kernel takes them out some time after the agent has ended."""
+    out = {"probes": probes(ctx, players).wait(("driver", "math"), limit(ctx))}
+    if any(out["probes"].get(k) for k in ("driver", "math")) and not ctx.args.few:
+        failures.append(f"off was not off: probes were still there, {out['probes']}")
+    return out | {v: slot(players, v, seconds) for v in dict.fromkeys(v for _, v in players)}
+
+
+def limit(ctx):
+    """Seconds for the kernel to take the probes out. A test does not wait: other agents of the machine may probe its files, too."""
+    return 3 if ctx.args.few else 60
+
+
+def probes(ctx, players):
+    return sites.Sites(players[TRAINING, "plain"].p.pid, measure.libraries(ctx))
 
 
 def one_round(ctx, players, number, seconds):
@@ -59,8 +72,9 @@ def one_round(ctx, players, number, seconds):
         for config in DOWN:
             if config in SWITCHED:
                 out[f"switch_{SWITCHED[config]}"] = m.switch("off", SWITCHED[config])
+            seen = probes(ctx, players).wait(("driver",) if config == "shape" else (), limit(ctx))
             variant = "collector" if config == "windows" and (TRAINING, "collector") in players else "plain"
-            out[config] = {"variant": variant, **slot(players, variant, seconds)}
+            out[config] = {"variant": variant, "probes": seen, **slot(players, variant, seconds)}
         out["stop_s"] = m.stop()
     return out
 
@@ -87,7 +101,7 @@ def ratios(offs, rounds):
         for config in DOWN:
             if config in r:
                 v = r[config]["variant"]
-                held(config, i, {k: x for k, x in r[config].items() if k != "variant"}, offs[i].get(v, {}),
+                held(config, i, {k: r[config][k] for k in (TRAINING, DECODING) if k in r[config]}, offs[i].get(v, {}),
                      offs[i + 1].get(v, {}) if i + 1 < len(offs) else {})
     for i, o in enumerate(offs):
         for v, config in (("peer", "peer"), ("collector", "collector unheard")):
@@ -120,14 +134,14 @@ def run(ctx, data):
     players = start(ctx, data)
     seconds = FEW_S if ctx.args.few else SLOT_S
     try:
-        data["offs"].append(quiet(players, seconds))
+        data["offs"].append(quiet(ctx, players, seconds, data["failures"]))
         for number in range(ctx.args.pairs):
             began = time.monotonic()
             if ctx.is_late(10):
                 data["failures"].append(f"only {number} of {ctx.args.pairs} rounds: the stage's time was up")
                 break
             data["rounds"].append(one_round(ctx, players, number, seconds))
-            data["offs"].append(quiet(players, seconds))
+            data["offs"].append(quiet(ctx, players, seconds, data["failures"]))
             data["ratios"] = ratios(data["offs"], data["rounds"])
             ctx.save(data)
             if ctx.left() < 1.1 * (time.monotonic() - began) and number + 1 < ctx.args.pairs:

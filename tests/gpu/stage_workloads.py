@@ -7,7 +7,6 @@ import host
 import measure
 import meter
 
-CALIBRATE_S = 7  # what is launched is estimated every five seconds
 ONE_S = 45  # less time than this is left: no further workload is begun
 
 
@@ -22,7 +21,7 @@ def run(ctx, data):
             for name in names:
                 data["workloads"][name] = attempt(ctx, m, cgroups, name, env, data["failures"])
                 ctx.save(data)
-            again(ctx, m, cgroups, data)
+            measure.again(ctx, m, cgroups, data)
             data["log"] = m.said().splitlines()[-60:]
             ctx.save(data)
             data["stop_s"] = m.stop()
@@ -49,15 +48,3 @@ def attempt(ctx, m, cgroups, name, env, failures):
                 break
     failures.append(failed)
     return {"error": failed}
-
-
-def again(ctx, m, cgroups, data):
-    """Only where cgroups tell the workloads apart: the last word of the ledger on each."""
-    if not cgroups.is_there or ctx.left() < CALIBRATE_S:
-        return
-    time.sleep(CALIBRATE_S)
-    snapshot = m.snapshot()
-    for name, row in data["workloads"].items():
-        if "read" in row:
-            row["read"] = measure.read(snapshot, None, ctx.tag, name)
-            row["compared"] = measure.compare(row)

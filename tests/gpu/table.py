@@ -118,8 +118,18 @@ def overhead(data):
     if not body:
         return ""
     return rows(["on", *[c.replace("per_s", "steps/s, on / off").replace("token_ms_p99", "p99 token time, on / off").replace("token_ms_p50", "p50 token time, on / off")
-                         for c in columns]], body) + "\nMedian of interleaved pairs (least..most).\n" + (
+                         for c in columns]], body) + "\nMedian of interleaved pairs (least..most).\n" + probes(data) + (
         "Peer: " + "; ".join(data["peer_report"][:6]) + "\n" if data.get("peer_report") else "")
+
+
+def probes(data):
+    """Seen in the process's memory: what was on was on, and off was off."""
+    said = {"off": [o.get("probes", {}) for o in data["offs"]]}
+    for r in data["rounds"]:
+        for config in ("shape", "launch", "device", "windows"):
+            said.setdefault(config, []).append(r.get(config, {}).get("probes", {}))
+    return "Probes in the process (math libraries + driver): " + "; ".join(
+        f"{c} {', '.join(sorted({str(x.get('math', '-')) + ' + ' + str(x.get('driver', '-')) for x in seen}))}" for c, seen in said.items()) + ".\n"
 
 
 TITLES = {"first-light": ("First light", first_light), "driver": ("What cuGetProcAddress hands out", driver), "gpm": ("GPM against known products", gpm),
