@@ -214,12 +214,26 @@ def test_switch_and_kill(a, library):
     check(calls_of(a, "switched")[0] == 607, "the end changed the count")
 
 
+def test_bad_keys(a):
+    """A key that others may read, is none or is not there is refused by name; no other is taken instead."""
+    for name, text, mode in (("open.key", "9f" * 32, 0o644), ("short.key", "9f" * 31, 0o600), ("words.key", "z" * 64, 0o600), (None, "", 0)):
+        path = a.dir / (name or "missing.key")
+        if name:
+            path.write_text(text)
+            path.chmod(mode)
+        done = subprocess.run([OPMETER, "standalone", "--dir", a.dir / "other", "--pin-dir", str(a.bpf / "other"), "--offsets", "data/offsets.csv",
+                               "--regimes", "tests/demo/regimes", "--no-devices", "--join-key", path], capture_output=True, text=True, timeout=60)
+        check(done.returncode == 2 and path.name in done.stderr, f"{path.name}: {done.returncode}, {done.stderr}")
+        check("9f9f" not in done.stderr, "the key is in a message")
+
+
 def main():
     with Rig("collectives-a") as a, Rig("collectives-b") as b:
         a.key = b.key = a.dir / "site.key"
         library, others = own_copy(a), own_copy(b)
         with open(os.open(a.key, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
             f.write("9f" * 32 + "\n")
+        test_bad_keys(a)
         start(a, library)
         start(b, others)
         test_one_job(a, b, library, others)

@@ -193,8 +193,13 @@ static int open_probes(struct agent *a, struct error_text *err)
 		r = om_ledger_clear_baseline(a->ledger);
 	if (r == 0 && agent_counter_open(a, err))
 		log_warn("no counter meter: %s", err->text);
-	if (r == 0 && agent_collectives_open(a, err))
+	if (r == 0 && agent_collectives_open(a, err)) {
+		/* A key that was asked for and is none: other nodes would never be joined, so it is told now.
+		 */
+		if (a->config->join_key_path)
+			return -EINVAL;
 		log_warn("no collective meter: %s", err->text);
+	}
 	a->off = r == 0 ? probes_off(a->probes) : 0;
 	r = r ?: discovery_open(&dc, &agent_discovery_ops, a, &a->discovery, err);
 	for (size_t i = 0; r == 0 && i < a->config->libraries.count; i++)
