@@ -12,5 +12,8 @@ command -v qemu-system-x86_64 >/dev/null || skip "qemu is not installed (tools/d
 [ -e "$CACHE/cuda/$V/libcublasLt.so.13" ] || skip "no cuBLAS in the cache (tools/deps check)"
 tools/guest --fetch || skip "Debian's kernel could not be had"
 case $B in *san*) skip "a sanitizer build is too slow to emulate" ;; esac
-exec tools/guest --timeout 200 --cuda $V --env "B=$B" --file "$B/opmeter" --file "$B/tests/player/player" \
+N='nccl-cu13-2.32.3'
+[ -e "$CACHE/cuda/$N/libnccl.so.2" ] && nccl="--cuda $N" || nccl=
+# shellcheck disable=SC2086
+exec tools/guest --timeout 200 --cuda $V $nccl --env "B=$B" --file "$B/opmeter" --file "$B/tests/player/player" \
 	--file "$B/tests/bpf/meter" --file "$B/bpf" --file data --file tests/e2e/guest_inside.sh -- busybox sh "$PWD/tests/e2e/guest_inside.sh" $V

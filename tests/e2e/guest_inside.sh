@@ -13,6 +13,12 @@ for t in frames lt_13 entries_13 overlay asleep device_open off upgrade; do
 	"$B/tests/bpf/meter" "$t"
 done
 
+if [ -d /cache/cuda/nccl-cu13-2.32.3 ]; then
+	for t in collective_13 collective_overlay collective_off collective_quota; do
+		"$B/tests/bpf/meter" "$t"
+	done
+fi
+
 # The prime numbers of calls are of two processes; one has three threads.
 mkdir /sys/fs/cgroup/job-a /sys/fs/cgroup/job-b
 "$B/opmeter" standalone --dir /tmp/ledger --pin-dir /sys/fs/bpf/opmeter --offsets data/offsets.csv \
