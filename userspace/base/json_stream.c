@@ -300,7 +300,8 @@ int json_stream_next(struct json_stream *s, enum json_token *ret, struct error_t
 	if (s->begun && s->depth == 0)
 		return bad(s, err, "more than one value");
 	s->begun = true;
-	/* Readers go by keys to the end of their object: its end in a value's place would lead them past it. */
+	/* Readers go by keys to the end of their object: its end in a value's place would lead them past it.
+	 */
 	if (c == '}' && s->depth && s->in[s->depth - 1] == '{' && !s->need_key)
 		return bad(s, err, "a key without a value");
 	if (c == '}' || c == ']') {

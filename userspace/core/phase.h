@@ -50,6 +50,7 @@ struct phase_judgement {
 	double elsewhere;   /* in products that no backward thread asks for */
 	uint32_t weights;   /* different products that are there in all three forms */
 	int backward;	    /* the thread, -1: none was told */
+	bool is_told;	    /* by forms: two of three are asked for by it alone */
 	/* Operations that serve training, shares: `low` the complete families, `high` what cannot be
 	 * excluded. */
 	double training_low, training_high;
