@@ -144,6 +144,20 @@ static int write_compact(const struct run *run, const char *path)
 	return EXIT_OK;
 }
 
+static int show(const struct run *run, opcount ops, bool json)
+{
+	struct phase_judgement phase;
+	int r = phase_judge(run, &phase);
+
+	if (r)
+		return r;
+	if (json)
+		print_json(run, ops, &phase);
+	else
+		print_people(run, ops, &phase);
+	return 0;
+}
+
 int verb_replay(int argc, char **argv)
 {
 	struct agent_config ledger = { .standalone = true };
@@ -183,7 +197,6 @@ int verb_replay(int argc, char **argv)
 	};
 	_cleanup_(run_done) struct run run = { 0 };
 	struct error_text err = { 0 };
-	struct phase_judgement phase;
 	opcount ops;
 	int at, r = options_parse(&spec, argc, argv, &at);
 
@@ -205,14 +218,10 @@ int verb_replay(int argc, char **argv)
 	ledger.json = json;
 	if (ledger.dir)
 		return agent_replay(&ledger, &run, cgroup, repeat);
-	r = phase_judge(&run, &phase);
+	r = show(&run, ops, json);
 	if (r) {
 		log_error("%s: cannot be judged: %s", argv[at], strerror(-r));
 		return EXIT_FAILED;
 	}
-	if (json)
-		print_json(&run, ops, &phase);
-	else
-		print_people(&run, ops, &phase);
 	return compact ? write_compact(&run, compact) : EXIT_OK;
 }
