@@ -286,11 +286,12 @@ static int estimate_metric(struct agent_counter *c, const struct om_launch_key *
 	return 0;
 }
 
-/* The metric with the most operations first: its format is the one that the launches count under. */
+/* The metric with the most operations first: its format is the one that the launches count under. None of a
+ * format says nothing: others may not have been looked at yet, so such a kernel stays unknown. */
 static size_t main_metric(const struct agent_counter *c, const struct om_launch_key *k)
 {
 	struct om_calibration_estimate e;
-	double most = -1;
+	double most = 0;
 	size_t best = c->metric_count;
 
 	for (size_t i = 0; i < c->metric_count; i++)
