@@ -32,6 +32,7 @@ struct holders {
 	bool has_slurm_jobs; /* in the last walk: else nobody is asked */
 	bool is_changed;
 	pid_t child; /* 0: none */
+	pid_t dying; /* killed, not gone yet: no other is started */
 	int child_fd;
 	uint64_t child_since_ns;
 	char *answer;
@@ -71,7 +72,8 @@ static void closedirp(DIR **d)
 		closedir(*d);
 }
 
-/* Pods and jobs have cgroups a few levels down; below those nothing is looked at. */
+/* Pods and jobs have cgroups a few levels down; below those nothing is looked at, nor in containers and
+ * users' slices: what is in there is made by tenants, who could make more of it than is looked at. */
 static void walk(struct holders *h, const char *path, int depth)
 {
 	_cleanup_(closedirp) DIR *d = NULL;
@@ -95,7 +97,7 @@ static void walk(struct holders *h, const char *path, int depth)
 		cgroup_path_parse(below, &p);
 		if (p.pod[0] || p.slurm_job[0])
 			claim(h, below, &p);
-		else if (depth < DEPTH_MAX)
+		else if (depth < DEPTH_MAX && !p.container[0] && !p.user[0])
 			walk(h, below, depth + 1);
 	}
 }
@@ -210,7 +212,9 @@ static void end_child(struct holders *h)
 		return;
 	kill(-h->child, SIGKILL);
 	kill(h->child, SIGKILL);
-	waitpid(h->child, NULL, 0);
+	/* One that hangs in the kernel (a configuration on a dead file server) is waited for later. */
+	if (waitpid(h->child, NULL, WNOHANG) == 0)
+		h->dying = h->child;
 	close(h->child_fd);
 	h->child = 0;
 	h->child_fd = -1;
@@ -245,6 +249,9 @@ static void look_at_slurm(struct holders *h, uint64_t now_ns)
 {
 	ssize_t n = 0;
 
+	if (h->dying && waitpid(h->dying, NULL, WNOHANG) == 0)
+		return;
+	h->dying = 0;
 	if (!h->child) {
 		if (h->has_slurm_jobs && now_ns >= h->next_slurm_ns) {
 			h->next_slurm_ns = now_ns + h->config.interval_ns;
