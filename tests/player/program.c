@@ -100,6 +100,7 @@ struct reading {
 	struct program *p;
 	uint64_t *calls; /* of each product, played in a row if the file gives no order */
 	bool has_order;
+	int version;
 };
 
 /* "p <batch> <m> <n> <k> <types hex> <op> <calls>" */
@@ -123,13 +124,16 @@ static int take_product(struct reading *r, const char *s)
 	return add_product(r->p, &p);
 }
 
-/* "s <index of p line> <repeat>" */
+/* "s <index of p line> <repeat>", and the thread in version 2: one thread plays them all */
 static int take_order(struct reading *r, const char *s)
 {
-	uint64_t index, times;
+	uint64_t index, times, thread;
 	const char *rest;
 
-	if (parse_fields(s, &index, 1, ' ', &rest) || parse_fields(rest, &times, 1, '\0', &rest))
+	if (parse_fields(s, &index, 1, ' ', &rest))
+		return -EINVAL;
+	if (r->version == 1 ? parse_fields(rest, &times, 1, '\0', &rest) :
+			      parse_fields(rest, &times, 1, ' ', &rest) || parse_fields(rest, &thread, 1, '\0', &rest))
 		return -EINVAL;
 	r->has_order = true;
 	return add_order(r->p, index > UINT32_MAX ? UINT32_MAX : (uint32_t)index, times);
@@ -137,7 +141,8 @@ static int take_order(struct reading *r, const char *s)
 
 static int take_line(struct reading *r, const char *line)
 {
-	static const char *const known[] = { "name ", "source ", "licence ", "gpu ", "kind " };
+	/* The last three are of version 2, and no products. */
+	static const char *const known[] = { "name ", "source ", "licence ", "gpu ", "kind ", "c ", "k ", "w " };
 
 	if (!line[0] || line[0] == '#')
 		return 0;
@@ -167,9 +172,10 @@ static int read_lines(gzFile f, const char *path, struct reading *r, struct erro
 
 		number++;
 		line[strcspn(line, "\n")] = '\0';
-		if (number == 1)
-			rc = strcmp(line, "opmeter-run 1") ? -EINVAL : 0;
-		else
+		if (number == 1) {
+			r->version = !strcmp(line, "opmeter-run 1") ? 1 : 2;
+			rc = r->version == 2 && strcmp(line, "opmeter-run 2") ? -EINVAL : 0;
+		} else
 			rc = take_line(r, line);
 		if (rc)
 			return error_set(err, rc, "%s:%u: %s", path, number,

@@ -8,6 +8,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,7 +146,12 @@ static bool ask(char *const argv[], char *ret, size_t size)
 		return false;
 	pid = fork();
 	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
 		dup2(fds[1], STDOUT_FILENO);
+		/* What it complains of is one line of the agent's own log. */
+		if (null >= 0)
+			dup2(null, STDERR_FILENO);
 		close(fds[0]);
 		close(fds[1]);
 		execvp(argv[0], argv);
