@@ -37,12 +37,15 @@ static int calls_by_thread(const struct run *r, double **ret)
 
 	if (!calls)
 		return -ENOMEM;
-	for (size_t i = 0; i < r->step_count; i++) {
+	for (size_t i = 0; r->has_threads && i < r->product_count; i++)
+		for (int t = 0; t < THREADS_MAX; t++)
+			calls[i * THREADS_MAX + t] = (double)r->products[i].calls_by_thread[t];
+	for (size_t i = 0; !r->has_threads && i < r->step_count; i++) {
 		uint32_t t = r->steps[i].thread < THREADS_MAX ? r->steps[i].thread : THREADS_MAX - 1;
 
 		calls[r->steps[i].product * THREADS_MAX + t] += r->steps[i].repeat;
 	}
-	for (size_t i = 0; !r->step_count && i < r->product_count; i++)
+	for (size_t i = 0; !r->has_threads && !r->step_count && i < r->product_count; i++)
 		calls[i * THREADS_MAX] = (double)r->products[i].calls;
 	*ret = calls;
 	return 0;

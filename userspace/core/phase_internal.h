@@ -8,7 +8,7 @@
 
 #include "phase.h"
 
-#define THREADS_MAX 8 /* further ones count as the last */
+#define THREADS_MAX RUN_THREADS_MAX
 
 /* A shape, m <= n: which side is which shows nowhere. */
 struct shape {

@@ -16,11 +16,15 @@
 #include "../base/log.h"
 #include "../base/opcount.h"
 
+#define RUN_THREADS_MAX 8 /* further ones count as the last */
+
 struct run_product {
 	uint64_t batch, m, n, k;
 	uint32_t types; /* as in docs/formats.md, "Shape" */
 	char op[24];	/* "mm", "addmm", ...: the recorder's name */
 	uint64_t calls;
+	/* Where `has_threads` of the run says so: calls by thread, their sum is `calls`. */
+	uint64_t calls_by_thread[RUN_THREADS_MAX];
 };
 
 struct run_step {
@@ -61,6 +65,9 @@ struct run {
 	size_t product_count, product_room;
 	struct run_step *steps; /* the order of calls, run-length coded */
 	size_t step_count, step_room;
+	/* A live run: the products have their calls by thread, exactly, and the steps are a sample of the
+	 * order, from which no amount can be had. */
+	bool has_threads;
 	struct run_collective *collectives;
 	size_t collective_count, collective_room;
 	struct run_launch *launches; /* outside of products */
