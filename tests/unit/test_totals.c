@@ -15,6 +15,7 @@
 #define JOBS 7
 #define READINGS 400
 #define ASSIGNMENTS 60
+#define DAY_NS 86400000000000ULL
 
 struct item {
 	bool is_assignment;
@@ -42,13 +43,17 @@ static size_t make_history(struct item *items, unsigned *seed)
 		memset(i, 0, sizeof(*i));
 		i->is_assignment = n % 8 == 0;
 		if (i->is_assignment) {
-			static const char *const phases[] = { "training", "inference", "unknown", "frozen-weight-training" };
+			static const char *const phases[] = { "training", "inference", "unknown", "frozen-weight-training", "mixed" };
 
 			i->a = (struct om_assignment){ .ledger = id(1), .job = id((uint8_t)(10 + job)), .at_ns = t,
 						       .share_low_ppm = 500000, .share_high_ppm = 1000000 };
 			i->a.kind = rand_r(seed) % 3;
+			i->a.from_ns = (uint64_t)(rand_r(seed) % 3) * DAY_NS / 2;
+			i->a.to_ns = rand_r(seed) % 2 ? i->a.from_ns + DAY_NS : 0;
+			if (rand_r(seed) % 3 == 0)
+				snprintf(i->a.person, sizeof(i->a.person), "jane");
 			snprintf(i->a.value, sizeof(i->a.value), "%s",
-				 i->a.kind == OM_ASSIGN_PHASE ? phases[rand_r(seed) % 4] : rand_r(seed) % 2 ? "acme" : "zeta");
+				 i->a.kind == OM_ASSIGN_PHASE ? phases[rand_r(seed) % 5] : rand_r(seed) % 2 ? "acme" : "zeta");
 			continue;
 		}
 		value[job][format][day] += (opcount)(unsigned)rand_r(seed) << (rand_r(seed) % 60);
@@ -115,6 +120,70 @@ static void any_order_gives_the_same_totals(void **state)
 		om_totals_free(t);
 		assert_string_equal(want, got);
 	}
+}
+
+static int keep(void *ctx, const struct om_subject_total *s)
+{
+	struct om_subject_total *all = ctx;
+
+	all[!strcmp(s->tenant, "zeta")] = *s;
+	return 0;
+}
+
+/* 1000 operations on each of three days. */
+static struct om_totals *three_days(void)
+{
+	struct om_totals *t = om_totals_new(10);
+
+	for (uint32_t day = 0; day < 3; day++) {
+		struct om_reading r = { .key = { .day = day, .format = 1, .meter = OM_METER_SHAPE }, .value = { .exact = 1000, .to_ns = 5 } };
+
+		assert_int_equal(om_totals_put(t, &r), 0);
+	}
+	return t;
+}
+
+static void assign(struct om_totals *t, enum om_assignment_kind kind, const char *value, uint64_t from_day, uint64_t to_day,
+		   uint32_t low, const char *person)
+{
+	struct om_assignment a = { .kind = kind, .from_ns = from_day * DAY_NS, .to_ns = to_day * DAY_NS, .share_low_ppm = low,
+				   .share_high_ppm = 1000000, .at_ns = 7 };
+
+	snprintf(a.value, sizeof(a.value), "%s", value);
+	snprintf(a.person, sizeof(a.person), "%s", person);
+	assert_int_equal(om_totals_assign(t, &a), 0);
+}
+
+static void each_day_has_its_own_judgement(void **state)
+{
+	struct om_totals *t = three_days();
+	struct om_subject_total all[2] = { 0 };
+
+	assign(t, OM_ASSIGN_PHASE, "training", 0, 1, 900000, "");
+	assign(t, OM_ASSIGN_PHASE, "inference", 1, 2, 1000000, "");
+	assign(t, OM_ASSIGN_PHASE, "mixed", 2, 3, 250000, "");
+	om_totals_each(t, keep, all);
+	assert_int_equal((uint64_t)all[0].training_low, 1150);
+	assert_int_equal((uint64_t)all[0].training_high, 2000);
+	/* A person's word about all of it holds before the rule's about a day. */
+	assign(t, OM_ASSIGN_PHASE, "training", 0, 0, 1000000, "jane");
+	om_totals_each(t, keep, all);
+	assert_int_equal((uint64_t)all[0].training_low, 3000);
+	om_totals_free(t);
+}
+
+static void a_tenant_changes_with_the_day(void **state)
+{
+	struct om_totals *t = three_days();
+	struct om_subject_total all[2] = { 0 };
+
+	assign(t, OM_ASSIGN_TENANT, "acme", 0, 0, 1000000, "");
+	assign(t, OM_ASSIGN_TENANT, "zeta", 2, 0, 1000000, "");
+	om_totals_each(t, keep, all);
+	assert_int_equal((uint64_t)all[0].all_low, 2000);
+	assert_int_equal((uint64_t)all[1].all_low, 1000);
+	assert_string_equal(om_totals_holds(t, &(struct om_id){ 0 }, &(struct om_id){ 0 }, OM_ASSIGN_TENANT, 1)->value, "acme");
+	om_totals_free(t);
 }
 
 static void a_later_lower_value_is_a_regression(void **state)
@@ -217,7 +286,9 @@ static void a_phase_needs_somebody_who_stands_for_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(any_order_gives_the_same_totals), cmocka_unit_test(a_later_lower_value_is_a_regression),
+		cmocka_unit_test(any_order_gives_the_same_totals),
+		cmocka_unit_test(each_day_has_its_own_judgement),
+		cmocka_unit_test(a_tenant_changes_with_the_day), cmocka_unit_test(a_later_lower_value_is_a_regression),
 		cmocka_unit_test(the_bound_is_kept),		   cmocka_unit_test(the_first_rule_that_matches_counts),
 		cmocka_unit_test(matching_takes_no_forever),	   cmocka_unit_test(a_phase_needs_somebody_who_stands_for_it),
 	};

@@ -53,7 +53,7 @@ int agent_load_totals(struct agent *a)
 
 static int assign_one(struct agent *a, struct om_assignment *as)
 {
-	const struct om_assignment *now = om_totals_assigned(a->totals, &as->ledger, &as->job, as->kind);
+	const struct om_dated *now = om_totals_assigned(a->totals, as);
 	_cleanup_free_ char *text = NULL;
 	int r;
 

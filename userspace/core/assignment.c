@@ -24,11 +24,12 @@ static const char *const phase_names[] = {
 	[OM_PHASE_TRAINING] = "training",
 	[OM_PHASE_FROZEN] = "frozen-weight-training",
 	[OM_PHASE_INFERENCE] = "inference",
+	[OM_PHASE_MIXED] = "mixed",
 };
 
 const char *om_phase_name(enum om_phase phase)
 {
-	return phase <= OM_PHASE_INFERENCE ? phase_names[phase] : "invalid";
+	return phase <= OM_PHASE_MIXED ? phase_names[phase] : "invalid";
 }
 
 int om_phase_parse(const char *name, enum om_phase *ret)

@@ -22,7 +22,7 @@ enum om_assignment_kind {
 };
 const char *om_assignment_kind_name(enum om_assignment_kind kind);
 
-enum om_phase { OM_PHASE_UNKNOWN, OM_PHASE_TRAINING, OM_PHASE_FROZEN, OM_PHASE_INFERENCE };
+enum om_phase { OM_PHASE_UNKNOWN, OM_PHASE_TRAINING, OM_PHASE_FROZEN, OM_PHASE_INFERENCE, OM_PHASE_MIXED };
 const char *om_phase_name(enum om_phase phase);
 int om_phase_parse(const char *name, enum om_phase *ret); /* -EINVAL */
 
@@ -31,7 +31,8 @@ struct om_assignment {
 	enum om_assignment_kind kind;
 	char value[128];			/* tenant, model: [A-Za-z0-9._-]; phase: its name */
 	uint64_t from_ns, to_ns;		/* Unix time; to_ns 0: open */
-	uint32_t share_low_ppm, share_high_ppm; /* part of the job's operations, parts per million */
+	uint32_t share_low_ppm, share_high_ppm; /* part of the job's operations, parts per million; of a mixed
+						 * phase: the part that trains */
 	char evidence[512];
 	char rule[64], version[72], person[64]; /* author: rule and version, or person */
 	uint64_t at_ns;

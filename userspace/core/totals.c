@@ -22,8 +22,7 @@ struct index {
 
 struct job {
 	struct om_id ledger, id;
-	struct om_assignment *assigned[OM_ASSIGN_END]; /* owned; NULL: none */
-	enum om_phase phase;
+	struct om_dated_list assigned[OM_ASSIGN_END];
 };
 
 struct om_totals {
@@ -88,7 +87,7 @@ struct om_totals *om_totals_free(struct om_totals *t)
 		return NULL;
 	for (size_t i = 0; i < t->jobs_count; i++)
 		for (int k = 0; k < OM_ASSIGN_END; k++)
-			free(t->jobs[i].assigned[k]);
+			om_dated_done(&t->jobs[i].assigned[k]);
 	free(t->jobs);
 	free(t->registers);
 	free(t->job_of);
@@ -238,40 +237,49 @@ int om_totals_put(struct om_totals *t, const struct om_reading *r)
 
 int om_totals_assign(struct om_totals *t, const struct om_assignment *a)
 {
-	struct om_assignment *copy;
-	struct job *j;
 	uint32_t at;
 	int r = need_job(t, &a->ledger, &a->job, &at);
 
-	if (r)
-		return r;
-	j = &t->jobs[at];
-	/* Equal times: the larger text, so that the order of arrival has no part in it. */
-	if (j->assigned[a->kind] &&
-	    (j->assigned[a->kind]->at_ns > a->at_ns ||
-	     (j->assigned[a->kind]->at_ns == a->at_ns && strcmp(j->assigned[a->kind]->value, a->value) >= 0)))
-		return 1;
-	copy = j->assigned[a->kind] ? j->assigned[a->kind] : malloc(sizeof(*copy));
-	if (!copy)
-		return -ENOMEM;
-	*copy = *a;
-	j->assigned[a->kind] = copy;
-	if (a->kind == OM_ASSIGN_PHASE && om_phase_parse(a->value, &j->phase))
-		j->phase = OM_PHASE_UNKNOWN;
-	return 0;
+	return r ?: om_dated_put(&t->jobs[at].assigned[a->kind], a);
 }
 
-const struct om_assignment *om_totals_assigned(const struct om_totals *t, const struct om_id *ledger,
-					       const struct om_id *job, enum om_assignment_kind kind)
+const struct om_dated *om_totals_assigned(const struct om_totals *t, const struct om_assignment *like)
+{
+	uint32_t at = *find_job(t, &like->ledger, &like->job);
+
+	return at == EMPTY
+		       ? NULL
+		       : om_dated_exact(&t->jobs[at].assigned[like->kind], like->from_ns, like->person[0]);
+}
+
+#define DAY_NS 86400000000000ULL
+
+static const struct om_dated *held(const struct job *j, enum om_assignment_kind kind, uint32_t day)
+{
+	return om_dated_in(&j->assigned[kind], day * DAY_NS, (day + 1ULL) * DAY_NS);
+}
+
+const struct om_dated *om_totals_holds(const struct om_totals *t, const struct om_id *ledger,
+				       const struct om_id *job, enum om_assignment_kind kind, uint32_t day)
 {
 	uint32_t at = *find_job(t, ledger, job);
 
-	return at == EMPTY ? NULL : t->jobs[at].assigned[kind];
+	return at == EMPTY ? NULL : held(&t->jobs[at], kind, day);
 }
 
-static const char *assigned_value(const struct job *j, enum om_assignment_kind kind, const char *otherwise)
+static const char *assigned_value(const struct job *j, enum om_assignment_kind kind, uint32_t day,
+				  const char *otherwise)
 {
-	return j->assigned[kind] ? j->assigned[kind]->value : otherwise;
+	const struct om_dated *d = held(j, kind, day);
+
+	return d ? d->value : otherwise;
+}
+
+static enum om_phase phase_of(const struct om_dated *d)
+{
+	enum om_phase phase;
+
+	return d && om_phase_parse(d->value, &phase) == 0 ? phase : OM_PHASE_UNKNOWN;
 }
 
 int om_totals_each_register(struct om_totals *t, int (*fn)(void *ctx, const struct om_attributed *a),
@@ -279,11 +287,12 @@ int om_totals_each_register(struct om_totals *t, int (*fn)(void *ctx, const stru
 {
 	for (size_t i = 0; i < t->count; i++) {
 		const struct job *j = &t->jobs[t->job_of[i]];
+		uint32_t day = t->registers[i].key.day;
 		struct om_attributed a = {
 			.reading = &t->registers[i],
-			.tenant = assigned_value(j, OM_ASSIGN_TENANT, "unknown"),
-			.model = assigned_value(j, OM_ASSIGN_MODEL, "unassigned"),
-			.phase = j->phase,
+			.tenant = assigned_value(j, OM_ASSIGN_TENANT, day, "unknown"),
+			.model = assigned_value(j, OM_ASSIGN_MODEL, day, "unassigned"),
+			.phase = phase_of(held(j, OM_ASSIGN_PHASE, day)),
 		};
 		int r = fn(ctx, &a);
 
@@ -302,17 +311,14 @@ size_t om_totals_registers(const struct om_totals *t)
 struct line {
 	const struct job *job;
 	const struct om_reading *reading;
+	const char *tenant, *model; /* as they hold on the reading's day */
 };
 
-static int compare_subjects(const struct line *x, const struct line *y)
+static int compare_subjects(const struct line *a, const struct line *b)
 {
-	const struct job *a = x->job, *b = y->job;
-	int r = strcmp(assigned_value(a, OM_ASSIGN_TENANT, "unknown"),
-		       assigned_value(b, OM_ASSIGN_TENANT, "unknown"));
+	int r = strcmp(a->tenant, b->tenant);
 
-	return r ? r
-		 : strcmp(assigned_value(a, OM_ASSIGN_MODEL, "unassigned"),
-			  assigned_value(b, OM_ASSIGN_MODEL, "unassigned"));
+	return r ? r : strcmp(a->model, b->model);
 }
 
 /* Within a subject by job and day: what is reconciled together. */
@@ -345,15 +351,16 @@ static opcount part(opcount v, uint32_t ppm, bool up)
 	return up && r < v && ppm ? r + 1 : r;
 }
 
-static void add_training(struct om_subject_total *s, const struct job *j, opcount low, opcount high,
+static void add_training(struct om_subject_total *s, const struct line *l, opcount low, opcount high,
 			 opcount ceiling)
 {
-	const struct om_assignment *a = j->assigned[OM_ASSIGN_PHASE];
+	const struct om_dated *a = held(l->job, OM_ASSIGN_PHASE, l->reading->key.day);
 	uint32_t share = 1000000;
 
-	switch (j->phase) {
+	switch (phase_of(a)) {
 	case OM_PHASE_TRAINING:
 	case OM_PHASE_FROZEN:
+	case OM_PHASE_MIXED:
 		add_saturating(&s->training_low, part(low, a->share_low_ppm, false));
 		share = a->share_high_ppm;
 		break;
@@ -384,7 +391,7 @@ static void add_line(struct om_subject_total *s, const struct line *l)
 }
 
 /* One job's day, all meters together. */
-static void add_interval(struct om_subject_total *s, const struct job *j, const struct om_evidence *e)
+static void add_interval(struct om_subject_total *s, const struct line *l, const struct om_evidence *e)
 {
 	struct om_interval i;
 	opcount high;
@@ -394,7 +401,7 @@ static void add_interval(struct om_subject_total *s, const struct job *j, const 
 	add_saturating(&s->all_low, i.low);
 	add_saturating(&s->all_high, high);
 	add_saturating(&s->all_ceiling, i.high);
-	add_training(s, j, i.low, high, i.high);
+	add_training(s, l, i.low, high, i.high);
 	add_saturating(&s->contradicted, i.contradicted);
 	add_saturating(&s->unattributed, i.unattributed);
 	s->is_bounded = s->is_bounded && i.is_bounded;
@@ -418,12 +425,18 @@ int om_totals_each(struct om_totals *t, int (*fn)(void *ctx, const struct om_sub
 	lines = malloc(t->count * sizeof(*lines));
 	if (!lines)
 		return -ENOMEM;
-	for (size_t i = 0; i < t->count; i++)
-		lines[i] = (struct line){ &t->jobs[t->job_of[i]], &t->registers[i] };
+	for (size_t i = 0; i < t->count; i++) {
+		const struct job *j = &t->jobs[t->job_of[i]];
+		uint32_t day = t->registers[i].key.day;
+
+		lines[i] = (struct line){ j, &t->registers[i],
+					  assigned_value(j, OM_ASSIGN_TENANT, day, "unknown"),
+					  assigned_value(j, OM_ASSIGN_MODEL, day, "unassigned") };
+	}
 	qsort(lines, t->count, sizeof(*lines), compare_lines);
 	for (size_t i = 0; i < t->count; i++) {
 		if (i && !same_day(&lines[i - 1], &lines[i])) {
-			add_interval(&s, lines[i - 1].job, &e);
+			add_interval(&s, &lines[i - 1], &e);
 			memset(&e, 0, sizeof(e));
 		}
 		if (i && compare_subjects(&lines[i - 1], &lines[i])) {
@@ -432,11 +445,11 @@ int om_totals_each(struct om_totals *t, int (*fn)(void *ctx, const struct om_sub
 				return r;
 			s = (struct om_subject_total){ .is_bounded = true };
 		}
-		s.tenant = assigned_value(lines[i].job, OM_ASSIGN_TENANT, "unknown");
-		s.model = assigned_value(lines[i].job, OM_ASSIGN_MODEL, "unassigned");
+		s.tenant = lines[i].tenant;
+		s.model = lines[i].model;
 		add_line(&s, &lines[i]);
 		om_evidence_add(&e, lines[i].reading);
 	}
-	add_interval(&s, lines[t->count - 1].job, &e);
+	add_interval(&s, &lines[t->count - 1], &e);
 	return fn(ctx, &s);
 }

@@ -8,7 +8,9 @@
  * assigned late or changes moves totals, never registers.
  *
  * Training counts in both bounds with the share of its assignment; work of
- * unknown phase counts in the upper bound only; inference in neither.
+ * unknown phase counts in the upper bound only; inference in neither. What is mixed
+ * counts with the share of training. A register is of a UTC day, so an assignment that
+ * begins or ends within a day takes effect with the whole of it.
  */
 
 #include <stdbool.h>
@@ -16,6 +18,7 @@
 #include <stdint.h>
 
 #include "assignment.h"
+#include "dated.h"
 #include "register.h"
 
 struct om_totals;
@@ -31,11 +34,14 @@ static inline void om_totals_freep(struct om_totals **t)
 /* Joins a reading into its register. 0; 1: nothing new in it; 2: it is below
  * what is known (a regression: the maximum stays); -ENOSPC. */
 int om_totals_put(struct om_totals *t, const struct om_reading *r);
-/* The latest `at` for one job and kind holds. 0; 1: an older one; -ENOSPC. */
+/* Dated: core/dated.h says which one holds on a day. 0; 1: an older one; -ENOSPC. */
 int om_totals_assign(struct om_totals *t, const struct om_assignment *a);
-/* The assignment that holds, or NULL. A loan until the next call. */
-const struct om_assignment *om_totals_assigned(const struct om_totals *t, const struct om_id *ledger,
-					       const struct om_id *job, enum om_assignment_kind kind);
+/* What is assigned with just this beginning, by a person or by a rule; NULL: nothing. A loan until the next
+ * call. */
+const struct om_dated *om_totals_assigned(const struct om_totals *t, const struct om_assignment *like);
+/* What holds for a job on a UTC day (days since 1970-01-01); NULL: nothing. Likewise a loan. */
+const struct om_dated *om_totals_holds(const struct om_totals *t, const struct om_id *ledger,
+				       const struct om_id *job, enum om_assignment_kind kind, uint32_t day);
 
 struct om_subject_total {
 	const char *tenant; /* "unknown" if no assignment says */
@@ -59,7 +65,7 @@ struct om_subject_total {
 /* In the order of tenant and model. Strings are loans during the call. */
 int om_totals_each(struct om_totals *t, int (*fn)(void *ctx, const struct om_subject_total *s), void *ctx);
 
-/* Every register with the tenant, model and phase that hold for it. */
+/* Every register with the tenant, model and phase that hold for its day. */
 struct om_attributed {
 	const struct om_reading *reading;
 	const char *tenant, *model;
