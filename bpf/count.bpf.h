@@ -227,7 +227,7 @@ static __always_inline void work_begin(struct om_work *w, struct task_struct *ta
 	w->key.tgid = task->tgid;
 	w->key.start_ns = task->group_leader->start_boottime;
 	w->key.cgroup_id = bpf_get_current_cgroup_id();
-	w->key.pad = 0;
+	w->key.thread = 0;
 	w->proc_key.start_ns = w->key.start_ns;
 	w->proc_key.tgid = w->key.tgid;
 	w->proc_key.pad = 0;

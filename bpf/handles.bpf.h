@@ -120,7 +120,7 @@ static __noinline int content_add(struct om_thread *t, u32 segment)
 	d->content.start_ns = d->w.proc_key.start_ns;
 	d->content.tgid = d->w.proc_key.tgid;
 	d->content.segment = segment;
-	d->content.pad = 0;
+	d->content.thread = d->content.kind == OM_CONTENT_PRODUCT ? t->deferred.thread : 0;
 	count = bpf_map_lookup_elem(&contents, &d->content);
 	if (count) {
 		__sync_fetch_and_add(count, 1);

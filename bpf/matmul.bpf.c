@@ -15,6 +15,8 @@
  *              the thread is in, is the library calling itself: counted apart
  *   read       sizes and types, by copying from user memory; the programs may
  *              sleep, so a page that is swapped out is fetched, not lost
+ *   order      once a minute the next products of each process are noted in their
+ *              order (burst.bpf.h)
  *   count      one atomic add to the entry of the shape; a new shape is charged
  *              to its process's quota, past which only operations are summed
  *
@@ -24,6 +26,7 @@
 
 #include "matmul_read.bpf.h"
 #include "count.bpf.h"
+#include "burst.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -59,6 +62,7 @@ static __always_inline const struct om_call_site *begin(struct pt_regs *ctx, str
 		lose(t, OM_TYPES_UNKNOWN, OM_LOST_OFF);
 		return NULL;
 	}
+	thread_number(t);
 	return bpf_map_lookup_elem(&sites, &index);
 }
 
@@ -88,6 +92,7 @@ static __always_inline int count_or_wait(struct om_thread *t)
 	w = work_of(t);
 	if (w->key.flags & OM_FLAG_NESTED)
 		return count(t);
+	burst_note(t);
 	if (!is_capturing(t)) {
 		count(t);
 		if (t->is_deferred != OM_DEFERRED_WAITING)
@@ -158,6 +163,8 @@ static long on_group(u32 index, struct om_thread **thread)
 	work_of(t)->rc = rc;
 	if (rc)
 		return 1;
+	if (!(work_of(t)->key.flags & OM_FLAG_NESTED))
+		burst_note(t);
 	count(t);
 	return 0;
 }

@@ -24,7 +24,7 @@ typedef uint32_t om_u32;
 typedef uint64_t om_u64;
 #endif
 
-#define OM_ABI_VERSION 2
+#define OM_ABI_VERSION 3
 
 /* How a call's arguments are to be read: one row for each counted symbol. The
  * numbers are slots: positions among the integer-class arguments, translated
@@ -91,7 +91,8 @@ struct om_offsets {
 #define OM_COOKIE_SEQ(c) ((om_u32)(c))
 
 /* map `shapes`: om_shape_key -> u64 calls. One entry for each product that a
- * process has asked for. */
+ * thread of a process has asked for: who asks for what tells forward from backward. */
+#define OM_THREADS_MAX 8 /* numbered in the order of their first products; further ones count as the last */
 #define OM_FLAGS_TRANSA(f) ((f)&3) /* 0 N, 1 T, 2 C, 3 something else */
 #define OM_FLAGS_TRANSB(f) ((f) >> 2 & 3)
 #define OM_FLAG_NESTED 16u
@@ -103,7 +104,42 @@ struct om_shape_key {
 	om_u32 tgid;
 	om_u32 types;
 	om_u32 flags;
+	om_u32 thread; /* below OM_THREADS_MAX */
+};
+
+/* A product in a burst: who it was is looked up among the process's shapes. Tenants choose shapes, and so can
+ * make two of them meet: whoever reads takes neither then. */
+static inline om_u32 om_shape_hash(const struct om_shape_key *k)
+{
+	om_u64 h = k->m * 0x9e3779b97f4a7c15ULL;
+
+	h = (h ^ h >> 29 ^ k->n) * 0xbf58476d1ce4e5b9ULL;
+	h = (h ^ h >> 32 ^ k->k) * 0x94d049bb133111ebULL;
+	h = (h ^ h >> 29 ^ k->batch) * 0x9e3779b97f4a7c15ULL;
+	h = (h ^ h >> 32 ^ ((om_u64)k->types << 32 | k->flags)) * 0xbf58476d1ce4e5b9ULL;
+	return (om_u32)(h >> 32);
+}
+
+/* map `sampling`, one element, written by user space. */
+struct om_sampling {
+	om_u32 window; /* 0: no bursts; another number: each process begins a new one */
 	om_u32 pad;
+};
+
+/* map `bursts`, om_proc_key -> om_burst: the products that a process asks for after a window has begun, in
+ * their order, those into captures too. A sample: threads that ask at once may disturb it, no count comes
+ * from it. */
+#define OM_BURST_STEPS 4096
+struct om_step {
+	om_u32 shape; /* om_shape_hash() */
+	om_u16 repeat;
+	om_u8 thread;
+	om_u8 pad;
+};
+struct om_burst {
+	om_u32 window;
+	om_u32 next; /* steps taken; beyond OM_BURST_STEPS: full */
+	struct om_step step[OM_BURST_STEPS];
 };
 
 /* maps `sums` and `spills`: om_sum_key -> om_sum. What is counted without its
@@ -166,6 +202,8 @@ struct om_proc {
 	om_u32 captures;			   /* streams that are capturing by its own begin */
 	om_u32 unloads;				   /* modules and libraries it has unloaded */
 	om_u32 amended;				   /* graph nodes changed by hand */
+	om_u32 threads;				   /* that have asked for products */
+	om_u32 pad;
 	char comm[OM_COMM_SIZE];
 };
 
@@ -307,7 +345,7 @@ struct om_content_key {
 	om_u32 kind;
 	om_u32 types;
 	om_u32 flags;
-	om_u32 pad;
+	om_u32 thread; /* a product's */
 };
 
 /* map `replays`: om_replay_key -> u64 launches of graphs. */
@@ -372,6 +410,8 @@ struct om_thread {
 	om_u64 cublas_start, cublas_end; /* text of the libcublas it last entered */
 	om_u32 seq;
 	om_u32 is_deferred; /* enum om_deferred */
+	om_u32 number;	    /* struct om_shape_key's thread and one; 0: it has none yet */
+	om_u32 window;	    /* whose burst has no room or no place any more */
 	struct om_shape_key deferred;
 	struct om_pending pending; /* kind 0: nothing */
 	om_u64 scratch[OM_SCRATCH_SIZE / 8];
@@ -454,6 +494,7 @@ struct om_stats {
 	om_u64 pending_failed;	/* a handle that could not be read after the call */
 	om_u64 graph_failed;	/* no room for a segment or its contents: counted as uncertain */
 	om_u64 graph_unknown;	/* launches of graphs whose making was not seen */
+	om_u64 burst_failed;	/* no room for the order of a process's products */
 };
 
 /* Facts of this kernel (bpf/feature.bpf.c); not pinned, not part of the ABI. */

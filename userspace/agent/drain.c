@@ -209,25 +209,6 @@ static int processes_index(struct drain *d)
 
 /* --- counts --- */
 
-static int shape_keep(struct drain *d, const struct om_shape_key *k, uint64_t calls)
-{
-	struct om_shape_usage s = {
-		.map = *probes_map_id(d->p),
-		.tgid = k->tgid,
-		.start_ns = k->start_ns,
-		.cgroup_id = k->cgroup_id,
-		.m = k->m,
-		.n = k->n,
-		.k = k->k,
-		.batch = k->batch,
-		.types = k->types,
-		.flags = k->flags,
-		.calls = calls,
-	};
-
-	return drain_list_add(&d->shapes, sizeof(s), &s);
-}
-
 static int shape_add(struct drain *d, const void *key, const void *value)
 {
 	const struct om_shape_key *k = key;
@@ -252,7 +233,7 @@ static int shape_add(struct drain *d, const void *key, const void *value)
 			product = OPCOUNT_MAX;
 		drain_ops_add(&u->now.exact, om_gemm_ops(product, u->format));
 	}
-	rc = dead || d->with_shapes ? shape_keep(d, k, calls) : 0;
+	rc = drain_wants_shapes(d, k->tgid, k->start_ns) ? drain_shape_keep(d, k, calls) : 0;
 	return rc || !dead ? rc : drain_list_add(&d->dead_shapes, sizeof(*k), k);
 }
 
@@ -377,13 +358,14 @@ static int cgroup_add(struct drain *d, const void *key, const void *value)
 static void read_reset(struct drain *d)
 {
 	struct drain_cgroup *cgroups = d->cgroups.at;
-	struct list *all[] = { &d->usage,	&d->shapes,    &d->processes,  &d->dead,      &d->cgroups,
-			       &d->dead_shapes, &d->dead_sums, &d->dead_procs, &d->cgroup_ids };
+	struct list *all[] = { &d->usage,	&d->shapes,    &d->processes,  &d->dead,       &d->cgroups,
+			       &d->dead_shapes, &d->dead_sums, &d->dead_procs, &d->cgroup_ids, &d->replayed };
 
 	for (size_t i = 0; i < d->cgroups.count; i++)
 		free((char *)cgroups[i].path);
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		all[i]->count = 0;
+	drain_bursts_reset(d);
 	drain_launch_reset(d);
 	if (d->usage_index)
 		memset(d->usage_index, 0, d->usage_slots * sizeof(*d->usage_index));
@@ -404,6 +386,10 @@ static int read_all(struct drain *d)
 		rc = sums_read(d);
 	if (!rc)
 		rc = drain_launch_read(d);
+	if (!rc)
+		rc = drain_shapes_finish(d);
+	if (!rc)
+		rc = drain_bursts_read(d);
 	if (!rc)
 		rc = drain_map_each(d, PROBES_CGROUPS, BATCH_CGROUPS, sizeof(uint64_t),
 				    sizeof(struct om_cgroup), cgroup_add);
@@ -431,6 +417,8 @@ int drain_read(struct drain *d, unsigned what, struct drain_result *ret)
 		.usage_count = d->usage.count,
 		.shapes = d->shapes.at,
 		.shape_count = d->shapes.count,
+		.bursts = d->bursts.at,
+		.burst_count = d->bursts.count,
 		.processes = d->processes.at,
 		.process_count = d->processes.count,
 		.dead = d->dead.at,
@@ -460,6 +448,14 @@ int drain_keys_delete(struct drain *d, enum probes_map map, struct list *l, size
 	return 0;
 }
 
+/* By the same keys as the processes, which go after. */
+static int bursts_delete(struct drain *d)
+{
+	struct list keys = d->dead_procs;
+
+	return drain_keys_delete(d, PROBES_BURSTS, &keys, sizeof(struct om_proc_key));
+}
+
 int drain_commit(struct drain *d)
 {
 	int rc;
@@ -469,6 +465,8 @@ int drain_commit(struct drain *d)
 		rc = drain_keys_delete(d, PROBES_SUMS, &d->dead_sums, sizeof(struct om_sum_key));
 	if (!rc)
 		rc = drain_launch_commit(d);
+	if (!rc)
+		rc = bursts_delete(d);
 	/* Last: while it is there, the next read knows the rest for dead. */
 	if (!rc)
 		rc = drain_keys_delete(d, PROBES_PROCS, &d->dead_procs, sizeof(struct om_proc_key));
@@ -506,6 +504,8 @@ struct drain *drain_free(struct drain *d)
 	drain_launch_free(d);
 	free(d->usage.at);
 	free(d->shapes.at);
+	free(d->replayed.at);
+	free(d->bursts.at);
 	free(d->processes.at);
 	free(d->dead.at);
 	free(d->cgroups.at);

@@ -53,6 +53,15 @@ struct drain_cgroup {
 	bool is_cut; /* the path was longer than the kernel's record */
 };
 
+/* The order of a process's products since a window began: a sample. */
+struct drain_burst {
+	uint32_t tgid;
+	uint64_t start_ns;
+	uint32_t window;
+	struct om_step *steps;
+	size_t count;
+};
+
 /* CUDA graphs, as of the last read with DRAIN_LAUNCHES. */
 struct drain_graph_stats {
 	uint64_t segments, replays;
@@ -70,6 +79,8 @@ struct drain_result {
 	size_t usage_count;
 	struct om_shape_usage *shapes; /* of all processes; only if asked for */
 	size_t shape_count;
+	struct drain_burst *bursts; /* likewise */
+	size_t burst_count;
 	/* Which kernels each process launches with what geometry: with DRAIN_SHAPES only. */
 	struct om_launch_usage *launches;
 	size_t launch_count;
@@ -95,6 +106,9 @@ enum drain_what {
 			     * is the last time that they can be had */
 	DRAIN_LAUNCHES = 2, /* launches and graphs; else only if one of their processes has ended */
 };
+
+/* Begins a new window: each process notes the order of its next products. 0, or the kernel's error. */
+int drain_next_burst(struct drain *d);
 
 /* Reads. 0; -ENOMEM; or the kernel's error: nothing was changed, call again. */
 int drain_read(struct drain *d, unsigned what, struct drain_result *ret);

@@ -26,6 +26,8 @@ struct drain {
 	bool is_init_pidns;
 	uint64_t reads;
 	bool with_shapes, with_launches;
+	struct list replayed; /* struct om_shape_usage */
+	struct list bursts;   /* struct drain_burst */
 	uint64_t shapes_held;
 	uint64_t sums_held; /* at least: by the processes' own counts */
 
@@ -55,6 +57,15 @@ bool drain_is_dead(const struct drain *d, uint32_t tgid, uint64_t start_ns);
 int drain_map_each(struct drain *d, enum probes_map map, uint32_t batch, size_t key_size, size_t value_size,
 		   int (*fn)(struct drain *d, const void *key, const void *value));
 int drain_keys_delete(struct drain *d, enum probes_map map, struct list *l, size_t key_size);
+
+/* drain_shapes.c: each product by itself. */
+bool drain_wants_shapes(const struct drain *d, uint32_t tgid, uint64_t start_ns);
+int drain_shape_keep(struct drain *d, const struct om_shape_key *k, uint64_t calls);
+int drain_shape_replayed(struct drain *d, const struct om_replay_key *r, const struct om_content_key *c,
+			 uint64_t times);
+int drain_shapes_finish(struct drain *d);
+int drain_bursts_read(struct drain *d);
+void drain_bursts_reset(struct drain *d);
 
 /* drain_launch.c: the launch meter's part of each step. */
 void drain_launch_process(struct drain *d, const struct om_proc *p, bool is_dead);

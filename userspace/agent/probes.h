@@ -162,6 +162,8 @@ enum probes_map {
 	PROBES_REPLAYS,
 	PROBES_RANGES,
 	PROBES_ACTIVITY,
+	PROBES_SAMPLING,
+	PROBES_BURSTS,
 	PROBES_MAP_END, /* the pinned ones */
 };
 int probes_map_fd(const struct probes *p, enum probes_map map);

@@ -31,16 +31,17 @@
 #define DEFAULT_CONTENTS_PER_PROCESS 16384
 
 /* Whoever changes one of these makes a new OM_ABI_VERSION. */
-_Static_assert(OM_ABI_VERSION == 2 && sizeof(struct om_shape_key) == 64 && sizeof(struct om_sum_key) == 24 &&
+_Static_assert(OM_ABI_VERSION == 3 && sizeof(struct om_shape_key) == 64 && sizeof(struct om_sum_key) == 24 &&
 		       sizeof(struct om_sum) == 14 * 8 && sizeof(struct om_proc_key) == 16 &&
-		       sizeof(struct om_proc) == 144 && sizeof(struct om_thread) == 1160 &&
+		       sizeof(struct om_proc) == 152 && sizeof(struct om_thread) == 1168 &&
 		       sizeof(struct om_library_facts) == 40 + 8 * OM_CALL_SITES_MAX &&
 		       sizeof(struct om_cgroup) == 512 && sizeof(struct om_control) == 8 &&
 		       sizeof(struct om_limits) == 44 && sizeof(struct om_meta) == 32 &&
 		       sizeof(struct om_launch_key) == 64 && sizeof(struct om_name) == 504 &&
 		       sizeof(struct om_handle_key) == 24 && sizeof(struct om_handle) == 24 &&
 		       sizeof(struct om_segment) == 24 && sizeof(struct om_content_key) == 64 &&
-		       sizeof(struct om_replay_key) == 32 && sizeof(struct om_ranges) == 96,
+		       sizeof(struct om_replay_key) == 32 && sizeof(struct om_sampling) == 8 &&
+		       sizeof(struct om_burst) == 8 + 8 * OM_BURST_STEPS && sizeof(struct om_ranges) == 96,
 	       "the pinned maps have changed");
 
 static const char *const map_names[PROBES_MAP_END] = {
@@ -50,7 +51,8 @@ static const char *const map_names[PROBES_MAP_END] = {
 	[PROBES_LIBRARIES] = "libraries", [PROBES_CGROUPS] = "cgroups",	  [PROBES_STATS] = "stats",
 	[PROBES_LAUNCHES] = "launches",	  [PROBES_NAMES] = "names",	  [PROBES_HANDLES] = "handles",
 	[PROBES_SEGMENTS] = "segments",	  [PROBES_CONTENTS] = "contents", [PROBES_REPLAYS] = "replays",
-	[PROBES_RANGES] = "ranges",	  [PROBES_ACTIVITY] = "activity",
+	[PROBES_RANGES] = "ranges",	  [PROBES_ACTIVITY] = "activity", [PROBES_SAMPLING] = "sampling",
+	[PROBES_BURSTS] = "bursts",
 };
 
 /* The calling convention's translation of an argument's position into a word

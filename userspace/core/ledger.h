@@ -84,6 +84,9 @@ struct om_shape_usage {
 	uint32_t flags; /* docs/formats.md, "Shape" */
 	uint64_t calls;
 };
+#define OM_SHAPE_NESTED 16u
+#define OM_SHAPE_REPLAYED 32u
+#define OM_SHAPE_THREAD(flags) ((flags) >> 16 & 15)
 
 /*
  * Adds what is new to the registers of the hour of now_ns. `since_ns` is when
