@@ -24,6 +24,7 @@ static const struct kit_test tests[] = {
 	{ "adopt", test_adopt },
 	{ "off", test_off },
 	{ "quota", test_quota },
+	{ "order", test_order },
 	{ "map_full", test_map_full },
 	{ "types_flood", test_types_flood },
 	{ "environment", test_environment },
