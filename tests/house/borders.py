@@ -28,7 +28,7 @@ LIBRARIES = {
     "libmicrohttpd": (r"<microhttpd", ["exporters/openmetrics.c"]),
     "OpenSSL": (r"<openssl/", ["userspace/agent/elf_image.c"]),
     "zlib": (r"<zlib", ["userspace/base/json_stream.c", "userspace/core/run_compact.c"]),
-    "libbpf": (r"<bpf/", ["userspace/agent/probes*", "userspace/agent/drain.c", "userspace/agent/counter*", "userspace/agent/collective*"]),
+    "libbpf": (r"<bpf/", ["userspace/agent/probes*", "userspace/agent/drain*", "userspace/agent/counter*", "userspace/agent/collective*"]),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 bad = []

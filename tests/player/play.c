@@ -2,12 +2,14 @@
 /*
  * Threads take positions of the order from one counter. A call that was begun is
  * always counted, and one that was not is never: the counter of each call stands
- * beside the call itself, and stopping is looked at between calls only.
+ * beside the call itself, and stopping is looked at between calls only. Played as
+ * recorded, the counter is whose turn it is.
  */
 #include "player.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -31,6 +33,7 @@ struct stage {
 struct worker {
 	struct stage *stage;
 	pthread_t thread;
+	unsigned number;
 	uint64_t *calls;
 	uint64_t status[STATUS_MAX];
 };
@@ -67,32 +70,69 @@ static uint64_t due_ns(const struct stage *s, uint64_t i)
 	return s->start_ns + (uint64_t)((unsigned __int128)i * 1000000000u / s->config->rate);
 }
 
+/* False: the play is over. */
+static bool wait_until_due(const struct stage *s, uint64_t i)
+{
+	uint64_t now = now_ns();
+
+	if (i >= s->config->calls || is_over(s, now))
+		return false;
+	if (s->config->rate && due_ns(s, i) > now) {
+		uint64_t time_up = s->start_ns + s->config->time_ns, due = due_ns(s, i);
+
+		sleep_until(s->config->time_ns && time_up < due ? time_up : due);
+		return !is_over(s, now_ns());
+	}
+	return true;
+}
+
+static void call_one(struct worker *w, uint64_t i)
+{
+	uint32_t which = w->stage->order[i % w->stage->n_order];
+	int status = w->stage->calls[which].via->fn(&w->stage->calls[which]);
+
+	w->calls[which]++;
+	w->status[status >= 0 && status < STATUS_MAX ? status : STATUS_MAX - 1]++;
+}
+
+static void *work_in_turn(struct worker *w)
+{
+	struct stage *s = w->stage;
+
+	for (;;) {
+		uint64_t i = atomic_load(&s->next);
+		unsigned whose = s->config->thread[i % s->n_order];
+
+		if (i < s->config->calls && whose != w->number && !is_stopped) {
+			sched_yield();
+			continue;
+		}
+		if (!wait_until_due(s, i)) {
+			/* The others see that there is no more. */
+			atomic_store(&s->next, s->config->calls);
+			return NULL;
+		}
+		call_one(w, i);
+		atomic_compare_exchange_strong(&s->next, &i, i + 1);
+	}
+}
+
 static void *work(void *arg)
 {
 	struct worker *w = arg;
 	struct stage *s = w->stage;
 	const uint64_t chunk = s->config->rate && s->config->rate < 100000 ? 1 : CHUNK;
 
+	if (s->config->thread)
+		return work_in_turn(w);
 	for (;;) {
-		uint64_t i = atomic_fetch_add(&s->next, chunk), now = now_ns();
+		uint64_t i = atomic_fetch_add(&s->next, chunk);
 		uint64_t end = s->config->calls - i < chunk ? s->config->calls : i + chunk;
 
-		if (i >= s->config->calls || is_over(s, now))
+		if (!wait_until_due(s, i))
 			return NULL;
-		if (s->config->rate && due_ns(s, i) > now) {
-			uint64_t time_up = s->start_ns + s->config->time_ns, due = due_ns(s, i);
-
-			sleep_until(s->config->time_ns && time_up < due ? time_up : due);
-			if (is_over(s, now_ns()))
-				return NULL;
-		}
-		for (; i < end; i++) {
-			uint32_t which = s->order[i % s->n_order];
-			int status = s->calls[which].via->fn(&s->calls[which]);
-
-			w->calls[which]++;
-			w->status[status >= 0 && status < STATUS_MAX ? status : STATUS_MAX - 1]++;
-		}
+		for (; i < end; i++)
+			call_one(w, i);
 	}
 }
 
@@ -100,6 +140,7 @@ static int begin(struct worker *w, unsigned n, struct stage *s)
 {
 	for (unsigned i = 0; i < n; i++) {
 		w[i].stage = s;
+		w[i].number = i;
 		w[i].calls = calloc(s->n_calls, sizeof(*w[i].calls));
 		if (!w[i].calls)
 			return -ENOMEM;

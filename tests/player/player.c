@@ -19,6 +19,7 @@ struct options {
 	const char *lib_dir, *run, *trans, *report, *cgroup, *seconds;
 	struct option_list products, vias;
 	uint64_t calls, repeat, threads, rate, wait_ms;
+	bool as_recorded;
 };
 
 static void on_signal(int sig)
@@ -85,8 +86,18 @@ struct stage {
 	struct call *calls;
 	size_t n_calls;
 	uint32_t *order;
+	uint8_t *thread;
 	size_t n_order;
+	unsigned threads;
 };
+
+static void take_position(struct stage *s, size_t i, uint32_t call, uint8_t thread)
+{
+	s->order[i] = call;
+	s->thread[i] = thread;
+	if (s->threads <= thread)
+		s->threads = thread + 1u;
+}
 
 /* With several entries the order is repeated for each of them. */
 static int prepare(const struct options *o, const struct program *p, struct stage *s, struct error_text *err)
@@ -105,14 +116,16 @@ static int prepare(const struct options *o, const struct program *p, struct stag
 	s->n_order = n * p->n_order;
 	s->calls = calloc(s->n_calls, sizeof(*s->calls));
 	s->order = malloc(s->n_order * sizeof(*s->order));
-	if (!s->calls || !s->order)
+	s->thread = malloc(s->n_order);
+	if (!s->calls || !s->order || !s->thread)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < p->n_products && !r; k++)
 			r = call_prepare(&libs, v[i], &p->product[k], o->trans,
 					 &s->calls[i * p->n_products + k], err);
 		for (size_t k = 0; k < p->n_order; k++)
-			s->order[i * p->n_order + k] = (uint32_t)(i * p->n_products) + p->order[k];
+			take_position(s, i * p->n_order + k, (uint32_t)(i * p->n_products) + p->order[k],
+				      p->thread[k]);
 	}
 	return r;
 }
@@ -128,9 +141,12 @@ static int configure(const struct options *o, const struct stage *s, struct play
 		if (*end || end == o->seconds || !(seconds > 0) || seconds > 1e6)
 			return error_set(err, -EINVAL, "--seconds '%s': not a time", o->seconds);
 	}
+	if (o->as_recorded && o->threads != 1)
+		return error_set(err, -EINVAL, "--threads: as recorded there are as many as there were");
 	if (!o->threads || o->threads > 4096)
 		return error_set(err, -EINVAL, "--threads: 1 to 4096");
-	*ret = (struct play_config){ .threads = (unsigned)o->threads,
+	*ret = (struct play_config){ .threads = o->as_recorded ? s->threads : (unsigned)o->threads,
+				     .thread = o->as_recorded ? s->thread : NULL,
 				     .rate = o->rate,
 				     .time_ns = (uint64_t)(seconds * 1e9),
 				     .calls = o->calls };
@@ -185,6 +201,8 @@ int main(int argc, char **argv)
 		{ "seconds", "S", OPTION_STRING, &o.seconds, "or when the time is up; then plays on and on" },
 		{ "rate", "N", OPTION_UINT, &o.rate, "calls a second, all threads together (0: no limit)" },
 		{ "threads", "N", OPTION_UINT, &o.threads, "that share the calls (1)" },
+		{ "as-recorded", NULL, OPTION_FLAG, &o.as_recorded,
+		  "by as many threads as the run has, each product by its own, in strict order" },
 		{ "wait-ms", "MS", OPTION_UINT, &o.wait_ms,
 		  "between loading the libraries and the first call (0)" },
 		{ "cgroup", "DIR", OPTION_STRING, &o.cgroup,

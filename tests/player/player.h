@@ -26,6 +26,7 @@ struct program {
 	struct product *product;
 	size_t n_products;
 	uint32_t *order;
+	uint8_t *thread; /* of each position, as recorded; further ones than 255 count as that */
 	size_t n_order;
 	char name[64];
 };
@@ -73,6 +74,9 @@ struct play_config {
 	uint64_t calls;	  /* in all, UINT64_MAX: until the time is up */
 	uint64_t rate;	  /* calls a second, of all threads together, 0: as fast as can be */
 	uint64_t time_ns; /* 0: until all calls are made */
+	/* Of each position of the order: the number of the thread that asks, below `threads`, in strict order.
+	 * NULL: whichever is free. */
+	const uint8_t *thread;
 };
 
 /* Counts by call, and by the status that the library gave. */

@@ -17,6 +17,7 @@ void program_done(struct program *p)
 {
 	free(p->product);
 	free(p->order);
+	free(p->thread);
 	*p = (struct program){ 0 };
 }
 
@@ -74,7 +75,7 @@ static int add_product(struct program *p, const struct product *product)
 	return 0;
 }
 
-static int add_order(struct program *p, uint32_t index, uint64_t times)
+static int add_order(struct program *p, uint32_t index, uint64_t times, uint64_t thread)
 {
 	if (index >= p->n_products)
 		return -EINVAL;
@@ -82,10 +83,14 @@ static int add_order(struct program *p, uint32_t index, uint64_t times)
 		return -E2BIG;
 	if (!p->order)
 		p->order = malloc(ORDER_MAX * sizeof(*p->order)); /* touched as far as it is used */
-	if (!p->order)
+	if (!p->thread)
+		p->thread = malloc(ORDER_MAX);
+	if (!p->order || !p->thread)
 		return -ENOMEM;
-	for (uint64_t i = 0; i < times; i++)
+	for (uint64_t i = 0; i < times; i++) {
+		p->thread[p->n_order] = thread < 255 ? (uint8_t)thread : 255;
 		p->order[p->n_order++] = index;
+	}
 	return 0;
 }
 
@@ -93,7 +98,7 @@ int program_add(struct program *p, const struct product *product, uint64_t calls
 {
 	int r = add_product(p, product);
 
-	return r ? r : add_order(p, (uint32_t)p->n_products - 1, calls);
+	return r ? r : add_order(p, (uint32_t)p->n_products - 1, calls, 0);
 }
 
 struct reading {
@@ -124,10 +129,10 @@ static int take_product(struct reading *r, const char *s)
 	return add_product(r->p, &p);
 }
 
-/* "s <index of p line> <repeat>", and the thread in version 2: one thread plays them all */
+/* "s <index of p line> <repeat>", and the thread in version 2 */
 static int take_order(struct reading *r, const char *s)
 {
-	uint64_t index, times, thread;
+	uint64_t index, times, thread = 0;
 	const char *rest;
 
 	if (parse_fields(s, &index, 1, ' ', &rest))
@@ -136,7 +141,8 @@ static int take_order(struct reading *r, const char *s)
 			      parse_fields(rest, &times, 1, ' ', &rest) || parse_fields(rest, &thread, 1, '\0', &rest))
 		return -EINVAL;
 	r->has_order = true;
-	return add_order(r->p, index > UINT32_MAX ? UINT32_MAX : (uint32_t)index, times);
+	return add_order(r->p, index > UINT32_MAX ? UINT32_MAX : (uint32_t)index, times,
+			 thread);
 }
 
 static int take_line(struct reading *r, const char *line)
@@ -198,7 +204,7 @@ int program_read(const char *path, struct program *ret, struct error_text *err)
 		return -ENOMEM;
 	rc = read_lines(f, path, &r, err);
 	for (size_t i = 0; !rc && !r.has_order && i < ret->n_products; i++)
-		rc = add_order(ret, (uint32_t)i, calls[i]);
+		rc = add_order(ret, (uint32_t)i, calls[i], 0);
 	if (!rc && !ret->n_order)
 		return error_set(err, -EINVAL, "%s: no products", path);
 	return rc ? error_set(err, rc, "%s: %s", path, strerror(-rc)) : 0;

@@ -65,6 +65,7 @@ struct agent *agent_free(struct agent *a)
 	device_free(a->devices);
 	agent_counter_free(a->counter);
 	agent_collectives_free(a->collectives);
+	agent_phases_free(a->phases);
 	om_peaks_free(a->peaks);
 	free(a->device_lines);
 	tenant_map_free(a->tenants);
@@ -200,6 +201,7 @@ static int open_probes(struct agent *a, struct error_text *err)
 			return -EINVAL;
 		log_warn("no collective meter: %s", err->text);
 	}
+	r = r ?: agent_phases_open(a);
 	a->off = r == 0 ? probes_off(a->probes) : 0;
 	r = r ?: discovery_open(&dc, &agent_discovery_ops, a, &a->discovery, err);
 	for (size_t i = 0; r == 0 && i < a->config->libraries.count; i++)

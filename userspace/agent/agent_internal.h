@@ -44,6 +44,7 @@ struct agent_device_line {
 #define AGENT_GUARDED 4
 struct agent_counter;	  /* agent_counter.c */
 struct agent_collectives; /* agent_collectives.c */
+struct agent_phases;	  /* agent_phases.c */
 
 struct agent_guard_state {
 	uint64_t begun_ns, next_ns; /* boot time; begun 0: no window is open */
@@ -67,8 +68,9 @@ struct agent {
 	struct device_meter *devices;	       /* NULL: not wanted */
 	struct agent_counter *counter;	       /* NULL: it could not be opened */
 	struct agent_collectives *collectives; /* NULL: likewise */
-	struct holders *holders;	       /* NULL: no device meter */
-	uint64_t holders_looked_ns;	       /* boot time */
+	struct agent_phases *phases;
+	struct holders *holders;    /* NULL: no device meter */
+	uint64_t holders_looked_ns; /* boot time */
 	struct agent_device_line *device_lines;
 	size_t device_line_count;
 	uint64_t device_samples_off; /* not taken: the meter was switched off */
@@ -153,6 +155,13 @@ int agent_collectives_cost(const struct agent *a, struct probes_cost *ret);
 uint64_t agent_collectives_events(const struct agent *a); /* written down by this agent */
 uint64_t agent_collectives_lost(const struct agent *a);	  /* calls and events, of processes that are there */
 
+/* agent_phases.c: what jobs are judged to do. */
+int agent_phases_open(struct agent *a);
+struct agent_phases *agent_phases_free(struct agent_phases *p); /* NULL is fine; returns NULL */
+bool agent_phases_hour_is_over(const struct agent *a, uint64_t now_ns);
+/* After a drain was committed; had_all: it had the shapes of all processes. */
+int agent_phases_look(struct agent *a, const struct drain_result *d, bool had_all, uint64_t now_ns);
+
 /* agent_guard.c: to be called often. */
 void agent_guard(struct agent *a);
 const char *agent_guard_meter(int i);
@@ -160,6 +169,7 @@ const char *agent_guard_meter(int i);
 /* agent_judge.c: assignments, totals, policy. */
 int agent_load_totals(struct agent *a);
 int agent_assign(struct agent *a, const struct om_id *job, const char *path, uint64_t from_ns);
+int agent_assign_record(struct agent *a, const struct om_assignment *as); /* into the log and the totals */
 int agent_publish(struct agent *a); /* publishes, and judges where policy is judged */
 /* A finding about the metering itself: once for each subject and cause. */
 int agent_say(struct agent *a, const char *cause, const char *subject, const char *what_to_do);

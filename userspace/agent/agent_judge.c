@@ -51,15 +51,11 @@ int agent_load_totals(struct agent *a)
 	return r ?: om_ledger_each_job(a->ledger, reassign, a);
 }
 
-static int assign_one(struct agent *a, struct om_assignment *as)
+int agent_assign_record(struct agent *a, const struct om_assignment *as)
 {
-	const struct om_dated *now = om_totals_assigned(a->totals, as);
-	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *text = om_assignment_encode(as);
 	int r;
 
-	if (now && !strcmp(now->value, as->value))
-		return 0;
-	text = om_assignment_encode(as);
 	if (!text)
 		return -ENOMEM;
 	r = om_ledger_append(a->ledger, OM_ENTRY_ASSIGNMENT, NULL, text, strlen(text), as->at_ns, NULL);
@@ -67,6 +63,13 @@ static int assign_one(struct agent *a, struct om_assignment *as)
 		return r;
 	r = om_totals_assign(a->totals, as);
 	return r < 0 ? r : 0;
+}
+
+static int assign_one(struct agent *a, const struct om_assignment *as)
+{
+	const struct om_dated *now = om_totals_assigned(a->totals, as);
+
+	return now && !strcmp(now->value, as->value) ? 0 : agent_assign_record(a, as);
 }
 
 int agent_assign(struct agent *a, const struct om_id *job, const char *path, uint64_t from_ns)

@@ -139,7 +139,8 @@ static int commit(struct agent *a, struct drain_result *d, uint64_t now)
 int agent_meter(struct agent *a, bool is_last)
 {
 	uint64_t now = agent_now_ns();
-	bool with_shapes = now - a->last_shapes_ns >= SHAPES_EVERY_NS;
+	bool with_shapes =
+		is_last || now - a->last_shapes_ns >= SHAPES_EVERY_NS || agent_phases_hour_is_over(a, now);
 	bool with_launches = is_last || now - a->last_launches_ns >= LAUNCHES_EVERY_NS;
 	struct drain_result d;
 	int r;
@@ -147,6 +148,7 @@ int agent_meter(struct agent *a, bool is_last)
 	agent_switch_probes(a);
 	r = drain_read(a->drain, (with_shapes ? DRAIN_SHAPES : 0) | (with_launches ? DRAIN_LAUNCHES : 0), &d);
 	r = r ?: commit(a, &d, now);
+	r = r ?: agent_phases_look(a, &d, with_shapes, now);
 	r = r ?: agent_collectives_drain(a, is_last, now);
 	if (r == 0) {
 		a->last_drain_ns = now;

@@ -253,6 +253,7 @@ static int sum_fold(struct drain *d, const struct om_sum_key *k, uint64_t start_
 	u->now.calls += s->calls;
 	u->now.overflow_calls += s->calls;
 	drain_ops_add(&u->now.exact, om_gemm_ops(product, u->format));
+	drain_ops_add(&u->unshaped, om_gemm_ops(product, u->format));
 	u->now.nested += s->nested;
 	u->now.duplicates += s->duplicates;
 	for (size_t i = 0; i < OM_LOSS_END; i++)

@@ -129,6 +129,8 @@ static const char *const statement_text[ST_END] = {
 	[ST_COMMUNICATOR_PUT] =
 		"INSERT OR IGNORE INTO communicator"
 		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+	[ST_PHASE_HOUR_PUT] =
+		"INSERT OR REPLACE INTO phase_hour VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
 	[ST_ENTRY_UNIQUE] = "SELECT idx FROM entry WHERE uniq = ?1",
 	[ST_ENTRY_PUT] = "INSERT INTO entry VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)",
 	[ST_FRONTIER_PUT] = "INSERT OR REPLACE INTO frontier VALUES(?1, ?2)",
@@ -492,6 +494,7 @@ static int open_writer(struct om_ledger *l, const char *dir, const char *path, u
 	}
 	r = r ?: ledger_make_kernel_tables(l);
 	r = r ?: ledger_make_collective_tables(l);
+	r = r ?: ledger_make_phase_tables(l);
 	if (r == -EPROTONOSUPPORT)
 		return error_set(err, r, "%s: written by a later version of opmeter; use that one", path);
 	if (r)

@@ -71,6 +71,7 @@ struct om_usage {
 	uint8_t format;
 	uint8_t meter;
 	struct om_value now; /* exact, calls, nested, duplicates, overflow_calls, lost[] */
+	opcount unshaped;    /* within `exact`: counted without a shape */
 };
 
 /* One shape of one process, cumulative; stays in the ledger, never exported

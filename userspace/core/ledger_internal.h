@@ -41,6 +41,7 @@ enum ledger_stmt {
 	ST_COLLECTIVE_PUT,
 	ST_COLLECTIVE_LOSS_PUT,
 	ST_COMMUNICATOR_PUT,
+	ST_PHASE_HOUR_PUT,
 	ST_ENTRY_UNIQUE,
 	ST_ENTRY_PUT,
 	ST_FRONTIER_PUT,
@@ -88,6 +89,7 @@ int ledger_end(struct om_ledger *l, int rc);
 /* Makes the tables of ledger_kernels.c, in a ledger that is older than they are too. */
 int ledger_make_kernel_tables(struct om_ledger *l);
 int ledger_make_collective_tables(struct om_ledger *l); /* likewise, of ledger_collectives.c */
+int ledger_make_phase_tables(struct om_ledger *l);	/* and of ledger_phases.c */
 
 int ledger_meta_put(struct om_ledger *l, const char *key, const void *value, size_t len);
 /* 0, or -ENOENT; -EUCLEAN if the length differs. */

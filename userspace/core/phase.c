@@ -22,7 +22,8 @@
 
 const char *phase_verdict_name(enum phase_verdict v)
 {
-	static const char *const names[] = { "unknown", "training", "frozen-weight-training", "inference" };
+	static const char *const names[] = { "unknown", "training", "frozen-weight-training", "inference",
+					     "mixed" };
 
 	return v < PHASE_VERDICTS ? names[v] : "?";
 }

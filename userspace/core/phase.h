@@ -35,6 +35,7 @@ enum phase_verdict {
 	PHASE_IS_TRAINING,
 	PHASE_IS_FROZEN, /* most of the weights that are used do not learn */
 	PHASE_IS_INFERENCE,
+	PHASE_IS_MIXED, /* of several processes or hours (core/tally.h) */
 	PHASE_VERDICTS
 };
 const char *phase_verdict_name(enum phase_verdict v);

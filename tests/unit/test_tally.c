@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A recorded run told as counts that grow, over threads, bursts, hours and processes, is judged as the recording is. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "userspace/core/tally.h"
+
+#define TRAINING "tests/phases/runs/gpt2_bf16.run.gz"
+#define INFERENCE "tests/phases/runs/inf_gpt2_beam.run.gz"
+
+static uint32_t hash_of(const struct om_shape_usage *s)
+{
+	return (uint32_t)((s->m * 31 + s->n) * 131 + s->k * 7 + s->batch + s->types + s->flags);
+}
+
+static struct om_id job(uint8_t n)
+{
+	return (struct om_id){ { n, 0xbb } };
+}
+
+static void load(const char *path, struct run *r)
+{
+	struct error_text err;
+
+	if (run_load(path, r, &err))
+		fail_msg("%s: %s", path, err.text);
+}
+
+/* The run `times` over, as a process's cumulative counts. */
+static void put(struct om_tally *t, const struct run *r, uint32_t tgid, struct om_id of, uint64_t times, bool is_base)
+{
+	uint64_t(*by_thread)[RUN_THREADS_MAX] = calloc(r->product_count, sizeof(*by_thread));
+
+	for (size_t i = 0; i < r->step_count; i++)
+		by_thread[r->steps[i].product][r->steps[i].thread % RUN_THREADS_MAX] += r->steps[i].repeat;
+	for (size_t i = 0; i < r->product_count; i++) {
+		const struct run_product *p = &r->products[i];
+
+		for (uint32_t th = 0; th < RUN_THREADS_MAX; th++) {
+			struct om_shape_usage s = { .job = of, .tgid = tgid, .start_ns = 5, .m = p->m, .n = p->n, .k = p->k, .batch = p->batch,
+						    .types = p->types, .flags = th << 16 | 2 << 8, .calls = by_thread[i][th] * times };
+
+			if (s.calls)
+				assert_int_equal(is_base ? om_tally_base(t, &s) : om_tally_put(t, &s, 1), 0);
+		}
+	}
+	free(by_thread);
+}
+
+static void burst(struct om_tally *t, const struct run *r, uint32_t tgid)
+{
+	struct om_tally_step *steps = calloc(r->step_count, sizeof(*steps));
+
+	for (size_t i = 0; i < r->step_count; i++) {
+		const struct run_product *p = &r->products[r->steps[i].product];
+		struct om_shape_usage s = { .m = p->m, .n = p->n, .k = p->k, .batch = p->batch, .types = p->types, .flags = 2 << 8 };
+
+		steps[i] = (struct om_tally_step){ hash_of(&s), (uint16_t)r->steps[i].repeat, (uint8_t)r->steps[i].thread };
+	}
+	assert_int_equal(om_tally_burst(t, tgid, 5, 1, steps, r->step_count), 0);
+	free(steps);
+}
+
+static int keep(void *ctx, const struct om_phase_hour *h)
+{
+	struct om_phase_hour *all = ctx;
+
+	all[h->job.byte[0]] = *h;
+	return 0;
+}
+
+static void it_is_judged_as_the_recording_is(void **state)
+{
+	static const char *const paths[] = { TRAINING, INFERENCE };
+
+	for (size_t i = 0; i < 2; i++) {
+		_cleanup_(run_done) struct run r = { 0 };
+		struct om_tally *t = om_tally_new(hash_of);
+		struct om_phase_hour h[4] = { 0 };
+		struct phase_judgement want;
+
+		load(paths[i], &r);
+		assert_int_equal(phase_judge(&r, &want), 0);
+		assert_int_not_equal(want.verdict, PHASE_IS_UNKNOWN);
+		put(t, &r, 7, job(1), 1, false);
+		burst(t, &r, 7);
+		assert_int_equal(om_tally_judge(t, keep, h), 0);
+		assert_int_equal(h[1].verdict, want.verdict);
+		assert_true(h[1].executed == want.executed);
+		assert_int_equal(h[1].processes, 1);
+		/* Nothing has changed: nothing to say. */
+		memset(h, 0, sizeof(h));
+		assert_int_equal(om_tally_judge(t, keep, h), 0);
+		assert_int_equal(h[1].processes, 0);
+		om_tally_free(t);
+	}
+}
+
+static void an_hour_holds_what_is_new_in_it(void **state)
+{
+	_cleanup_(run_done) struct run r = { 0 };
+	struct om_tally *t = om_tally_new(hash_of);
+	struct om_phase_hour h[4] = { 0 };
+	opcount once;
+
+	load(TRAINING, &r);
+	assert_int_equal(run_ops(&r, &once), 0);
+	put(t, &r, 7, job(1), 3, true); /* written down before */
+	put(t, &r, 7, job(1), 5, false);
+	assert_int_equal(om_tally_judge(t, keep, h), 0);
+	assert_true(h[1].executed == 2 * once);
+	om_tally_turn(t);
+	assert_int_equal(om_tally_judge(t, keep, memset(h, 0, sizeof(h))), 0);
+	assert_int_equal(h[1].processes, 0);
+	put(t, &r, 7, job(1), 6, false);
+	put(t, &r, 7, job(1), 4, false); /* below what is known: left alone */
+	assert_int_equal(om_tally_judge(t, keep, h), 0);
+	assert_true(h[1].executed == once);
+	om_tally_ended(t, 7, 5);
+	om_tally_turn(t);
+	assert_int_equal(om_tally_products(t), 0);
+	om_tally_free(t);
+}
+
+static void a_job_is_the_sum_of_its_processes(void **state)
+{
+	_cleanup_(run_done) struct run training = { 0 };
+	_cleanup_(run_done) struct run inference = { 0 };
+	struct om_tally *t = om_tally_new(hash_of);
+	struct om_phase_hour h[4] = { 0 };
+	opcount a, b;
+
+	load(TRAINING, &training);
+	load(INFERENCE, &inference);
+	run_ops(&training, &a);
+	run_ops(&inference, &b);
+	for (uint32_t tgid = 1; tgid <= 100; tgid++)
+		put(t, &training, tgid, job(tgid % 2 ? 1 : 2), 1, false);
+	put(t, &inference, 200, job(2), 1, false);
+	assert_int_equal(om_tally_judge(t, keep, h), 0);
+	assert_int_equal(h[1].processes, 50);
+	assert_int_equal(h[1].verdict, PHASE_IS_TRAINING);
+	assert_true(h[1].executed == 50 * a);
+	assert_int_equal(h[2].verdict, PHASE_IS_MIXED);
+	assert_true(h[2].executed == 50 * a + b);
+	assert_true(h[2].training_high <= 50 * a);
+	assert_true(h[2].training_low > 0);
+	om_tally_free(t);
+}
+
+static void doubt_takes_no_verdict_away(void **state)
+{
+	struct om_phase_hour a = { .verdict = PHASE_IS_TRAINING, .executed = 100, .training_low = 90, .training_high = 100 };
+	struct om_phase_hour doubt = { .verdict = PHASE_IS_UNKNOWN, .executed = 1000, .training_high = 1000 };
+	struct om_phase_hour b = { .verdict = PHASE_IS_INFERENCE, .executed = 10 };
+
+	om_phase_hour_add(&a, &doubt);
+	assert_int_equal(a.verdict, PHASE_IS_TRAINING);
+	assert_int_equal((uint64_t)a.training_low, 90);
+	assert_int_equal((uint64_t)a.training_high, 1100);
+	om_phase_hour_add(&a, &b);
+	assert_int_equal(a.verdict, PHASE_IS_MIXED);
+	assert_int_equal((uint64_t)a.executed, 1110);
+}
+
+/* Two products of one name: their steps are left out, their counts are not. */
+static uint32_t hash_badly(const struct om_shape_usage *s)
+{
+	(void)s;
+	return 1;
+}
+
+static void steps_that_mean_two_products_mean_none(void **state)
+{
+	_cleanup_(run_done) struct run r = { 0 };
+	_cleanup_(run_done) struct run got = { 0 };
+	struct om_tally *t = om_tally_new(hash_badly);
+	struct om_tally_step step = { 1, 1, 0 };
+	struct om_id of = job(1);
+	opcount want, ops;
+
+	load(TRAINING, &r);
+	put(t, &r, 7, of, 1, false);
+	assert_int_equal(om_tally_burst(t, 7, 5, 1, &step, 1), 0);
+	assert_int_equal(om_tally_run(t, &of, &got), 0);
+	assert_int_equal(got.step_count, 0);
+	run_ops(&r, &want);
+	run_ops(&got, &ops);
+	assert_true(want == ops);
+	om_tally_free(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(it_is_judged_as_the_recording_is),
+		cmocka_unit_test(an_hour_holds_what_is_new_in_it),
+		cmocka_unit_test(a_job_is_the_sum_of_its_processes),
+		cmocka_unit_test(doubt_takes_no_verdict_away),
+		cmocka_unit_test(steps_that_mean_two_products_mean_none),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

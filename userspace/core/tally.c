@@ -1,0 +1,580 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tally.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/cleanup.h"
+
+#define PPM 1000000
+
+struct item {
+	uint64_t m, n, k, batch;
+	uint32_t types, flags;
+	uint64_t base, now; /* calls: when the hour began, and as last read */
+};
+
+struct burst {
+	uint32_t window;
+	struct om_tally_step *step;
+	size_t count;
+};
+
+struct process {
+	uint64_t start_ns;
+	uint32_t tgid;
+	struct om_id job;
+	struct item *item;
+	size_t count, room, sorted; /* the first `sorted` are in order */
+	opcount unshaped_base, unshaped, unshaped_seen;
+	struct burst burst;
+	bool has_ended, has_changed;
+	struct om_phase_hour judged; /* executed 0: nothing yet */
+};
+
+struct om_tally {
+	uint32_t (*hash)(const struct om_shape_usage *s);
+	struct process *process;
+	size_t count, room;
+	uint32_t *index; /* by hash; 0: free, else position + 1; at most half full */
+	size_t slots;
+};
+
+struct om_tally *om_tally_new(uint32_t (*hash)(const struct om_shape_usage *s))
+{
+	struct om_tally *t = calloc(1, sizeof(*t));
+
+	if (t)
+		t->hash = hash;
+	return t;
+}
+
+static void process_done(struct process *p)
+{
+	free(p->item);
+	free(p->burst.step);
+}
+
+struct om_tally *om_tally_free(struct om_tally *t)
+{
+	if (!t)
+		return NULL;
+	for (size_t i = 0; i < t->count; i++)
+		process_done(&t->process[i]);
+	free(t->process);
+	free(t->index);
+	free(t);
+	return NULL;
+}
+
+/* --- processes --- */
+
+static size_t slot_of(const struct om_tally *t, uint32_t tgid, uint64_t start_ns, const struct om_id *job)
+{
+	uint64_t h = (start_ns ^ (uint64_t)tgid << 32) * 0x9e3779b97f4a7c15ULL;
+	size_t i = (h ^ h >> 32) & (t->slots - 1);
+
+	while (t->index[i]) {
+		const struct process *p = &t->process[t->index[i] - 1];
+
+		if (p->tgid == tgid && p->start_ns == start_ns && (!job || om_id_equal(&p->job, job)))
+			break;
+		i = (i + 1) & (t->slots - 1);
+	}
+	return i;
+}
+
+static int index_make(struct om_tally *t, size_t slots)
+{
+	uint32_t *index = calloc(slots, sizeof(*index));
+
+	if (!index)
+		return -ENOMEM;
+	free(t->index);
+	t->index = index;
+	t->slots = slots;
+	for (size_t i = 0; i < t->count; i++) {
+		const struct process *p = &t->process[i];
+
+		t->index[slot_of(t, p->tgid, p->start_ns, &p->job)] = (uint32_t)i + 1;
+	}
+	return 0;
+}
+
+static int process_need(struct om_tally *t, const struct om_shape_usage *s, struct process **ret)
+{
+	size_t slot;
+
+	if (t->slots < 2 * (t->count + 1) && index_make(t, t->slots ? 2 * t->slots : 64))
+		return -ENOMEM;
+	slot = slot_of(t, s->tgid, s->start_ns, &s->job);
+	if (!t->index[slot]) {
+		if (t->count == t->room) {
+			size_t room = t->room ? 2 * t->room : 16;
+			struct process *bigger = reallocarray(t->process, room, sizeof(*bigger));
+
+			if (!bigger)
+				return -ENOMEM;
+			t->process = bigger;
+			t->room = room;
+		}
+		t->process[t->count++] =
+			(struct process){ .start_ns = s->start_ns, .tgid = s->tgid, .job = s->job };
+		t->index[slot] = (uint32_t)t->count;
+	}
+	*ret = &t->process[t->index[slot] - 1];
+	return 0;
+}
+
+/* --- products --- */
+
+/* Thread and replay come last: what differs in them alone is one product. */
+static int by_product(const void *x, const void *y)
+{
+	const struct item *a = x, *b = y;
+	const uint64_t p[] = { a->m, a->n, a->k, a->batch, a->types, a->flags & 0xffdf, a->flags },
+		       q[] = { b->m, b->n, b->k, b->batch, b->types, b->flags & 0xffdf, b->flags };
+
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++)
+		if (p[i] != q[i])
+			return p[i] < q[i] ? -1 : 1;
+	return 0;
+}
+
+static bool same_product(const struct item *a, const struct item *b)
+{
+	return a->m == b->m && a->n == b->n && a->k == b->k && a->batch == b->batch && a->types == b->types &&
+	       !((a->flags ^ b->flags) & 0xffdf);
+}
+
+static int item_add(struct process *p, const struct item *i)
+{
+	if (p->count == p->room) {
+		size_t room = p->room ? 2 * p->room : 32;
+		struct item *bigger = reallocarray(p->item, room, sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		p->item = bigger;
+		p->room = room;
+	}
+	p->item[p->count++] = *i;
+	return 0;
+}
+
+static void items_sort(struct process *p)
+{
+	if (p->sorted < p->count)
+		qsort(p->item, p->count, sizeof(*p->item), by_product);
+	p->sorted = p->count;
+}
+
+static int item_put(struct om_tally *t, const struct om_shape_usage *s, bool is_base)
+{
+	struct item key = {
+		s->m, s->n, s->k, s->batch, s->types, s->flags, is_base ? s->calls : 0, s->calls
+	};
+	struct item *known = NULL;
+	struct process *p;
+	int r = process_need(t, s, &p);
+
+	if (r)
+		return r;
+	if (p->sorted)
+		known = bsearch(&key, p->item, p->sorted, sizeof(key), by_product);
+	if (!known) {
+		p->has_changed |= !is_base;
+		return item_add(p, &key);
+	}
+	if (s->calls <= known->now)
+		return 0;
+	known->now = s->calls;
+	p->has_changed = true;
+	return 0;
+}
+
+int om_tally_base(struct om_tally *t, const struct om_shape_usage *s)
+{
+	return item_put(t, s, true);
+}
+
+int om_tally_put(struct om_tally *t, const struct om_shape_usage *s, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->count; i++)
+		items_sort(&t->process[i]);
+	for (size_t i = 0; i < n && r == 0; i++)
+		if (!(s[i].flags & OM_SHAPE_NESTED))
+			r = item_put(t, &s[i], false);
+	for (size_t i = 0; i < t->count; i++)
+		items_sort(&t->process[i]);
+	return r;
+}
+
+static void add_saturating(opcount *to, opcount v)
+{
+	if (opcount_add(*to, v, to))
+		*to = OPCOUNT_MAX;
+}
+
+int om_tally_unshaped(struct om_tally *t, const struct om_id *job, uint32_t tgid, uint64_t start_ns,
+		      opcount ops)
+{
+	struct om_shape_usage key = { .job = *job, .tgid = tgid, .start_ns = start_ns };
+	struct process *p;
+	int r = ops ? process_need(t, &key, &p) : 0;
+
+	if (r == 0 && ops)
+		add_saturating(&p->unshaped_seen, ops);
+	return r;
+}
+
+static void unshaped_settle(struct process *p)
+{
+	if (p->unshaped_seen > p->unshaped) {
+		p->unshaped = p->unshaped_seen;
+		p->has_changed = true;
+	}
+	p->unshaped_seen = 0;
+}
+
+/* A process of several jobs (it moved) stands there several times. */
+static struct process *process_next(const struct om_tally *t, uint32_t tgid, uint64_t start_ns, size_t *slot)
+{
+	while (t->slots && t->index[*slot]) {
+		struct process *p = &t->process[t->index[*slot] - 1];
+
+		*slot = (*slot + 1) & (t->slots - 1);
+		if (p->tgid == tgid && p->start_ns == start_ns)
+			return p;
+	}
+	return NULL;
+}
+
+static int burst_put(struct process *p, uint32_t window, const struct om_tally_step *steps, size_t n)
+{
+	struct om_tally_step *copy;
+
+	if (n == 0 || (p->burst.window == window && p->burst.count >= n))
+		return 0;
+	copy = malloc(n * sizeof(*copy));
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, steps, n * sizeof(*copy));
+	free(p->burst.step);
+	p->burst = (struct burst){ window, copy, n };
+	p->has_changed = true;
+	return 0;
+}
+
+int om_tally_burst(struct om_tally *t, uint32_t tgid, uint64_t start_ns, uint32_t window,
+		   const struct om_tally_step *steps, size_t n)
+{
+	size_t slot = t->slots ? slot_of(t, tgid, start_ns, NULL) : 0;
+	struct process *p;
+	int r = 0;
+
+	while (r == 0 && (p = process_next(t, tgid, start_ns, &slot)))
+		r = burst_put(p, window, steps, n);
+	return r;
+}
+
+void om_tally_ended(struct om_tally *t, uint32_t tgid, uint64_t start_ns)
+{
+	size_t slot = t->slots ? slot_of(t, tgid, start_ns, NULL) : 0;
+	struct process *p;
+
+	while ((p = process_next(t, tgid, start_ns, &slot)))
+		p->has_ended = true;
+}
+
+size_t om_tally_products(const struct om_tally *t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->count; i++)
+		n += t->process[i].count;
+	return n;
+}
+
+/* --- a process as a run --- */
+
+struct name {
+	uint32_t hash, product;
+	bool is_shared; /* by different products: a step with it tells nothing */
+};
+
+static int by_hash(const void *x, const void *y)
+{
+	const struct name *a = x, *b = y;
+
+	return a->hash < b->hash ? -1 : a->hash > b->hash;
+}
+
+static int add_products(const struct om_tally *t, const struct process *p, struct run *r, struct name *names)
+{
+	int rc = 0;
+
+	for (size_t i = 0, end; i < p->count && !rc; i = end) {
+		const struct item *it = &p->item[i];
+		struct run_product product = { .batch = it->batch,
+					       .m = it->m,
+					       .n = it->n,
+					       .k = it->k,
+					       .types = it->types,
+					       .op = "gemm" };
+		struct om_shape_usage key = { .m = it->m,
+					      .n = it->n,
+					      .k = it->k,
+					      .batch = it->batch,
+					      .types = it->types,
+					      .flags = it->flags & 0xffdf };
+
+		for (end = i; end < p->count && same_product(it, &p->item[end]); end++) {
+			uint32_t thread = OM_SHAPE_THREAD(p->item[end].flags);
+			uint64_t calls = p->item[end].now - p->item[end].base;
+
+			product.calls += calls;
+			product.calls_by_thread[thread < RUN_THREADS_MAX ? thread : RUN_THREADS_MAX - 1] +=
+				calls;
+		}
+		if (!product.calls || !it->m || !it->n || !it->k || !it->batch)
+			continue;
+		names[r->product_count] = (struct name){ t->hash(&key), (uint32_t)r->product_count, false };
+		rc = run_add_product(r, &product);
+	}
+	return rc;
+}
+
+static int add_steps(const struct process *p, struct run *r, struct name *names)
+{
+	size_t count = r->product_count;
+	int rc = 0;
+
+	if (count)
+		qsort(names, count, sizeof(*names), by_hash);
+	for (size_t i = 1; i < count; i++)
+		if (names[i].hash == names[i - 1].hash)
+			names[i].is_shared = names[i - 1].is_shared = true;
+	for (size_t i = 0; i < p->burst.count && count && !rc; i++) {
+		const struct om_tally_step *s = &p->burst.step[i];
+		struct name key = { .hash = s->hash };
+		const struct name *at = bsearch(&key, names, count, sizeof(key), by_hash);
+
+		if (at && !at->is_shared)
+			rc = run_add_step(r, &(struct run_step){ at->product, s->repeat, s->thread });
+	}
+	return rc;
+}
+
+static int process_run(const struct om_tally *t, const struct process *p, struct run *ret)
+{
+	_cleanup_free_ struct name *names = calloc(p->count + 1, sizeof(*names));
+	int rc = names ? 0 : -ENOMEM;
+
+	*ret = (struct run){ .has_threads = true };
+	rc = rc ?: add_products(t, p, ret, names);
+	rc = rc ?: add_steps(p, ret, names);
+	if (rc)
+		run_done(ret);
+	return rc;
+}
+
+/* --- judging --- */
+
+static uint64_t ppm(double share, bool up)
+{
+	double v = fmin(1, fmax(0, share)) * PPM;
+
+	return (uint64_t)(up ? ceil(v) : floor(v));
+}
+
+static opcount part(opcount of, double share, bool up)
+{
+	opcount r;
+
+	/* A share of 1 or less, so it fits. */
+	return opcount_muldiv(of, ppm(share, up), PPM, &r) ? of : r;
+}
+
+static void hour_of(const struct phase_judgement *j, struct om_phase_hour *h)
+{
+	h->verdict = j->verdict;
+	snprintf(h->confidence, sizeof(h->confidence), "%s", j->confidence);
+	snprintf(h->evidence, sizeof(h->evidence), "%s", j->evidence);
+	h->executed = j->executed;
+	h->recompute_low = part(j->executed, j->recompute_low, false);
+	h->recompute_high = part(j->executed, j->recompute_high, true);
+	h->training_low = part(j->executed, j->training_low - j->recompute_high, false);
+	h->training_high = part(j->executed, j->training_high - j->recompute_low, true);
+}
+
+static int process_judge(const struct om_tally *t, struct process *p)
+{
+	_cleanup_(run_done) struct run r = { 0 };
+	struct phase_judgement j;
+	int rc = process_run(t, p, &r);
+
+	rc = rc ?: phase_judge(&r, &j);
+	if (rc)
+		return rc;
+	p->judged = (struct om_phase_hour){ .job = p->job, .processes = 1 };
+	hour_of(&j, &p->judged);
+	add_saturating(&p->judged.executed, p->unshaped - p->unshaped_base);
+	add_saturating(&p->judged.training_high, p->unshaped - p->unshaped_base);
+	p->has_changed = false;
+	return 0;
+}
+
+static bool is_training(enum phase_verdict v)
+{
+	return v == PHASE_IS_TRAINING || v == PHASE_IS_FROZEN;
+}
+
+/* The shares say how much is not known, so doubt about a part takes no verdict away from the rest. */
+static enum phase_verdict verdict_of_both(const struct om_phase_hour *a, const struct om_phase_hour *b)
+{
+	const struct om_phase_hour *most = a->executed >= b->executed ? a : b;
+
+	if (a->verdict == b->verdict || a->executed == 0)
+		return b->verdict;
+	if (a->verdict == PHASE_IS_UNKNOWN || b->executed == 0)
+		return b->executed ? b->verdict : a->verdict;
+	if (b->verdict == PHASE_IS_UNKNOWN)
+		return a->verdict;
+	return is_training(a->verdict) && is_training(b->verdict) ? most->verdict : PHASE_IS_MIXED;
+}
+
+void om_phase_hour_add(struct om_phase_hour *a, const struct om_phase_hour *b)
+{
+	enum phase_verdict verdict = verdict_of_both(a, b);
+
+	if (b->executed > a->executed || !a->confidence[0]) {
+		memcpy(a->confidence, b->confidence, sizeof(a->confidence));
+		memcpy(a->evidence, b->evidence, sizeof(a->evidence));
+	}
+	a->verdict = verdict;
+	add_saturating(&a->executed, b->executed);
+	add_saturating(&a->training_low, b->training_low);
+	add_saturating(&a->training_high, b->training_high);
+	add_saturating(&a->recompute_low, b->recompute_low);
+	add_saturating(&a->recompute_high, b->recompute_high);
+	a->processes += b->processes;
+}
+
+static int by_job(const void *x, const void *y)
+{
+	const struct process *a = *(struct process *const *)x, *b = *(struct process *const *)y;
+	int r = memcmp(&a->job, &b->job, sizeof(a->job));
+
+	/* The largest first: its evidence is shown. */
+	if (r)
+		return r;
+	return a->judged.executed < b->judged.executed ? 1 : a->judged.executed > b->judged.executed ? -1 : 0;
+}
+
+/* --- the past --- */
+
+static int index_refill(struct om_tally *t)
+{
+	return t->slots ? index_make(t, t->slots) : 0;
+}
+
+/* Those that have ended become one for each job, with their sum and nothing else. */
+static int fold_ended(struct om_tally *t)
+{
+	size_t kept = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < t->count; i++) {
+		struct process *p = &t->process[i], *sum = NULL;
+
+		for (size_t k = kept; p->has_ended && k-- > 0 && !sum;)
+			if (t->process[k].has_ended && om_id_equal(&t->process[k].job, &p->job))
+				sum = &t->process[k];
+		if (p->has_ended) {
+			process_done(p);
+			*p = (struct process){ .job = p->job, .has_ended = true, .judged = p->judged };
+		}
+		if (sum)
+			om_phase_hour_add(&sum->judged, &p->judged);
+		else
+			t->process[kept++] = *p;
+	}
+	if (kept < t->count) {
+		t->count = kept;
+		r = index_refill(t);
+	}
+	return r;
+}
+
+int om_tally_judge(struct om_tally *t, int (*fn)(void *ctx, const struct om_phase_hour *h), void *ctx)
+{
+	_cleanup_free_ struct process **order = calloc(t->count + 1, sizeof(*order));
+	_cleanup_free_ bool *is_new = calloc(t->count + 1, sizeof(*is_new));
+	bool has_ended = false;
+	int r = order && is_new ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < t->count && r == 0; i++) {
+		order[i] = &t->process[i];
+		unshaped_settle(order[i]);
+		is_new[i] = order[i]->has_changed;
+		has_ended |= order[i]->has_ended;
+		if (is_new[i])
+			r = process_judge(t, order[i]);
+	}
+	if (r == 0 && t->count)
+		qsort(order, t->count, sizeof(struct process *), by_job);
+	for (size_t i = 0, end; i < t->count && r == 0; i = end) {
+		struct om_phase_hour h = { .job = order[i]->job };
+		bool has_new = false;
+
+		for (end = i; end < t->count && om_id_equal(&order[end]->job, &h.job); end++) {
+			has_new |= is_new[order[end] - t->process];
+			h.has_ended |= order[end]->has_ended && order[end]->tgid;
+			om_phase_hour_add(&h, &order[end]->judged);
+		}
+		if (h.executed && (has_new || h.has_ended))
+			r = fn(ctx, &h);
+	}
+	return r == 0 && has_ended ? fold_ended(t) : r;
+}
+
+int om_tally_run(struct om_tally *t, const struct om_id *job, struct run *ret)
+{
+	const struct process *best = NULL;
+
+	for (size_t i = 0; i < t->count; i++) {
+		const struct process *p = &t->process[i];
+
+		if (om_id_equal(&p->job, job) && (!best || p->judged.executed > best->judged.executed))
+			best = p;
+	}
+	return best ? process_run(t, best, ret) : -ENOENT;
+}
+
+int om_tally_turn(struct om_tally *t)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < t->count; i++) {
+		struct process *p = &t->process[i];
+
+		if (p->has_ended) {
+			process_done(p);
+			continue;
+		}
+		for (size_t k = 0; k < p->count; k++)
+			p->item[k].base = p->item[k].now;
+		p->unshaped_base = p->unshaped;
+		p->judged = (struct om_phase_hour){ .job = p->job };
+		p->has_changed = false;
+		t->process[kept++] = *p;
+	}
+	t->count = kept;
+	return index_refill(t);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_CORE_TALLY_H
+#define OPMETER_CORE_TALLY_H
+
+/*
+ * What each process has asked for in an hour, from counts that only grow, and what
+ * its job was doing, judged as a recorded run is (core/phase.h). Pure.
+ *
+ * A process is judged by itself, since only within one do threads and order mean
+ * something; a job instance is the sum of its processes. What was counted before the
+ * hour, or before an earlier instance of the agent wrote it down, is no part of it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ledger.h"
+#include "phase.h"
+
+struct om_tally;
+
+/* `hash`: how a step of a burst names a product (flags without thread and replay). NULL: out of memory. */
+struct om_tally *om_tally_new(uint32_t (*hash)(const struct om_shape_usage *s));
+struct om_tally *om_tally_free(struct om_tally *t); /* NULL is fine; returns NULL */
+static inline void om_tally_freep(struct om_tally **t)
+{
+	*t = om_tally_free(*t);
+}
+
+/* Counts as they were written down before: where the hour begins for these. In any order; -ENOMEM. */
+int om_tally_base(struct om_tally *t, const struct om_shape_usage *s);
+/* Cumulative counts, each with its job; one below what is known is left alone. A shape that comes for the
+ * first time began at 0. -ENOMEM. */
+int om_tally_put(struct om_tally *t, const struct om_shape_usage *s, size_t n);
+
+/* Operations that a process asked for without a known shape, cumulative: nobody can say what they were for.
+ * Once for each number format before each om_tally_judge(). -ENOMEM. */
+int om_tally_unshaped(struct om_tally *t, const struct om_id *job, uint32_t tgid, uint64_t start_ns,
+		      opcount ops);
+
+/* The order of some of a process's products; replaces an earlier one that was shorter or of an earlier
+ * window. -ENOMEM. */
+struct om_tally_step {
+	uint32_t hash;
+	uint16_t repeat;
+	uint8_t thread;
+};
+int om_tally_burst(struct om_tally *t, uint32_t tgid, uint64_t start_ns, uint32_t window,
+		   const struct om_tally_step *steps, size_t n);
+/* Its last counts are put: after the next judgement only the sum is kept. */
+void om_tally_ended(struct om_tally *t, uint32_t tgid, uint64_t start_ns);
+
+/* A job instance and hour. */
+struct om_phase_hour {
+	struct om_id job;
+	uint64_t hour; /* since 1970-01-01 UTC */
+	enum phase_verdict verdict;
+	char confidence[8];
+	opcount executed;
+	/* That serve training, recomputation left out: suspected recomputation is not in `low`, but in
+	 * `high`. */
+	opcount training_low, training_high;
+	opcount recompute_low, recompute_high;
+	uint32_t processes;
+	bool has_ended;	    /* one of them, since the last call: what it did comes no more */
+	char evidence[512]; /* of the process with most operations */
+};
+/* Judges what has changed since the last call; `hour` is left 0. Any result but 0 of fn ends it and is
+ * returned. -ENOMEM. */
+int om_tally_judge(struct om_tally *t, int (*fn)(void *ctx, const struct om_phase_hour *h), void *ctx);
+/* The run that the process with most operations of a job makes; the caller calls run_done(). -ENOENT,
+ * -ENOMEM. */
+int om_tally_run(struct om_tally *t, const struct om_id *job, struct run *ret);
+/* A new hour begins with the counts as they are. */
+int om_tally_turn(struct om_tally *t); /* -ENOMEM */
+size_t om_tally_products(const struct om_tally *t);
+
+/* Adds b to a: of one job, over processes or hours. Verdicts that differ make it mixed, but training that is
+ * only a trace is not told apart from doubt. */
+void om_phase_hour_add(struct om_phase_hour *a, const struct om_phase_hour *b);
+
+#endif
