@@ -49,7 +49,9 @@ def check(name, want, got, truth):
 def main():
     need_live()
     with Rig("phases", ["--library", CUDA13 / "libcublasLt.so.13"]) as rig:
-        rig.start()
+        tenants = rig.dir / "tenants.yaml"
+        tenants.write_text("rules:\n" + "".join(f'  - match: {{path: "**/{rig.tag}/{n}"}}\n    tenant: {n}\n' for n in RUNS))
+        rig.start("--tenants", tenants)
         for player in [play(rig, name) for name in RUNS]:
             rig.finish(player)
         rig.wait_for(lambda: len(assignments(rig)) == len(RUNS), "the judgements")
@@ -57,9 +59,36 @@ def main():
         got = assignments(rig)
         for name, truth in RUNS.items():
             check(name, replayed(name), got[name], truth)
-        lines = [json.loads(l) for l in subprocess.run([OPMETER, "ledger", "export", "--ledger", rig.state, "--totals"], check=True,
-                                                       capture_output=True, text=True).stdout.splitlines()]
-        print(lines)
+        check_totals(rig, got)
+
+
+def check_totals(rig, got):
+    """The tenants' map names each run its own tenant: training counts by the share that is judged."""
+    top = subprocess.run([OPMETER, "top", "--dir", rig.ledger, "--once", "--json"], check=True, capture_output=True, text=True).stdout
+    rows = {r["tenant"]: r for r in json.loads(top)}
+    for name, a in got.items():
+        row, ops = rows[name], int(rows[name]["all"]["low"])
+        assert ops == int(replayed(name)["executed_ops"]), (name, row)
+        low, high = (0, 0) if a["value"] == "inference" else (float(a["share"][k]) for k in ("low", "high"))
+        assert abs(int(row["training"]["low"]) - ops * low) <= 1 + ops * 1e-6, (row, low)
+        assert abs(int(row["training"]["high"]) - ops * high) <= 1 + ops * 1e-6, (row, high)
+
+
+def declared():
+    """A person's word holds, and is contradicted aloud."""
+    with Rig("phases-declared", ["--library", CUDA13 / "libcublasLt.so.13"]) as rig:
+        tenants = rig.dir / "tenants.yaml"
+        tenants.write_text(f'rules:\n  - match: {{path: "**/{rig.tag}/gpt2_bf16"}}\n    tenant: t\n    phase: inference\n'
+                           '    declared: {by: "somebody", date: 2026-11-01}\n')
+        rig.start("--tenants", tenants)
+        rig.finish(play(rig, "gpt2_bf16"))
+        rig.wait_for(lambda: assignments(rig), "the judgement")
+        rig.stop()
+        assert assignments(rig)["gpt2_bf16"]["value"] == "training"
+        said = [e["payload"]["data"] for e in rig.export("entries") if e["kind"] == "alert"]
+        assert any("contradicts" in d["cause"] and "Declared inference, measured training" in d["what_to_do"] for d in said), said
+        top = subprocess.run([OPMETER, "top", "--dir", rig.ledger, "--once", "--json"], check=True, capture_output=True, text=True).stdout
+        assert [r["training"]["high"] for r in json.loads(top) if r["tenant"] == "t"] == ["0"], top
 
 
 def restart():
@@ -80,4 +109,5 @@ def restart():
 
 
 main()
+declared()
 restart()
