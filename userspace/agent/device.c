@@ -61,6 +61,7 @@ static void exec_sampler(const struct device_meter *d, int fd, pid_t parent)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent || dup2(fd, STDOUT_FILENO) < 0)
 		_exit(1);
+	close_range(3, ~0u, 0); /* the ledger's lock among them, which must end with the agent */
 	snprintf(interval, sizeof(interval), "%llu", (unsigned long long)d->config.interval_ns);
 	execl(program, "opmeter", DEVICE_SAMPLER_VERB, d->config.nvml_path, interval, (char *)NULL);
 	_exit(127);

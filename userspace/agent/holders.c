@@ -176,6 +176,7 @@ static void exec_child(const struct holders *h, int fd, pid_t parent)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent || dup2(fd, STDOUT_FILENO) < 0)
 		_exit(1);
+	close_range(3, ~0u, 0); /* the ledger's lock among them, which must end with the agent */
 	/* A group of its own: what it starts ends with it. */
 	setpgid(0, 0);
 	execl(program, "opmeter", HOLDERS_SLURM_VERB, h->node, (char *)NULL);

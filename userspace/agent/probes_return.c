@@ -99,6 +99,8 @@ static bool child_survives(void)
 	if (pid < 0)
 		return false;
 	if (pid == 0) {
+		/* The ledger's lock is not held any longer than by the agent, however that ends. */
+		close_range(3, ~0u, 0);
 		if (confine())
 			_exit(2);
 		/* directly: nothing between may need another system call */
