@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the fingerprint says of recorded runs, against what their recorder knows: for docs/model.md.
+ *
+ *     model DIR ...
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "userspace/base/cleanup.h"
+#include "userspace/core/model.h"
+
+#define PARAMETERS_OFF 0.05
+#define TOKENS_OFF 0.02
+
+struct count {
+	unsigned runs, right, bounded;
+};
+
+struct report {
+	struct count parameters, tokens, hidden, layers, vocabulary;
+	unsigned runs;
+	bool in_detail;
+	struct architectures *known;
+};
+
+static double fact(const struct run *r, const char *key)
+{
+	const char *text = run_fact(r, key);
+
+	return text ? strtod(text, NULL) : 0;
+}
+
+static double off(double got, double want)
+{
+	return want > 0 ? fabs(got - want) / want : 0;
+}
+
+static void compare(struct count *c, const struct model_bounds *got, double want, double allowed)
+{
+	if (want <= 0)
+		return;
+	c->runs++;
+	c->right += off(got->best, want) <= allowed;
+	c->bounded += off(got->best, want) <= allowed || (got->low <= want * (1 + allowed) && got->high >= want * (1 - allowed));
+}
+
+static void compare_exact(struct count *c, double got, double want)
+{
+	compare(c, &(struct model_bounds){ got, got, got }, want, 0);
+}
+
+static int judge(struct report *rep, const char *path)
+{
+	_cleanup_(run_done) struct run r = { 0 };
+	struct model_fingerprint f;
+	struct phase_judgement p;
+	struct error_text err = { "" };
+	double n, d;
+	int rc = run_load(path, &r, &err);
+
+	rc = rc ?: phase_judge(&r, &p);
+	rc = rc ?: model_judge(&r, &p, rep->known, &f);
+	if (rc) {
+		fprintf(stderr, "%s: %s\n", path, err.text[0] ? err.text : strerror(-rc));
+		return rc;
+	}
+	n = fact(&r, "parameters");
+	d = fact(&r, "tokens");
+	rep->runs++;
+	compare(&rep->parameters, &f.parameters, n, PARAMETERS_OFF);
+	compare(&rep->tokens, &f.tokens, d, TOKENS_OFF);
+	compare_exact(&rep->hidden, (double)f.hidden, fact(&r, "hidden"));
+	compare_exact(&rep->layers, f.layers, fact(&r, "layers"));
+	compare_exact(&rep->vocabulary, (double)f.vocabulary, fact(&r, "vocabulary"));
+	if (rep->in_detail)
+		printf("%-36s %-10s N %.4g want %.4g %s  D %.6g want %.6g %s  H %llu/%g L %u/%g V %llu/%g check %.3f %s %.2f\n", r.name,
+		       phase_verdict_name(p.verdict), f.parameters.best, n, off(f.parameters.best, n) > PARAMETERS_OFF ? "N!" : "", f.tokens.best,
+		       d, off(f.tokens.best, d) > TOKENS_OFF ? "D!" : "", (unsigned long long)f.hidden, fact(&r, "hidden"), f.layers,
+		       fact(&r, "layers"), (unsigned long long)f.vocabulary, fact(&r, "vocabulary"), f.check, f.matches ? f.match[0].name : "-",
+		       f.matches ? f.match[0].score : 0);
+	return 0;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int is_run(const struct dirent *e)
+{
+	const char *dot = strstr(e->d_name, ".run.gz");
+
+	/* Forged runs are made to mislead; what they mislead is reported with the phases. */
+	return dot && !dot[7] && strncmp(e->d_name, "adv_", 4);
+}
+
+static int judge_all(struct report *rep, const char *dir)
+{
+	struct dirent **names;
+	int n = scandir(dir, &names, is_run, by_name), rc = n < 0 ? -errno : 0;
+
+	for (int i = 0; i < n; i++) {
+		char path[4096];
+
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]->d_name);
+		rc = rc ?: judge(rep, path);
+		free(names[i]);
+	}
+	if (n >= 0)
+		free(names);
+	return rc;
+}
+
+static void print(const char *what, const struct count *c)
+{
+	printf("| %s | %u | %u | %.1f %% | %u |\n", what, c->runs, c->right, c->runs ? 100.0 * c->right / c->runs : 0, c->bounded);
+}
+
+int main(int argc, char **argv)
+{
+	struct report rep = { .in_detail = getenv("MODEL_DETAIL") != NULL };
+	struct error_text err = { "" };
+	int rc = architectures_load("data/architectures.csv", &rep.known, &err);
+
+	if (rc) {
+		fprintf(stderr, "%s\n", err.text);
+		return 1;
+	}
+	for (int i = 1; i < argc && rc == 0; i++)
+		rc = judge_all(&rep, argv[i]);
+	if (rc || !rep.runs)
+		return 1;
+	printf("%u runs\n\n| figure | runs with truth | right | share | right or within the stated bounds |\n|---|---|---|---|---|\n", rep.runs);
+	print("parameters, within 5 %", &rep.parameters);
+	print("tokens, within 2 %", &rep.tokens);
+	print("hidden size", &rep.hidden);
+	print("layers", &rep.layers);
+	print("vocabulary", &rep.vocabulary);
+	architectures_free(rep.known);
+	return 0;
+}

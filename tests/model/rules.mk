@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make models`: what the fingerprints of recorded runs say, against what their recorder knows.
+TEST_PROGRAMS += $(B)/tests/model/model
+
+models: $(B)/tests/model/model ## the fingerprints of recorded runs against the truth
+	@$(B)/tests/model/model tests/phases/runs
+.PHONY: models
+
+$(B)/tests/model/model: tests/model/model.c $(B)/libopmeter.a
+	@mkdir -p $(@D)
+	@echo "  TEST    $@"
+	$(Q)$(CC) $(CFLAGS_ALL) -I. -o $@ $< $(B)/libopmeter.a $(PKG_LIBS) -lm
