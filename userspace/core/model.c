@@ -15,6 +15,7 @@
 
 #define NEAR 0.02      /* two figures that are the same but for chance */
 #define SEEN 1e-6      /* of the operations: less is no layer */
+#define PAIRS_MAX 1024 /* the largest */
 #define LAYERS_MAX 512 /* no model is deeper: where the passes are not known */
 #define ONE_EACH 0.9   /* of the operations: with just one dimension of tokens, else there is no telling */
 
@@ -146,9 +147,15 @@ struct pair {
 struct judging {
 	const struct run *run;
 	const struct phase_judgement *phase;
+	double (*calls)[RUN_THREADS_MAX]; /* of each product, by thread */
+	struct dims dims;
+	bool at_m;    /* tokens stand there, else at n */
+	bool by_side; /* forward is told by who asks, so tokens are what stands on their side, even where a
+			 weight has that size */
 	struct pair *pair;
-	size_t count;
-	double ops;
+	size_t count, left_out;
+	double ops, other; /* other: calls x size of weights that nobody asks gradients through */
+	bool learns;
 	struct model_fingerprint *f;
 };
 
@@ -221,22 +228,102 @@ static void pair_merge(struct pair *a, const struct pair *b)
 	a->has_many_tokens |= b->has_many_tokens || a->first_tokens != b->first_tokens;
 }
 
-static int pairs_make(struct judging *j, const struct dims *d, bool at_m)
+static double forward_calls(const struct judging *j, size_t product)
 {
-	_cleanup_free_ double(*calls)[RUN_THREADS_MAX] = NULL;
+	double calls = 0;
+
+	for (int t = 0; t < RUN_THREADS_MAX && j->run->products[product].batch == 1; t++)
+		calls += t != j->phase->backward ? j->calls[product][t] : 0;
+	return calls;
+}
+
+/* A forward product read by its side. */
+static struct reading read_side(const struct run_product *p, bool at_m)
+{
+	uint64_t other = at_m ? p->n : p->m;
+
+	return (struct reading){ .small = other < p->k ? other : p->k,
+				 .large = other < p->k ? p->k : other,
+				 .tokens = at_m ? p->m : p->n,
+				 .over_small = p->k <= other };
+}
+
+struct side {
+	uint64_t other, k;
+	double calls, tokens, ops, mean;
+};
+
+static int by_weight(const void *x, const void *y)
+{
+	const struct side *a = x, *b = y;
+
+	if (a->other != b->other)
+		return a->other < b->other ? -1 : 1;
+	return a->k < b->k ? -1 : a->k > b->k;
+}
+
+static int by_mean(const void *x, const void *y)
+{
+	const struct side *a = x, *b = y;
+
+	return a->mean < b->mean ? -1 : a->mean > b->mean;
+}
+
+/* Share of the forward weights that meet equally many tokens a call: all of them, if it is
+ * tokens that stand there. -ENOMEM as a negative number. */
+static double same_tokens(const struct judging *j, bool at_m)
+{
+	_cleanup_free_ struct side *s = calloc(j->run->product_count + 1, sizeof(*s));
+	double all = 0, sum = 0, now = 0, best = 0;
 	size_t n = 0, kept = 0;
-	int rc = calls_by_thread(j->run, &calls);
 
-	j->pair = calloc(j->run->product_count + 1, sizeof(*j->pair));
-	if (rc || !j->pair)
-		return -ENOMEM;
+	if (!s)
+		return -1;
 	for (size_t i = 0; i < j->run->product_count; i++) {
-		struct reading x;
+		const struct run_product *p = &j->run->products[i];
+		double calls = forward_calls(j, i), t = (double)(at_m ? p->m : p->n);
 
-		j->ops += ops_of(&j->run->products[i]);
-		if (read_product(d, &j->run->products[i], at_m, &x))
-			pair_take(&j->pair[n++], &x, calls[i], j->phase->backward);
+		if (calls > 0)
+			s[n++] = (struct side){ at_m ? p->n : p->m,
+						p->k,
+						calls,
+						calls * t,
+						ops_of(p) * calls / (double)p->calls,
+						0 };
 	}
+	if (n)
+		qsort(s, n, sizeof(*s), by_weight);
+	for (size_t i = 0; i < n; i++) {
+		if (kept && !by_weight(&s[kept - 1], &s[i])) {
+			s[kept - 1].calls += s[i].calls;
+			s[kept - 1].tokens += s[i].tokens;
+			s[kept - 1].ops += s[i].ops;
+		} else {
+			s[kept++] = s[i];
+		}
+		all += s[i].ops;
+	}
+	/* By weights, not by their operations: one that is much larger than the others would decide alone. */
+	for (size_t i = 0; i < kept; i++) {
+		s[i].mean = s[i].tokens / s[i].calls;
+		s[i].ops = (s[i].ops > 1e-3 * all) + s[i].ops / all * 1e-3;
+		sum += s[i].ops;
+	}
+	if (kept)
+		qsort(s, kept, sizeof(*s), by_mean);
+	for (size_t from = 0, to = 0; to < kept; to++) {
+		now += s[to].ops;
+		while (s[from].mean < s[to].mean * (1 - NEAR))
+			now -= s[from++].ops;
+		best = fmax(best, now);
+	}
+	return sum > 0 ? best / sum : 0;
+}
+
+static int pairs_merge(struct judging *j, size_t n)
+{
+	size_t kept = 0;
+
 	if (n)
 		qsort(j->pair, n, sizeof(*j->pair), by_pair);
 	for (size_t i = 0; i < n; i++) {
@@ -249,6 +336,77 @@ static int pairs_make(struct judging *j, const struct dims *d, bool at_m)
 	return 0;
 }
 
+static struct pair *pair_find(const struct judging *j, uint64_t a, uint64_t b)
+{
+	struct pair key = { .small = a < b ? a : b, .large = a < b ? b : a };
+
+	return j->count ? bsearch(&key, j->pair, j->count, sizeof(key), by_pair) : NULL;
+}
+
+/* The backward thread's part in a weight that forward has shown. What may be two things is no weight
+ * gradient. */
+static void take_backward(struct judging *j, const struct run_product *p, double calls)
+{
+	uint64_t side = j->at_m ? p->m : p->n, other = j->at_m ? p->n : p->m;
+	struct pair *as_gradient = p->batch == 1 ? pair_find(j, p->m, p->n) : NULL;
+	struct pair *as_other = p->batch == 1 ? pair_find(j, other, p->k) : NULL;
+
+	if (as_other && side == as_other->first_tokens && as_gradient && p->k == as_gradient->first_tokens)
+		as_gradient = side == p->k ? NULL : as_gradient;
+	if (as_gradient && (p->k == as_gradient->first_tokens || as_gradient->has_many_tokens || !as_other))
+		ask(&as_gradient->gradient, calls, p->k);
+	else if (as_other)
+		ask(&as_other->backward, calls, side);
+}
+
+static int pairs_by_side(struct judging *j)
+{
+	int b = j->phase->backward;
+	size_t n = 0;
+	int rc;
+
+	for (size_t i = 0; i < j->run->product_count; i++) {
+		struct reading x;
+		double calls[RUN_THREADS_MAX];
+
+		if (forward_calls(j, i) <= 0)
+			continue;
+		memcpy(calls, j->calls[i], sizeof(calls));
+		if (b >= 0)
+			calls[b] = 0;
+		x = read_side(&j->run->products[i], j->at_m);
+		pair_take(&j->pair[n++], &x, calls, b);
+	}
+	rc = pairs_merge(j, n);
+	for (size_t i = 0; i < j->run->product_count && rc == 0 && b >= 0; i++)
+		if (j->calls[i][b] > 0)
+			take_backward(j, &j->run->products[i], j->calls[i][b]);
+	return rc;
+}
+
+static int pairs_make(struct judging *j)
+{
+	size_t n = 0;
+
+	j->pair = calloc(j->run->product_count + 1, sizeof(*j->pair));
+	if (!j->pair)
+		return -ENOMEM;
+	for (size_t i = 0; i < j->run->product_count; i++)
+		j->ops += ops_of(&j->run->products[i]);
+	if (j->by_side)
+		return pairs_by_side(j);
+	for (size_t i = 0; i < j->run->product_count; i++) {
+		struct reading x;
+
+		if (read_product(&j->dims, &j->run->products[i], j->at_m, &x))
+			pair_take(&j->pair[n++], &x, j->calls[i], j->phase->backward);
+	}
+	return pairs_merge(j, n);
+}
+
+static bool is_near(double a, double b);
+static double once_by(const struct pair *p, double tokens);
+
 static double size_of(const struct pair *p)
 {
 	return (double)p->small * (double)p->large;
@@ -256,7 +414,13 @@ static double size_of(const struct pair *p)
 
 static bool learns(const struct judging *j)
 {
-	return j->phase->verdict == PHASE_IS_TRAINING || j->phase->verdict == PHASE_IS_FROZEN;
+	double gradient = 0;
+
+	if (j->phase->verdict != PHASE_IS_UNKNOWN)
+		return j->phase->verdict != PHASE_IS_INFERENCE;
+	for (size_t i = 0; i < j->count; i++)
+		gradient += 2 * size_of(&j->pair[i]) * j->pair[i].gradient.tokens;
+	return gradient > 0.05 * j->ops;
 }
 
 /* What stands for the forward passes of a weight: by thread, or by the role that occurs once in each. */
@@ -267,7 +431,7 @@ static struct asked pass_of(const struct judging *j, const struct pair *p)
 	if (j->phase->backward >= 0)
 		return p->forward;
 	add_asked(&both, &p->over_large);
-	if (!learns(j))
+	if (!j->learns)
 		return both;
 	if (p->gradient.calls > 0)
 		return p->gradient;
@@ -276,6 +440,14 @@ static struct asked pass_of(const struct judging *j, const struct pair *p)
 	if (p->over_small.calls > 0 && p->over_large.calls > 0)
 		return p->over_small.calls < p->over_large.calls ? p->over_small : p->over_large;
 	return both;
+}
+
+static int by_work(const void *x, const void *y)
+{
+	const struct pair *a = x, *b = y;
+	double p = size_of(a) * a->pass.tokens, q = size_of(b) * b->pass.tokens;
+
+	return p < q ? 1 : p > q ? -1 : by_pair(x, y);
 }
 
 /* Weights that nobody asks gradients through belong to a teacher, a reference or an evaluation. Leaves what
@@ -288,10 +460,42 @@ static void pairs_choose(struct judging *j)
 		struct pair *p = &j->pair[i];
 
 		p->pass = pass_of(j, p);
-		if (learns(j) && j->phase->backward >= 0 && p->backward.calls + p->gradient.calls <= 0)
+		if (j->learns && j->phase->backward >= 0 && p->backward.calls + p->gradient.calls <= 0) {
+			j->other += p->pass.calls * size_of(p);
 			continue;
+		}
 		if (p->pass.calls > 0 && 2 * size_of(p) * p->pass.tokens >= SEEN * j->ops)
 			j->pair[kept++] = *p;
+	}
+	j->count = kept;
+	if (kept > PAIRS_MAX) {
+		qsort(j->pair, kept, sizeof(*j->pair), by_work);
+		j->count = PAIRS_MAX;
+		j->left_out = kept - PAIRS_MAX;
+	}
+}
+
+/* Where a weight that is there once is passed forward more often than it learns, another pass is made besides
+ * (a reference, an evaluation): then what learns tells. */
+static void pairs_of_learning(struct judging *j, double tokens, double passes)
+{
+	const struct pair *once = NULL;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < j->count; i++)
+		if (is_near(once_by(&j->pair[i], tokens), passes) &&
+		    (!once ||
+		     size_of(once) * once->pass.tokens < size_of(&j->pair[i]) * j->pair[i].pass.tokens))
+			once = &j->pair[i];
+	if (!once || !j->learns || j->phase->backward < 0 || once->gradient.calls <= 0 ||
+	    once->forward.tokens < 1.3 * once->gradient.tokens)
+		return;
+	for (size_t i = 0; i < j->count; i++) {
+		struct pair p = j->pair[i];
+
+		p.pass = p.gradient;
+		if (p.gradient.calls > 0)
+			j->pair[kept++] = p;
 	}
 	j->count = kept;
 }
@@ -339,7 +543,8 @@ static double once_by(const struct pair *p, double tokens)
 {
 	double chunks = tokens / mean_tokens(p), passes = p->pass.calls / chunks;
 
-	return chunks > 1.5 && is_whole(chunks) && is_whole(passes) ? passes : p->pass.calls;
+	return chunks > 1.5 && !p->has_many_tokens && is_whole(chunks) && is_whole(passes) ? passes
+											   : p->pass.calls;
 }
 
 /* Operations, as a share, of weights met a whole number of times in each of so many passes. */
@@ -401,7 +606,8 @@ static double find_layers(const struct judging *j, double tokens, double passes,
 
 	*ret_kinds = *ret_once = 0;
 	for (size_t i = 0; i < j->count; i++) {
-		double copies = round(once_by(&j->pair[i], tokens) / passes);
+		double once = once_by(&j->pair[i], tokens);
+		double copies = is_near(once, passes) ? 1 : round(j->pair[i].pass.calls / passes);
 
 		if (copies <= 1) {
 			(*ret_once)++;
@@ -413,26 +619,26 @@ static double find_layers(const struct judging *j, double tokens, double passes,
 	return g;
 }
 
-/* How often the weight is asked for in a row before backward takes over: forward of one pass. */
-static double calls_in_a_row(const struct judging *j, const struct dims *d, bool at_m, const struct pair *of)
+/* How often the weight is asked for in a row before backward takes over: forward of one pass, or of several.
+ */
+static double calls_in_a_row(const struct judging *j, const struct pair *of)
 {
 	double least = 0, now = 0;
 	bool is_first = true;
 
-	for (size_t i = 0; i < j->run->step_count && j->phase->backward >= 0; i++) {
+	for (size_t i = 0; i < j->run->step_count && j->by_side && j->phase->backward >= 0; i++) {
 		const struct run_step *s = &j->run->steps[i];
-		struct reading x;
+		struct reading x = read_side(&j->run->products[s->product], j->at_m);
 
 		if (s->thread == (uint32_t)j->phase->backward) {
-			/* The first and the last may be cut. */
-			if (now > 0 && !is_first && (least == 0 || now < least))
+			/* The first may be cut. */
+			if (now > 0 && (!is_first || !j->run->has_threads) && (least == 0 || now < least))
 				least = now;
 			is_first &= now == 0;
 			now = 0;
 			continue;
 		}
-		if (read_product(d, &j->run->products[s->product], at_m, &x) && x.small == of->small &&
-		    x.large == of->large)
+		if (x.small == of->small && x.large == of->large)
 			now += s->repeat;
 	}
 	return least;
@@ -444,7 +650,7 @@ static void set_copies(struct judging *j, double tokens, double passes)
 {
 	for (size_t i = 0; i < j->count; i++) {
 		struct pair *p = &j->pair[i];
-		double once = once_by(p, tokens);
+		double once = is_near(once_by(p, tokens), passes) ? passes : p->pass.calls;
 
 		p->copies = once / passes;
 		p->active = p->pass.tokens / (passes * tokens);
@@ -459,7 +665,7 @@ static double tokens_seen(const struct judging *j, double passes, double tokens)
 {
 	double best = 0;
 
-	if (!learns(j))
+	if (!j->learns)
 		return passes * tokens;
 	for (size_t i = 0; i < j->count; i++) {
 		const struct pair *p = &j->pair[i];
@@ -492,7 +698,7 @@ static int keep_weights(struct judging *j)
 						j->pair[i].active, j->pair[i].is_experts };
 	qsort(all, j->count, sizeof(*all), by_parameters);
 	f->weights = j->count < MODEL_WEIGHTS_MAX ? j->count : MODEL_WEIGHTS_MAX;
-	f->weights_left_out = j->count - f->weights;
+	f->weights_left_out = j->left_out + j->count - f->weights;
 	memcpy(f->weight, all, f->weights * sizeof(*all));
 	return 0;
 }
@@ -500,16 +706,21 @@ static int keep_weights(struct judging *j)
 static void add_parameters(struct judging *j)
 {
 	struct model_fingerprint *f = j->f;
-	double many = f->has_passes ? 1 : LAYERS_MAX;
+	double many = f->has_passes || f->seen_in_order ? 1 : LAYERS_MAX;
 
 	for (size_t i = 0; i < j->count; i++) {
 		const struct pair *p = &j->pair[i];
 
 		f->parameters.best += p->copies * size_of(p);
-		f->parameters.low += fmax(1, floor(p->copies + 0.01)) * size_of(p);
-		f->parameters.high += ceil(p->copies - 0.01) * size_of(p) * many;
+		f->parameters.low += fmin(p->copies, floor(p->copies + 0.01)) * size_of(p);
+		f->parameters.high += fmax(p->copies, ceil(p->copies - 0.01)) * size_of(p) * many;
 		f->active.best += p->active * size_of(p);
 	}
+	/* Frozen layers below those that learn, or another model: not told apart. */
+	f->parameters.high += j->other / f->passes;
+	/* Several passes may have gone forward before backward began. */
+	if (f->seen_in_order)
+		f->parameters.low /= f->seen_in_order;
 	f->active.low = f->active.best * f->parameters.low / f->parameters.best;
 	f->active.high = f->active.best * f->parameters.high / f->parameters.best;
 }
@@ -560,7 +771,7 @@ static void name_dims(struct model_fingerprint *f)
 			continue;
 		if (w->copies < 1.5 && f->layers > 1 && other > f->vocabulary)
 			f->vocabulary = other;
-		else if ((w->copies >= 1.5 || f->layers <= 1) && size > feed && other > f->hidden) {
+		else if ((w->copies >= 1.5 || f->layers <= 1) && size > feed) {
 			feed = size;
 			f->feed_forward = other;
 		}
@@ -579,8 +790,9 @@ static void name_dims(struct model_fingerprint *f)
 static void say(struct judging *j, double seen)
 {
 	struct model_fingerprint *f = j->f;
-	const char *how = !f->has_passes ? "No weight is there once: how many layers share the counts is not "
-					   "known, so only bounds hold."
+	const char *how = !f->has_passes && !f->seen_in_order
+				  ? "No weight is there once: how many layers share the counts is not "
+				    "known, so only bounds hold."
 			  : f->seen_in_order
 				  ? "Layers are counted in the order of calls, as no weight is there once."
 				  : "A weight that is there once tells the passes.";
@@ -593,75 +805,107 @@ static void say(struct judging *j, double seen)
 		 f->weights_left_out ? " Further weights are counted, but not listed." : "");
 }
 
-static int conclude(struct judging *j, const struct dims *d, bool at_m)
+static void conclude_passes(struct judging *j, double *ret_tokens, double *ret_passes)
 {
 	struct model_fingerprint *f = j->f;
-	double tokens = tokens_of_a_pass(j), passes = find_passes(j, tokens), layers, in_a_row, explained = 0;
-	int kinds, once, rc;
+	double tokens = tokens_of_a_pass(j), passes = find_passes(j, tokens), layers, in_a_row;
+	int kinds, once;
 
-	if (passes <= 0)
-		return 0;
+	pairs_of_learning(j, tokens, passes);
+	tokens = tokens_of_a_pass(j);
+	passes = find_passes(j, tokens);
 	layers = find_layers(j, tokens, passes, &kinds, &once);
-	f->has_passes = once > 0 && kinds >= 2 && layers >= 1.5;
-	in_a_row = f->has_passes ? 0 : calls_in_a_row(j, d, at_m, main_pair(j));
+	f->has_passes = passes > 0 && once > 0 && kinds >= 2 && layers >= 1.5;
+	in_a_row = f->has_passes || passes <= 0 ? 0 : calls_in_a_row(j, main_pair(j));
 	if (in_a_row > 0) {
 		double common = common_calls(j, tokens), each = main_pair(j)->pass.calls / common;
 
 		layers = in_a_row / each;
 		if (is_whole(layers)) {
 			passes = common / layers;
-			f->has_passes = true;
 			f->seen_in_order = (uint32_t)round(layers);
 		}
 	}
-	f->layers = f->has_passes ? (uint32_t)round(layers) : 0;
-	f->passes = passes;
+	f->layers = f->has_passes || f->seen_in_order ? (uint32_t)round(layers) : 0;
+	f->passes = *ret_passes = passes;
+	*ret_tokens = tokens;
+}
+
+static int conclude(struct judging *j)
+{
+	struct model_fingerprint *f = j->f;
+	double tokens, passes, explained = 0;
+	int rc;
+
+	conclude_passes(j, &tokens, &passes);
+	if (!(passes > 0) || !j->count)
+		return 0;
 	set_copies(j, tokens, passes);
 	rc = keep_weights(j);
 	if (rc)
 		return rc;
 	add_parameters(j);
 	name_dims(f);
-	f->tokens.best = tokens_seen(j, passes, tokens);
-	f->tokens.high = f->tokens.best;
-	f->tokens.low = f->has_passes ? f->tokens.best : f->tokens.best / LAYERS_MAX;
-	f->check = j->ops / ((learns(j) ? 6 : 2) * f->active.best * f->tokens.best);
-	for (size_t i = 0; i < j->count; i++)
-		explained += 2 * size_of(&j->pair[i]) *
-			     (j->pair[i].gradient.tokens + j->pair[i].over_small.tokens +
-			      j->pair[i].over_large.tokens);
+	f->tokens.best = f->tokens.low = f->tokens.high = tokens_seen(j, passes, tokens);
+	if (f->seen_in_order)
+		f->tokens.high *= f->seen_in_order;
+	else if (!f->has_passes)
+		f->tokens.low /= LAYERS_MAX;
+	f->check = j->ops / ((j->learns ? 6 : 2) * f->active.best * f->tokens.best);
+	for (size_t i = 0; i < j->count; i++) {
+		const struct pair *p = &j->pair[i];
+
+		explained += 2 * size_of(p) * p->gradient.tokens;
+		explained += 2 * size_of(p) *
+			     (j->by_side ? p->forward.tokens + p->backward.tokens
+					 : p->over_small.tokens + p->over_large.tokens);
+	}
 	say(j, explained / j->ops);
 	return 0;
 }
 
-static void dims_done(struct dims *d)
+/* On which side tokens stand: by who asks, if that tells forward from backward; else by what stands on one
+ * side only. */
+static int find_side(struct judging *j)
 {
-	free(d->item);
+	bool only_forward = j->phase->backward < 0 && j->phase->complete < 0.01;
+	double at_m, at_n;
+
+	j->by_side = j->phase->backward >= 0 || only_forward;
+	at_m = j->by_side ? same_tokens(j, true) : share_read(j->run, &j->dims, true);
+	at_n = j->by_side ? same_tokens(j, false) : share_read(j->run, &j->dims, false);
+	if (at_m < 0 || at_n < 0)
+		return -ENOMEM;
+	j->at_m = at_m >= at_n;
+	return j->by_side || fmax(at_m, at_n) >= ONE_EACH ? 0 : 1;
+}
+
+static void judging_done(struct judging *j)
+{
+	free(j->dims.item);
+	free(j->calls);
+	free(j->pair);
 }
 
 int model_judge(const struct run *r, const struct phase_judgement *p, const struct architectures *known,
 		struct model_fingerprint *ret)
 {
-	_cleanup_(dims_done) struct dims d = { 0 };
-	struct judging j = { .run = r, .phase = p, .f = ret };
-	double at_m, at_n;
+	_cleanup_(judging_done) struct judging j = { .run = r, .phase = p, .f = ret };
 	int rc;
 
 	memset(ret, 0, sizeof(*ret));
 	snprintf(ret->evidence, sizeof(ret->evidence), "No dimension can be told to be the tokens'.");
-	rc = dims_make(r, &d);
+	rc = dims_make(r, &j.dims);
+	rc = rc ?: calls_by_thread(r, &j.calls);
+	rc = rc ?: find_side(&j);
+	if (rc)
+		return rc < 0 ? rc : 0;
+	rc = pairs_make(&j);
 	if (rc)
 		return rc;
-	at_m = share_read(r, &d, true);
-	at_n = share_read(r, &d, false);
-	if (fmax(at_m, at_n) < ONE_EACH)
-		return 0;
-	rc = pairs_make(&j, &d, at_m >= at_n);
-	if (rc == 0) {
-		pairs_choose(&j);
-		rc = j.count ? conclude(&j, &d, at_m >= at_n) : 0;
-	}
-	free(j.pair);
+	j.learns = learns(&j);
+	pairs_choose(&j);
+	rc = j.count ? conclude(&j) : 0;
 	if (rc == 0 && known)
 		model_match(known, ret);
 	return rc;
