@@ -60,6 +60,7 @@ def main():
         for name, truth in RUNS.items():
             check(name, replayed(name), got[name], truth)
         check_totals(rig, got)
+        check_explained(rig, got)
 
 
 def check_totals(rig, got):
@@ -72,6 +73,24 @@ def check_totals(rig, got):
         low, high = (0, 0) if a["value"] == "inference" else (float(a["share"][k]) for k in ("low", "high"))
         assert abs(int(row["training"]["low"]) - ops * low) <= 1 + ops * 1e-6, (row, low)
         assert abs(int(row["training"]["high"]) - ops * high) <= 1 + ops * 1e-6, (row, high)
+
+
+def check_explained(rig, got):
+    """The reviewer's view: the same figures and reasons, in JSON and in words, by path and by id."""
+    explain = [OPMETER, "explain", "--dir", rig.ledger, "--architectures", "data/architectures.csv"]
+    one = json.loads(subprocess.run([*explain, "--json", f"{rig.tag}/gpt2_ckpt_layer"], check=True, capture_output=True, text=True).stdout)
+    want = replayed("gpt2_ckpt_layer")
+    assert [h["verdict"] for h in one["hours"]] == ["training"] and one["hours"][0]["executed"] == want["executed_ops"], one["hours"]
+    assert [c["tenant"] for c in one["counts"]] == ["gpt2_ckpt_layer"] and int(one["counts"][0]["training"]["low"]) > 0
+    assert one["model"]["matches"][0]["name"] == "gpt2" and one["model"]["hidden"] == 768, one["model"]
+    assert {a["kind"] for a in one["assignments"]} == {"tenant", "phase"}
+    words = subprocess.run([*explain, one["job"][:12]], check=True, capture_output=True, text=True).stdout
+    print(words)
+    for word in ("training", "said by phase-shapes", "Thread 1 asks for twice", "gpt2", one["job"]):
+        assert word in words, (word, words)
+    for bad in ("ffffffffffff", rig.tag + "/"):
+        out = subprocess.run([*explain, bad], capture_output=True, text=True)
+        assert out.returncode == 2 and ("no job" in out.stderr or "jobs: give more" in out.stderr), out
 
 
 def declared():

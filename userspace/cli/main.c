@@ -22,6 +22,7 @@ static const struct verb {
 	{ "agent", verb_agent, "meter this node and send readings to Kafka" },
 	{ "fleet", verb_fleet, "keep the fleet's totals from Kafka and judge them by policy" },
 	{ "top", verb_top, "show what tenants compute, as it happens" },
+	{ "explain", verb_explain, "say why a job counts as it does" },
 	{ "replay", verb_replay, "count the operations of a recorded run" },
 	{ "ledger", verb_ledger, "verify, show or export the node's ledger" },
 	{ "prove", verb_prove, "prove the descriptor offsets of a cuBLASLt library" },

@@ -15,9 +15,9 @@
 #include "../core/format.h"
 #include "../core/gemm_entries.h"
 #include "../core/ledger.h"
-#include "../core/model.h"
 #include "../core/phase.h"
 #include "../core/run.h"
+#include "show_model.h"
 #include "verbs.h"
 
 #define TOP 12
@@ -64,37 +64,6 @@ static json_t *phase_json(const struct phase_judgement *p)
 			 "high", p->training_high);
 }
 
-static json_t *bounds_json(const struct model_bounds *b)
-{
-	return json_pack("{s:f,s:f,s:f}", "low", b->low, "best", b->best, "high", b->high);
-}
-
-/* Nothing known is null, not 0. */
-static json_t *known_json(uint64_t v)
-{
-	return v ? json_integer((json_int_t)v) : json_null();
-}
-
-static json_t *model_json(const struct model_fingerprint *f)
-{
-	json_t *matches = json_array();
-	char text[MODEL_TEXT_MAX];
-
-	model_format(f, text);
-	for (size_t i = 0; i < f->matches; i++)
-		json_array_append_new(matches, json_pack("{s:s,s:f,s:i,s:i}", "name", f->match[i].name,
-							 "score", f->match[i].score, "tensor_parallel",
-							 (int)f->match[i].tensor_parallel, "layers",
-							 (int)f->match[i].layers));
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:f,s:o,s:s,s:s}", "hidden",
-			 known_json(f->hidden), "feed_forward", known_json(f->feed_forward), "key_value",
-			 known_json(f->key_value), "layers", known_json(f->layers), "vocabulary",
-			 known_json(f->vocabulary), "experts", known_json(f->experts), "parameters",
-			 bounds_json(&f->parameters), "active_parameters", bounds_json(&f->active), "tokens",
-			 bounds_json(&f->tokens), "check", f->check, "matches", matches, "fingerprint", text,
-			 "evidence", f->evidence);
-}
-
 static void print_json(const struct run *run, opcount ops, const struct phase_judgement *p,
 		       const struct model_fingerprint *f)
 {
@@ -104,7 +73,7 @@ static void print_json(const struct run *run, opcount ops, const struct phase_ju
 		"calls", (json_int_t)run_calls(run), "shapes", shapes_json(run), "phase", phase_json(p),
 		"recompute_fraction", p->recompute_best, "recompute_bounds", "low", p->recompute_low, "high",
 		p->recompute_high, "algorithmic_ops", opcount_format(p->algorithmic, algorithmic),
-		"executed_ops", opcount_format(p->executed, executed), "model", model_json(f));
+		"executed_ops", opcount_format(p->executed, executed), "model", show_model_json(f));
 
 	line = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	puts(line);
@@ -134,22 +103,6 @@ static void print_phase(const struct phase_judgement *p)
 		       100 * p->recompute_best, 100 * p->recompute_low, 100 * p->recompute_high);
 }
 
-static void print_model(const struct model_fingerprint *f)
-{
-	if (!f->weights) {
-		printf("model       not told. %s\n", f->evidence);
-		return;
-	}
-	printf("model       hidden %" PRIu64 ", feed-forward %" PRIu64 ", layers %u, vocabulary %" PRIu64
-	       " (0: not seen); %.4g parameters "
-	       "(%.4g to %.4g) met by %.4g tokens\n            %s\n",
-	       f->hidden, f->feed_forward, f->layers, f->vocabulary, f->parameters.best, f->parameters.low,
-	       f->parameters.high, f->tokens.best, f->evidence);
-	for (size_t i = 0; i < f->matches; i++)
-		printf("%s %s %.2f%s", i ? "," : "like       ", f->match[i].name, f->match[i].score,
-		       i + 1 == f->matches ? "\n" : "");
-}
-
 static void print_people(const struct run *run, opcount ops, const struct phase_judgement *p,
 			 const struct model_fingerprint *f)
 {
@@ -169,7 +122,7 @@ static void print_people(const struct run *run, opcount ops, const struct phase_
 		       run->left.kernels, run->left.graph_launches - run->left.graph_aligned,
 		       run->left.graph_launches);
 	print_phase(p);
-	print_model(f);
+	show_model_print(f);
 	for (size_t i = 0; list && i < run->product_count; i++)
 		list[i] = &run->products[i];
 	if (list)
@@ -195,25 +148,12 @@ static int write_compact(const struct run *run, const char *path)
 	return EXIT_OK;
 }
 
-/* A copy that is not installed has no data of its own, and names nothing. */
-static int load_known(const char *path, struct architectures **ret)
-{
-	struct error_text err = { 0 };
-	int r = architectures_load(path ?: OPMETER_DATADIR "/architectures.csv", ret, &err);
-
-	if (r == -ENOENT && !path)
-		return 0;
-	if (r)
-		log_error("%s", err.text[0] ? err.text : strerror(-r));
-	return r;
-}
-
 static int show(const struct run *run, opcount ops, bool json, const char *architectures)
 {
 	_cleanup_(architectures_freep) struct architectures *known = NULL;
 	_cleanup_free_ struct model_fingerprint *model = calloc(1, sizeof(*model));
 	struct phase_judgement phase;
-	int r = model ? load_known(architectures, &known) : -ENOMEM;
+	int r = model ? show_model_load(architectures, &known) : -ENOMEM;
 
 	r = r ?: phase_judge(run, &phase);
 	r = r ?: model_judge(run, &phase, known, model);
@@ -235,7 +175,7 @@ int verb_replay(int argc, char **argv)
 	const struct option options[] = {
 		{ "json", NULL, OPTION_FLAG, &json,
 		  "one object: gemm {ops, calls, shapes [[batch,m,n,k,calls],...]}, phase, "
-		  "recompute_fraction, ..." },
+		  "recompute_fraction, model, ..." },
 		{ "architectures", "FILE", OPTION_STRING, &architectures,
 		  "known models (" OPMETER_DATADIR "/architectures.csv)" },
 		{ "compact", "OUT", OPTION_STRING, &compact,
