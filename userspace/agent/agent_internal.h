@@ -162,6 +162,9 @@ bool agent_phases_hour_is_over(const struct agent *a, uint64_t now_ns);
 /* After a drain was committed; had_all: it had the shapes of all processes. */
 int agent_phases_look(struct agent *a, const struct drain_result *d, bool had_all, uint64_t now_ns);
 
+/* agent_spool.c: what people say meanwhile. */
+int agent_spool(struct agent *a);
+
 /* agent_guard.c: to be called often. */
 void agent_guard(struct agent *a);
 const char *agent_guard_meter(int i);

@@ -217,6 +217,9 @@ int agent_publish(struct agent *a)
 	size_t n;
 	int r;
 
+	r = agent_spool(a);
+	if (r)
+		log_warn("%s/spool: cannot be read: %s", a->config->dir, strerror(-r));
 	r = om_ledger_publish(a->ledger, &a->node, j.policy.now_ns, to_totals, a, &n);
 	if (r == -ENOSPC)
 		return 0; /* agent_meter() has said so */

@@ -23,6 +23,7 @@ static const struct verb {
 	{ "fleet", verb_fleet, "keep the fleet's totals from Kafka and judge them by policy" },
 	{ "top", verb_top, "show what tenants compute, as it happens" },
 	{ "explain", verb_explain, "say why a job counts as it does" },
+	{ "lineage", verb_lineage, "which runs are of one model: list, join, part" },
 	{ "replay", verb_replay, "count the operations of a recorded run" },
 	{ "ledger", verb_ledger, "verify, show or export the node's ledger" },
 	{ "prove", verb_prove, "prove the descriptor offsets of a cuBLASLt library" },

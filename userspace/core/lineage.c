@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lineage.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/cleanup.h"
+
+struct tie {
+	double confidence;
+	uint32_t a, b;
+};
+
+/* While it is made. */
+struct making {
+	const struct lineage_run *runs;
+	size_t count;
+	uint32_t *order;  /* runs by ledger and job: the same for any order of coming */
+	uint32_t *parent; /* of a run's set */
+	double *weakest;  /* of a set's root */
+	const char **named;
+	struct tie *tie;
+	size_t ties, room;
+};
+
+static bool is_open(const struct lineage_run *r)
+{
+	return r->model && r->model->matches && r->model->match[0].score >= LINEAGE_LIKE;
+}
+
+/* Told at a glance, so that many runs are compared soon. */
+static bool is_other_size(const struct lineage_run *a, const struct lineage_run *b)
+{
+	return a->model->hidden && b->model->hidden && a->model->hidden != b->model->hidden;
+}
+
+static bool same_time(const struct lineage_run *a, const struct lineage_run *b)
+{
+	return a->from_ns < b->to_ns && b->from_ns < a->to_ns;
+}
+
+double lineage_tie(const struct lineage_run *a, const struct lineage_run *b, const char **ret_why)
+{
+	double like;
+
+	*ret_why = "nothing";
+	if (a->declared && b->declared) {
+		*ret_why = "a person's word";
+		return strcmp(a->declared, b->declared) ? 0 : 1;
+	}
+	if (a->is_parted || b->is_parted) {
+		*ret_why = "parted by a person";
+		return 0;
+	}
+	if (a->is_united && b->is_united && om_id_equal(&a->united, &b->united)) {
+		*ret_why = "one job";
+		return 0.99;
+	}
+	if (!a->model || !b->model || strcmp(a->tenant, b->tenant) || is_other_size(a, b))
+		return 0;
+	like = model_similarity(a->model, b->model);
+	if (like < LINEAGE_LIKE)
+		return 0;
+	*ret_why = is_open(a) && is_open(b) ? "a like model, of an open architecture" : "a like model";
+	return like * (is_open(a) && is_open(b) ? 0.6 : 0.9) * (same_time(a, b) ? 0.5 : 1);
+}
+
+/* --- in one order --- */
+
+static int compare_runs(const struct lineage_run *a, const struct lineage_run *b)
+{
+	int r = memcmp(&a->ledger, &b->ledger, sizeof(a->ledger));
+
+	r = r ?: memcmp(&a->job, &b->job, sizeof(a->job));
+	return r ?: a->from_ns < b->from_ns ? -1 : a->from_ns > b->from_ns;
+}
+
+static int by_run(const void *x, const void *y, void *runs)
+{
+	const struct lineage_run *all = runs;
+
+	return compare_runs(&all[*(const uint32_t *)x], &all[*(const uint32_t *)y]);
+}
+
+static int by_confidence(const void *x, const void *y)
+{
+	const struct tie *a = x, *b = y;
+
+	if (a->confidence != b->confidence)
+		return a->confidence < b->confidence ? 1 : -1;
+	if (a->a != b->a)
+		return a->a < b->a ? -1 : 1;
+	return a->b < b->b ? -1 : a->b > b->b;
+}
+
+/* --- sets --- */
+
+static uint32_t root_of(struct making *m, uint32_t i)
+{
+	while (m->parent[i] != i) {
+		m->parent[i] = m->parent[m->parent[i]];
+		i = m->parent[i];
+	}
+	return i;
+}
+
+/* What two people have named differently stays apart. */
+static void unite(struct making *m, const struct tie *t)
+{
+	uint32_t a = root_of(m, t->a), b = root_of(m, t->b), low = a < b ? a : b, high = a < b ? b : a;
+
+	if (a == b || (m->named[a] && m->named[b] && strcmp(m->named[a], m->named[b])))
+		return;
+	m->parent[high] = low;
+	m->named[low] = m->named[low] ?: m->named[high];
+	m->weakest[low] = m->weakest[low] < m->weakest[high] ? m->weakest[low] : m->weakest[high];
+	if (t->confidence < m->weakest[low])
+		m->weakest[low] = t->confidence;
+}
+
+static int add_tie(struct making *m, const struct tie *t)
+{
+	if (m->ties == m->room) {
+		size_t room = m->room ? 2 * m->room : 64;
+		struct tie *bigger = reallocarray(m->tie, room, sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		m->tie = bigger;
+		m->room = room;
+	}
+	m->tie[m->ties++] = *t;
+	return 0;
+}
+
+static int tie_all(struct making *m)
+{
+	for (uint32_t i = 0; i < m->count; i++)
+		for (uint32_t k = 0; k < i; k++) {
+			const char *why;
+			struct tie t = { lineage_tie(&m->runs[m->order[i]], &m->runs[m->order[k]], &why), k,
+					 i };
+
+			if (t.confidence >= LINEAGE_JOINS && add_tie(m, &t))
+				return -ENOMEM;
+		}
+	if (m->ties)
+		qsort(m->tie, m->ties, sizeof(*m->tie), by_confidence);
+	for (size_t i = 0; i < m->ties; i++)
+		unite(m, &m->tie[i]);
+	return 0;
+}
+
+static int making_begin(struct making *m)
+{
+	m->order = calloc(m->count + 1, sizeof(*m->order));
+	m->parent = calloc(m->count + 1, sizeof(*m->parent));
+	m->weakest = calloc(m->count + 1, sizeof(*m->weakest));
+	m->named = calloc(m->count + 1, sizeof(*m->named));
+	if (!m->order || !m->parent || !m->weakest || !m->named)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < m->count; i++)
+		m->order[i] = i;
+	qsort_r(m->order, m->count, sizeof(*m->order), by_run, (void *)m->runs);
+	for (uint32_t i = 0; i < m->count; i++) {
+		m->parent[i] = i;
+		m->weakest[i] = 1;
+		m->named[i] = m->runs[m->order[i]].declared;
+	}
+	return 0;
+}
+
+static void making_done(struct making *m)
+{
+	free(m->order);
+	free(m->parent);
+	free(m->weakest);
+	free(m->named);
+	free(m->tie);
+}
+
+/* --- groups --- */
+
+static void name_group(const struct making *m, uint32_t root, struct lineage_group *g)
+{
+	char id[OM_ID_STRLEN];
+
+	g->confidence = m->weakest[root];
+	g->is_declared = m->named[root];
+	if (g->is_declared)
+		snprintf(g->name, sizeof(g->name), "%s", m->named[root]);
+	else
+		snprintf(g->name, sizeof(g->name), "l-%.12s", om_id_format(&m->runs[m->order[root]].job, id));
+}
+
+static int by_time(const void *x, const void *y, void *runs)
+{
+	const struct lineage_run *all = runs, *a = &all[*(const size_t *)x], *b = &all[*(const size_t *)y];
+
+	if (a->from_ns != b->from_ns)
+		return a->from_ns < b->from_ns ? -1 : 1;
+	return compare_runs(a, b);
+}
+
+static int groups_make(struct making *m, struct lineages *l)
+{
+	size_t at = 0;
+
+	l->group = calloc(m->count + 1, sizeof(*l->group));
+	l->index = calloc(m->count + 1, sizeof(*l->index));
+	if (!l->group || !l->index)
+		return -ENOMEM;
+	for (uint32_t root = 0; root < m->count; root++) {
+		struct lineage_group *g = &l->group[l->groups];
+		size_t first = at;
+
+		if (root_of(m, root) != root)
+			continue;
+		for (uint32_t i = root; i < m->count; i++)
+			if (root_of(m, i) == root)
+				l->index[at++] = m->order[i];
+		qsort_r(&l->index[first], at - first, sizeof(*l->index), by_time, (void *)m->runs);
+		g->member = &l->index[first];
+		g->count = at - first;
+		name_group(m, root, g);
+		l->groups++;
+	}
+	return 0;
+}
+
+/* The first run of each with a fingerprint stands for it. */
+static const struct lineage_run *face_of(const struct lineage_run *runs, const struct lineage_group *g)
+{
+	for (size_t i = 0; i < g->count; i++)
+		if (runs[g->member[i]].model)
+			return &runs[g->member[i]];
+	return NULL;
+}
+
+static int findings_make(const struct lineage_run *runs, struct lineages *l)
+{
+	size_t room = 0;
+
+	for (size_t i = 0; i < l->groups; i++)
+		for (size_t k = i + 1; k < l->groups; k++) {
+			const struct lineage_run *a = face_of(runs, &l->group[i]),
+						 *b = face_of(runs, &l->group[k]);
+			double like = a && b && strcmp(a->tenant, b->tenant)
+					      ? model_similarity(a->model, b->model)
+					      : 0;
+
+			if (like < LINEAGE_LIKE)
+				continue;
+			if (l->findings == room) {
+				size_t more = room ? 2 * room : 16;
+				struct lineage_finding *bigger =
+					reallocarray(l->finding, more, sizeof(*bigger));
+
+				if (!bigger)
+					return -ENOMEM;
+				l->finding = bigger;
+				room = more;
+			}
+			l->finding[l->findings++] =
+				(struct lineage_finding){ i, k, like, is_open(a) && is_open(b) };
+		}
+	return 0;
+}
+
+struct lineages *lineages_free(struct lineages *l)
+{
+	if (!l)
+		return NULL;
+	free(l->group);
+	free(l->finding);
+	free(l->index);
+	free(l);
+	return NULL;
+}
+
+int lineages_make(const struct lineage_run *runs, size_t count, struct lineages **ret)
+{
+	_cleanup_(making_done) struct making m = { .runs = runs, .count = count };
+	_cleanup_(lineages_freep) struct lineages *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (count > LINEAGE_RUNS_MAX)
+		return -E2BIG;
+	if (!l)
+		return -ENOMEM;
+	r = making_begin(&m);
+	r = r ?: tie_all(&m);
+	r = r ?: groups_make(&m, l);
+	r = r ?: findings_make(runs, l);
+	if (r == 0)
+		*ret = TAKE_PTR(l);
+	return r;
+}

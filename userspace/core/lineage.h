@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_CORE_LINEAGE_H
+#define OPMETER_CORE_LINEAGE_H
+
+/*
+ * Runs of one model: restarts, renames, other days and nodes. Pure: from what is known of runs to groups
+ * with a confidence. The order of the runs plays no part.
+ *
+ * Two runs are joined by
+ *   a person's word       1     the same name given to both; different names part them whatever else is
+ * alike, and what was parted is joined by nothing else one job               0.99  a communicator unites
+ * their processes (core/joining.h) a like model          0.9 x likeness of the fingerprints (core/model.h),
+ * from 0.9 on, of one tenant; 0.6 x where the model is a known open one, which anybody may train anew; half
+ * of it where both ran at the same time, as experiments beside each other do and only from LINEAGE_JOINS on.
+ * Runs of two tenants are never joined by likeness: that is a finding for a person.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model.h"
+#include "register.h"
+
+#define LINEAGE_JOINS 0.5
+#define LINEAGE_LIKE 0.9
+#define LINEAGE_RUNS_MAX 20000
+#define LINEAGE_NAME_MAX 64
+
+/* What is known of one run of one job instance; pointers are loans. */
+struct lineage_run {
+	struct om_id ledger, job;
+	const char *tenant;
+	uint64_t from_ns, to_ns;	       /* Unix time */
+	const struct model_fingerprint *model; /* NULL: not told */
+	const char *declared;		       /* a person's name for its lineage; NULL: none */
+	bool is_parted; /* a person says that it is of no other's: `declared` is its own */
+	bool is_united; /* `united` is the job that communicators unite it into */
+	struct om_id united;
+};
+
+struct lineage_group {
+	char name[LINEAGE_NAME_MAX]; /* a person's, or "l-" and the beginning of the least job's id */
+	const size_t *member;	     /* indexes into the runs, by time */
+	size_t count;
+	double confidence; /* of the weakest tie that holds it together; 1: one run, or a person's word */
+	bool is_declared;
+};
+
+/* Runs of two tenants whose models are alike: for a person to look at. */
+struct lineage_finding {
+	size_t a, b; /* groups */
+	double likeness;
+	bool is_known; /* an open architecture */
+};
+
+struct lineages {
+	struct lineage_group *group;
+	size_t groups;
+	struct lineage_finding *finding;
+	size_t findings;
+	size_t *index; /* what groups point into */
+};
+
+/* 0; -ENOMEM; -E2BIG: more than LINEAGE_RUNS_MAX. */
+int lineages_make(const struct lineage_run *runs, size_t count, struct lineages **ret);
+struct lineages *lineages_free(struct lineages *l); /* NULL is fine; returns NULL */
+static inline void lineages_freep(struct lineages **l)
+{
+	*l = lineages_free(*l);
+}
+/* How surely two runs are of one model by what is known of them, and why (a word). 0: not at all. */
+double lineage_tie(const struct lineage_run *a, const struct lineage_run *b, const char **ret_why);
+
+#endif
