@@ -104,7 +104,7 @@ static void print(const char *title, const struct table *t)
 	       t->runs ? 100.0 * t->unknown / t->runs : 0);
 	for (int v = 0; v < PHASE_VERDICTS; v++)
 		printf(" %s |", phase_verdict_name((enum phase_verdict)v));
-	printf("\n|---|---|---|---|---|\n");
+	printf("\n|---|---|---|---|---|---|\n");
 	for (int i = 0; i < TRUTHS; i++) {
 		unsigned sum = 0;
 

@@ -19,6 +19,7 @@
 #define LAYERED 0.5
 #define OTHER_WORK 0.2 /* beside training: what it is shows nowhere */
 #define SERVER 0.01    /* a third thread */
+#define CHAINED 0.7    /* products that feed each other */
 
 const char *phase_verdict_name(enum phase_verdict v)
 {
@@ -311,10 +312,28 @@ static double third_thread(const struct judge *j)
 	return (all - most) / j->ops;
 }
 
-static enum phase_verdict on_threads(const struct judge *j, const struct phase_judgement *p)
+/* Where other work than the learning is done on the threads of the learning: for the same tokens it is a
+ * teacher, a reference, an evaluation, or frozen layers below; in squares it is the optimizer's. */
+static enum phase_verdict beside_others(const struct judge *j, const struct phase_judgement *p,
+					const struct phase_learned *l)
+{
+	if (l->foreign > OTHER_WORK / 2 || third_thread(j) > SERVER)
+		return PHASE_IS_UNKNOWN;
+	/* Some weights learn at each pass, most others never do. */
+	if (p->complete >= ADAPTERS && l->share >= ADAPTERS && p->once < 0.6 && l->least_times > 0 &&
+	    l->least_times <= 1.3 && l->beside > 0.5 * l->forward)
+		return PHASE_IS_FROZEN;
+	if (l->share < LEARNS || p->complete < 0.15)
+		return PHASE_IS_UNKNOWN;
+	return l->share + l->beside + l->same_tokens + l->square >= MOST ? PHASE_IS_TRAINING
+									 : PHASE_IS_UNKNOWN;
+}
+
+static enum phase_verdict on_threads(const struct judge *j, const struct phase_judgement *p,
+				     const struct phase_learned *l)
 {
 	if (p->elsewhere > OTHER_WORK || third_thread(j) > SERVER)
-		return PHASE_IS_UNKNOWN;
+		return beside_others(j, p, l);
 	if (p->complete >= LEARNS && p->twice >= MUCH)
 		return PHASE_IS_TRAINING;
 	if (p->complete >= LEARNS_ALONE && p->is_told)
@@ -327,18 +346,34 @@ static enum phase_verdict on_threads(const struct judge *j, const struct phase_j
 	 * of it. */
 	if (p->complete >= NOISE && p->complete < ADAPTERS && p->twice + p->once >= ALL && p->once >= 0.15)
 		return PHASE_IS_FROZEN;
-	return PHASE_IS_UNKNOWN;
+	return beside_others(j, p, l);
 }
 
-static enum phase_verdict verdict_of(const struct judge *j, const struct run *r,
-				     const struct phase_judgement *p)
+static bool serves(const struct judge *j, const struct groups *g, const struct phase_judgement *p,
+		   double chained)
 {
-	if (thread_count(j) > 1 && (p->twice + p->once >= 0.1 || (p->is_told && p->complete >= LEARNS_ALONE)))
-		return on_threads(j, p);
+	bool in_layers = layered(j) >= LAYERED || chained >= CHAINED;
+
+	if (p->complete >= NOISE || !in_layers)
+		return false;
+	return thread_count(j) == 1 || (chained >= CHAINED && phase_forms_apart(j, g, j->backward) < 0.1) ||
+	       (p->twice + p->once < 0.1 && gram(j) < 0.05);
+}
+
+static enum phase_verdict verdict_of(const struct judge *j, const struct groups *g, const struct run *r,
+				     const struct phase_judgement *p, const struct phase_learned *l,
+				     double chained)
+{
+	if (serves(j, g, p, chained))
+		return PHASE_IS_INFERENCE;
+	if (thread_count(j) > 1 &&
+	    (p->twice + p->once >= 0.1 || l->share >= 0.1 || (p->is_told && p->complete >= LEARNS_ALONE)))
+		return on_threads(j, p, l);
 	if (thread_count(j) == 1 && p->complete >= LEARNS_ALONE && p->weights >= 2 && at_once(r) < 0.85)
 		return PHASE_IS_TRAINING;
-	if (p->complete < NOISE && layered(j) >= LAYERED && (thread_count(j) == 1 || gram(j) < 0.05))
-		return PHASE_IS_INFERENCE;
+	if (thread_count(j) == 1 && p->complete >= NOISE && p->complete < ADAPTERS && p->weights >= 2 &&
+	    phase_goes_both_ways(j, g))
+		return PHASE_IS_FROZEN;
 	return PHASE_IS_UNKNOWN;
 }
 
@@ -371,6 +406,8 @@ int phase_judge(const struct run *r, struct phase_judgement *ret)
 {
 	_cleanup_(phase_judge_done) struct judge j = { .backward = -1 };
 	_cleanup_(phase_groups_done) struct groups g = { 0 };
+	struct phase_learned learned;
+	double chained = 0;
 	int rc;
 
 	*ret = (struct phase_judgement){ .confidence = "none", .backward = -1 };
@@ -395,7 +432,11 @@ int phase_judge(const struct run *r, struct phase_judgement *ret)
 	if (rc)
 		return rc;
 	ret->weights = weights_of(&j, &g);
-	ret->verdict = verdict_of(&j, r, ret);
+	rc = phase_learned(&j, &g, &learned);
+	rc = rc ?: phase_chained(&j, r, &chained);
+	if (rc)
+		return rc;
+	ret->verdict = verdict_of(&j, &g, r, ret, &learned, chained);
 	find_recomputation(&j, &g, ret);
 	ret->training_low =
 		ret->verdict == PHASE_IS_TRAINING || ret->verdict == PHASE_IS_FROZEN ? ret->complete : 0;

@@ -65,6 +65,25 @@ int phase_groups(const struct judge *j, struct groups *ret);
 int phase_by_dims(const void *x, const void *y); /* order of groups */
 void phase_sort3(uint64_t v[3]);
 
+/* What learns where other work is done beside it; shares of all operations. */
+struct phase_learned {
+	double share;	/* in products that learn, forward passes that they answer for with them */
+	double beside;	/* forward through the same weights beyond that: evaluation, references, frozen layers
+			 */
+	double forward; /* all forward through them */
+	double least_times; /* of such weights: how often forward for one gradient; 0: none */
+	double same_tokens; /* only forward, through other weights for the same tokens: a teacher, frozen
+			       layers */
+	double square;	    /* not of backward, with two equal dimensions: optimizers */
+	double foreign;	    /* not of backward, anything else */
+};
+int phase_learned(const struct judge *j, const struct groups *g, struct phase_learned *ret); /* -ENOMEM */
+/* Share of products that feed each other as layers do. -ENOMEM. */
+int phase_chained(const struct judge *j, const struct run *r, double *ret);
+/* 0: a thread asks for the same forms as the others; 1: for others, or that is not told. */
+double phase_forms_apart(const struct judge *j, const struct groups *g, int backward);
+bool phase_goes_both_ways(const struct judge *j, const struct groups *g);
+
 static inline double phase_least(const double v[3])
 {
 	double low = v[0] < v[1] ? v[0] : v[1];
