@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "userspace/core/policy.h"
+#include "userspace/core/totals.h"
 
 #define NOW 1795456800000000000ULL /* 2026-11-23 */
 
@@ -144,6 +145,51 @@ static void the_shipped_rule_is_in_shadow(void **state)
 	for (int i = 0; i < f.count; i++)
 		assert_non_null(strstr(f.lines[i], "shadow "));
 	regimes_free(g);
+}
+
+struct judging {
+	struct policy p;
+	struct found f;
+};
+
+static int judge_total(void *ctx, const struct om_subject_total *s)
+{
+	struct judging *j = ctx;
+
+	return policy_judge(&j->p, s, collect, &j->f);
+}
+
+/* One job with 2e26 operations in a day, judged by the rule. */
+static struct found judged_as(const char *phase, uint32_t low_ppm, uint32_t high_ppm)
+{
+	struct om_reading r = { .key = { .day = 20000, .format = 4, .meter = OM_METER_SHAPE }, .value = { .exact = ops("2e26"), .to_ns = NOW } };
+	struct om_assignment a = { .kind = OM_ASSIGN_PHASE, .from_ns = 20000 * 86400000000000ULL, .to_ns = 20001 * 86400000000000ULL,
+				   .share_low_ppm = low_ppm, .share_high_ppm = high_ppm, .rule = "phase-shapes", .version = "1", .at_ns = NOW };
+	struct om_totals *t = om_totals_new(10);
+	struct judging j = { .p = { shipped(), NULL, "/opmeter/test", NOW } };
+
+	snprintf(a.value, sizeof(a.value), "%s", phase);
+	assert_int_equal(om_totals_put(t, &r), 0);
+	assert_int_equal(om_totals_assign(t, &a), 0);
+	assert_int_equal(om_totals_each(t, judge_total, &j), 0);
+	om_totals_free(t);
+	regimes_free((struct regimes *)j.p.regimes);
+	return j.f;
+}
+
+/* Genuine inference at 2e26 is nobody's business; the same as training, or in doubt, is. */
+static void inference_raises_nothing(void **state)
+{
+	struct found f = judged_as("inference", 1000000, 1000000);
+
+	assert_int_equal(count(&f, "opmeter.alert.level.v1"), 0);
+	f = judged_as("training", 900000, 1000000);
+	assert_true(count(&f, "opmeter.alert.level.v1") > 0);
+	f = judged_as("unknown", 0, 1000000);
+	assert_true(count(&f, "opmeter.alert.level.v1") > 0);
+	/* A tenth of it may be training: 2e25 is below every level. */
+	f = judged_as("inference", 900000, 1000000);
+	assert_int_equal(count(&f, "opmeter.alert.level.v1"), 0);
 }
 
 static void the_same_finding_has_the_same_id(void **state)
@@ -304,7 +350,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_level_to_the_operation),	cmocka_unit_test(more_than_is_not_at_least),
 		cmocka_unit_test(what_is_missing_makes_it_conditional), cmocka_unit_test(the_shipped_rule_is_in_shadow),
-		cmocka_unit_test(the_same_finding_has_the_same_id), cmocka_unit_test(owners_are_resolved),
+		cmocka_unit_test(the_same_finding_has_the_same_id), cmocka_unit_test(inference_raises_nothing), cmocka_unit_test(owners_are_resolved),
 		cmocka_unit_test(a_case_opens_when_training_is_material), cmocka_unit_test(an_ownership_version_is_its_facts),
 		cmocka_unit_test(lei_check_digits),		cmocka_unit_test(a_slip_is_told_with_its_line),
 	};
