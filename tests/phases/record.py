@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""record.py [DIR] [NAME...]: records the runs of tests/phases/README.md (all, or those named) into DIR (default: runs beside this file).
+"""record.py [DIR] [NAME...]: records the runs of tests/phases/README.md (all, or those named) into DIR (default: runs beside this file, held for those held out).
 Needs PyTorch, any build, no GPU. What the records assume of a GPU is said in recorder.py; nothing in `make check` needs this."""
 import fnmatch
 import sys
@@ -13,6 +13,7 @@ from recorder import Recorder  # noqa: E402
 from variants import RUNS  # noqa: E402
 import variants_adversarial  # noqa: E402, F401
 import variants_frozen  # noqa: E402, F401
+import variants_heldout  # noqa: E402, F401
 import variants_inference  # noqa: E402, F401
 import variants_jobs  # noqa: E402, F401
 import variants_other  # noqa: E402, F401
@@ -42,11 +43,14 @@ def record(name, to):
 
 def main():
     args = sys.argv[1:]
-    to = Path(args.pop(0)) if args else Path(__file__).parent / "runs"
-    to.mkdir(exist_ok=True)
+    to = Path(args.pop(0)) if args else None
     names = [n for n in RUNS if not args or any(fnmatch.fnmatch(n, a) for a in args)]
     torch.set_grad_enabled(True)
-    total = sum(record(n, to) for n in names)
+    total = 0
+    for n in names:
+        here = to or Path(__file__).parent / ("held" if n.startswith("held_") else "runs")
+        here.mkdir(exist_ok=True)
+        total += record(n, here)
     print(f"{len(names)} runs, {total} bytes")
 
 

@@ -3,7 +3,7 @@
 TEST_PROGRAMS += $(B)/tests/phases/phases
 
 phases: $(B)/tests/phases/phases ## the recorded runs' phases, judged: a table of verdicts against the truth
-	@$(B)/tests/phases/phases tests/phases/runs tests/data/runs
+	@$(B)/tests/phases/phases tests/phases/runs tests/phases/held tests/data/runs
 .PHONY: phases
 
 $(B)/tests/phases/phases: tests/phases/phases.c $(B)/libopmeter.a

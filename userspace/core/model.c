@@ -598,11 +598,26 @@ static double find_passes(const struct judging *j, double tokens)
 	return best > 0 ? best : common_calls(j, tokens);
 }
 
+/* Gate and up as one product of twice the size: then down is another size. */
+static bool has_half(const struct judging *j, const struct pair *p)
+{
+	for (size_t i = 0; i < j->count; i++) {
+		const struct pair *x = &j->pair[i];
+
+		if ((x->small == p->small && 2 * x->large == p->large) ||
+		    (x->large == p->small && 2 * x->small == p->large) ||
+		    (x->small == p->small && x->large == 2 * p->large))
+			return true;
+	}
+	return false;
+}
+
 /* What the weights that are there more than once have in common. */
 static double find_layers(const struct judging *j, double tokens, double passes, int *ret_kinds,
 			  int *ret_once)
 {
-	double g = 0;
+	double g = 0, most = 0;
+	bool has_fused = false;
 
 	*ret_kinds = *ret_once = 0;
 	for (size_t i = 0; i < j->count; i++) {
@@ -614,9 +629,15 @@ static double find_layers(const struct judging *j, double tokens, double passes,
 		} else if (is_near(mean_tokens(&j->pair[i]), tokens)) {
 			g = gcd(g, copies);
 			(*ret_kinds)++;
+			if (j->pair[i].small != j->pair[i].large) {
+				most = fmax(most, copies);
+				has_fused |= has_half(j, &j->pair[i]);
+			}
 		}
 	}
-	return g;
+	/* A feed-forward part goes up and down again: where no size is there more often than the others, each
+	 * is there twice in a layer. */
+	return most == g && !has_fused && fmod(g, 2) == 0 ? g / 2 : g;
 }
 
 /* How often the weight is asked for in a row before backward takes over: forward of one pass, or of several.
