@@ -251,7 +251,6 @@ static int build(struct builder *b, yaml_parser_t *parser)
 		end = e.type == YAML_STREAM_END_EVENT;
 		yaml_event_delete(&e);
 	}
-	free(b->pending_key);
 	if (r == 0 && (!b->y->root || b->y->root->kind != NODE_MAP))
 		return error_set(b->err, -EINVAL, "%s:1: expected `key: value` lines", b->y->name);
 	return r;
@@ -273,6 +272,7 @@ int yaml_parse(const char *name, const void *text, size_t len, struct yaml **ret
 		return -ENOMEM;
 	yaml_parser_set_input_string(&parser, text, len);
 	r = build(&b, &parser);
+	free(b.pending_key); /* of a document that ends in the middle of a pair */
 	yaml_parser_delete(&parser);
 	if (r)
 		return r;
