@@ -11,7 +11,7 @@ from variants_frozen import lora
 from variants_inference import batches, generates, inferred
 from variants_jobs import dpo, evaluated
 
-SEED = 1
+SEED = 2  # 1 was looked at when evaluations of other lengths were told apart
 ARCHITECTURES = 12
 
 

@@ -317,16 +317,23 @@ static double third_thread(const struct judge *j)
 static enum phase_verdict beside_others(const struct judge *j, const struct phase_judgement *p,
 					const struct phase_learned *l)
 {
-	if (l->foreign > OTHER_WORK / 2 || third_thread(j) > SERVER)
+	double foreign = l->foreign - fmin(l->foreign, l->evaluated);
+
+	if (foreign > OTHER_WORK / 2 || third_thread(j) > SERVER)
 		return PHASE_IS_UNKNOWN;
 	/* Some weights learn at each pass, most others never do. */
 	if (p->complete >= ADAPTERS && l->share >= ADAPTERS && p->once < 0.6 && l->least_times > 0 &&
 	    l->least_times <= 1.3 && l->beside > 0.5 * l->forward)
 		return PHASE_IS_FROZEN;
+	/* An optimizer's own products may outweigh the model's. */
+	if (l->square >= 0.3 && p->complete >= ADAPTERS && l->share >= ADAPTERS &&
+	    l->share + l->beside + l->same_tokens + l->square >= ALL)
+		return PHASE_IS_TRAINING;
 	if (l->share < LEARNS || p->complete < 0.15)
 		return PHASE_IS_UNKNOWN;
-	return l->share + l->beside + l->same_tokens + l->square >= MOST ? PHASE_IS_TRAINING
-									 : PHASE_IS_UNKNOWN;
+	return l->share + l->beside + l->same_tokens + fmax(l->square, l->evaluated) >= MOST
+		       ? PHASE_IS_TRAINING
+		       : PHASE_IS_UNKNOWN;
 }
 
 static enum phase_verdict on_threads(const struct judge *j, const struct phase_judgement *p,
@@ -346,14 +353,33 @@ static enum phase_verdict on_threads(const struct judge *j, const struct phase_j
 	 * of it. */
 	if (p->complete >= NOISE && p->complete < ADAPTERS && p->twice + p->once >= ALL && p->once >= 0.15)
 		return PHASE_IS_FROZEN;
+	/* The same where forward goes through all of it for a reference as well. */
+	if (p->complete >= NOISE && p->complete < ADAPTERS && p->weights >= 2 && l->returned >= ALL)
+		return PHASE_IS_FROZEN;
 	return beside_others(j, p, l);
+}
+
+/* Weights with enough of all three forms, whatever their tokens. */
+static int complete_families(const struct judge *j)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < j->families; i++)
+		n += 3 * j->family[i].complete > 0.005 * j->ops;
+	return n;
 }
 
 static bool serves(const struct judge *j, const struct groups *g, const struct phase_judgement *p,
 		   double chained)
 {
-	bool in_layers = layered(j) >= LAYERED || chained >= CHAINED;
+	double squares = gram(j);
+	bool in_layers = layered(j) >= LAYERED || chained >= CHAINED ||
+			 (squares < 0.6 && chained >= CHAINED * (1 - squares));
 
+	/* Adapters of many tenants meet few tokens each: some of their products look like gradients of
+	 * others. */
+	if (thread_count(j) == 1 && p->complete < ADAPTERS && p->weights == 0 && chained >= CHAINED)
+		return true;
 	if (p->complete >= NOISE || !in_layers)
 		return false;
 	return thread_count(j) == 1 || (chained >= CHAINED && phase_forms_apart(j, g, j->backward) < 0.1) ||
@@ -367,9 +393,11 @@ static enum phase_verdict verdict_of(const struct judge *j, const struct groups 
 	if (serves(j, g, p, chained))
 		return PHASE_IS_INFERENCE;
 	if (thread_count(j) > 1 &&
-	    (p->twice + p->once >= 0.1 || l->share >= 0.1 || (p->is_told && p->complete >= LEARNS_ALONE)))
+	    (p->twice + p->once >= 0.1 || l->share >= 0.1 || (p->is_told && p->complete >= LEARNS_ALONE) ||
+	     (p->weights >= 2 && l->returned >= ALL)))
 		return on_threads(j, p, l);
-	if (thread_count(j) == 1 && p->complete >= LEARNS_ALONE && p->weights >= 2 && at_once(r) < 0.85)
+	if (thread_count(j) == 1 && p->complete >= LEARNS_ALONE &&
+	    (p->weights >= 2 || complete_families(j) >= 3) && at_once(r) < 0.85)
 		return PHASE_IS_TRAINING;
 	if (thread_count(j) == 1 && p->complete >= NOISE && p->complete < ADAPTERS && p->weights >= 2 &&
 	    phase_goes_both_ways(j, g))

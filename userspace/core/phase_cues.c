@@ -14,21 +14,75 @@
 /* --- what learns --- */
 
 /* Backward asks for a weight gradient over the tokens, which nobody else contracts over, and for as much or
- * twice as much besides (input gradients, forward again); forward asks for at least as much. The dimension of
- * the tokens, or -1. */
-static int learned_over(const struct group *g, int backward)
+ * twice as much besides (input gradients, forward again); forward asks for at least as much. */
+static bool may_be_tokens(const struct group *g, int d, int backward)
 {
 	double own = g->by_thread[backward], rest = g->ops - own;
+	double gradient = g->over_backward[d], others = g->over[d] - g->over_backward[d];
+	bool is_alone = g->dim[d] != g->dim[(d + 1) % 3] && g->dim[d] != g->dim[(d + 2) % 3];
 
-	for (int d = 0; d < 3 && own > 0; d++) {
-		double gradient = g->over_backward[d], others = g->over[d] - g->over_backward[d];
-		bool is_alone = g->dim[d] != g->dim[(d + 1) % 3] && g->dim[d] != g->dim[(d + 2) % 3];
+	return own > 0 && is_alone && gradient >= 0.27 * own && gradient <= 0.55 * own &&
+	       others <= 0.02 * rest && rest >= 0.8 * gradient;
+}
 
-		if (is_alone && gradient >= 0.27 * own && gradient <= 0.55 * own && others <= 0.02 * rest &&
-		    rest >= 0.8 * gradient)
-			return d;
+/* A dimension that may be tokens', and the operations of the groups that say so. */
+struct candidate {
+	uint64_t value;
+	double ops;
+};
+
+static int by_value(const void *x, const void *y)
+{
+	const struct candidate *a = x, *b = y;
+
+	return a->value < b->value ? -1 : a->value > b->value;
+}
+
+/* -ENOMEM. The caller frees. */
+static int candidates_make(const struct judge *j, const struct groups *g, struct candidate **ret,
+			   size_t *ret_count)
+{
+	struct candidate *c = calloc(3 * g->count + 1, sizeof(*c));
+	size_t n = 0, kept = 0;
+
+	if (!c)
+		return -ENOMEM;
+	for (size_t i = 0; i < g->count && j->backward >= 0; i++)
+		for (int d = 0; d < 3; d++)
+			if (may_be_tokens(&g->item[i], d, j->backward))
+				c[n++] = (struct candidate){ g->item[i].dim[d], g->item[i].ops };
+	if (n)
+		qsort(c, n, sizeof(*c), by_value);
+	for (size_t i = 0; i < n; i++) {
+		if (kept && c[kept - 1].value == c[i].value)
+			c[kept - 1].ops += c[i].ops;
+		else
+			c[kept++] = c[i];
 	}
-	return -1;
+	*ret = c;
+	*ret_count = kept;
+	return 0;
+}
+
+/* Of one layer alone its output may be the tokens as well: what most layers have in common is. -1: it does
+ * not learn. */
+static int learned_over(const struct group *g, int backward, const struct candidate *c, size_t count)
+{
+	double most = 0;
+	int best = -1;
+
+	for (int d = 0; d < 3; d++) {
+		struct candidate key = { g->dim[d], 0 };
+		const struct candidate *at = count && may_be_tokens(g, d, backward)
+						     ? bsearch(&key, c, count, sizeof(key), by_value)
+						     : NULL;
+
+		if (at && at->ops > most) {
+			most = at->ops;
+			best = d;
+		}
+	}
+	return best;
 }
 
 static int by_number(const void *x, const void *y)
@@ -67,16 +121,120 @@ static void learned_add(struct phase_learned *l, const struct group *g, int d, c
 	times_note(l, g, gradient, j);
 }
 
+/* --- evaluation --- */
+
+/* A weight that learns, or one that only goes forward for other tokens. */
+struct met {
+	uint64_t tokens, low, high;
+	double ops;
+};
+
+static int by_weight(const void *x, const void *y)
+{
+	const struct met *a = x, *b = y;
+
+	if (a->low != b->low)
+		return a->low < b->low ? -1 : 1;
+	return a->high < b->high ? -1 : a->high > b->high;
+}
+
+static int by_tokens(const void *x, const void *y)
+{
+	const struct met *a = x, *b = y;
+
+	return a->tokens < b->tokens ? -1 : a->tokens > b->tokens ? 1 : by_weight(x, y);
+}
+
+static struct met met_of(const struct group *g, int tokens)
+{
+	uint64_t a = g->dim[(tokens + 1) % 3], b = g->dim[(tokens + 2) % 3];
+
+	return (struct met){ g->dim[tokens], a < b ? a : b, a < b ? b : a, g->ops };
+}
+
+static size_t distinct(struct met *m, size_t n)
+{
+	size_t kept = 0;
+
+	if (n)
+		qsort(m, n, sizeof(*m), by_weight);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || by_weight(&m[kept - 1], &m[i]))
+			m[kept++] = m[i];
+	return kept;
+}
+
+/* Operations of forward passes through all the weights that learn, the head too, for tokens of about as many
+ * as learning meets: an evaluation. Requests that are served meet few tokens each, or leave the head out but
+ * for the last. */
+static int evaluated(const struct judge *j, const struct groups *g, const struct candidate *c,
+		     size_t candidates, uint64_t least_tokens, double *ret)
+{
+	_cleanup_free_ struct met *learns = calloc(g->count + 1, sizeof(*learns));
+	_cleanup_free_ struct met *other = calloc(3 * g->count + 1, sizeof(*other));
+	size_t n = 0, others = 0;
+
+	*ret = 0;
+	if (!learns || !other)
+		return -ENOMEM;
+	for (size_t i = 0; i < g->count; i++) {
+		int d = learned_over(&g->item[i], j->backward, c, candidates);
+
+		if (d >= 0 && g->item[i].ops >= 0.003 * j->ops)
+			learns[n++] = met_of(&g->item[i], d);
+	}
+	n = distinct(learns, n);
+	for (size_t i = 0; i < g->count && n >= 3; i++)
+		for (int d = 0; d < 3; d++) {
+			struct met m = met_of(&g->item[i], d);
+
+			if (g->item[i].by_thread[j->backward] <= 0 && m.tokens >= least_tokens / 8 &&
+			    bsearch(&m, learns, n, sizeof(m), by_weight))
+				other[others++] = m;
+		}
+	if (others)
+		qsort(other, others, sizeof(*other), by_tokens);
+	for (size_t i = 0, end; i < others; i = end) {
+		double ops = 0;
+
+		for (end = i; end < others && other[end].tokens == other[i].tokens; end++)
+			ops += other[end].ops;
+		*ret += end - i == n ? ops / j->ops : 0;
+	}
+	return 0;
+}
+
+static void add_rest(const struct judge *j, const struct groups *g, const uint64_t *tokens, size_t n,
+		     struct phase_learned *ret)
+{
+	for (size_t i = 0; i < g->count; i++) {
+		const struct group *x = &g->item[i];
+		bool is_square = x->dim[0] == x->dim[1] || x->dim[1] == x->dim[2];
+
+		if (x->by_thread[j->backward] > 0)
+			ret->returned += x->ops >= 1.8 * x->by_thread[j->backward] ? x->ops / j->ops : 0;
+		else if (has_tokens(x, tokens, n))
+			ret->same_tokens += x->ops / j->ops;
+		else if (is_square)
+			ret->square += x->ops / j->ops;
+		else
+			ret->foreign += x->ops / j->ops;
+	}
+}
+
 int phase_learned(const struct judge *j, const struct groups *g, struct phase_learned *ret)
 {
 	_cleanup_free_ uint64_t *tokens = calloc(g->count + 1, sizeof(*tokens));
-	size_t n = 0;
+	_cleanup_free_ struct candidate *c = NULL;
+	size_t n = 0, candidates;
 
 	*ret = (struct phase_learned){ 0 };
-	if (!tokens)
+	if (!tokens || candidates_make(j, g, &c, &candidates))
 		return -ENOMEM;
-	for (size_t i = 0; i < g->count && j->backward >= 0; i++) {
-		int d = learned_over(&g->item[i], j->backward);
+	if (j->backward < 0)
+		return 0;
+	for (size_t i = 0; i < g->count; i++) {
+		int d = learned_over(&g->item[i], j->backward, c, candidates);
 
 		if (d < 0) {
 			times_note(ret, &g->item[i], g->item[i].by_thread[j->backward], j);
@@ -87,20 +245,8 @@ int phase_learned(const struct judge *j, const struct groups *g, struct phase_le
 	}
 	if (n)
 		qsort(tokens, n, sizeof(*tokens), by_number);
-	for (size_t i = 0; i < g->count && j->backward >= 0; i++) {
-		const struct group *x = &g->item[i];
-		bool is_square = x->dim[0] == x->dim[1] || x->dim[1] == x->dim[2];
-
-		if (x->by_thread[j->backward] > 0)
-			continue;
-		if (has_tokens(x, tokens, n))
-			ret->same_tokens += x->ops / j->ops;
-		else if (is_square)
-			ret->square += x->ops / j->ops;
-		else
-			ret->foreign += x->ops / j->ops;
-	}
-	return 0;
+	add_rest(j, g, tokens, n, ret);
+	return n ? evaluated(j, g, c, candidates, tokens[0], &ret->evaluated) : 0;
 }
 
 /* --- layers that feed each other --- */

@@ -75,7 +75,9 @@ struct phase_learned {
 	double same_tokens; /* only forward, through other weights for the same tokens: a teacher, frozen
 			       layers */
 	double square;	    /* not of backward, with two equal dimensions: optimizers */
-	double foreign;	    /* not of backward, anything else */
+	double returned;    /* in products that backward has a part in, forward at least as much */
+	double evaluated; /* forward through all of what learns, for other tokens: in the next two as well */
+	double foreign;	  /* not of backward, anything else */
 };
 int phase_learned(const struct judge *j, const struct groups *g, struct phase_learned *ret); /* -ENOMEM */
 /* Share of products that feed each other as layers do. -ENOMEM. */
