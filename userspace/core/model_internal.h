@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_CORE_MODEL_INTERNAL_H
+#define OPMETER_CORE_MODEL_INTERNAL_H
+
+/* What core/model*.c share: products become weights (model_weights.c), weights are met so often in a pass
+ * (model_passes.c), and that comes to a model (model.c). */
+
+#include <math.h>
+
+#include "model.h"
+
+#define MODEL_NEAR 0.02	     /* two figures that are the same but for chance */
+#define MODEL_LAYERS_MAX 512 /* no model is deeper: where the passes are not known */
+
+/* A dimension by where it stands: tokens keep to one side, weights come on both. */
+struct dim {
+	uint64_t value;
+	double at_m, at_n;
+};
+
+struct dims {
+	struct dim *item; /* by value */
+	size_t count;
+};
+
+/* The product's two other dimensions, and its tokens. */
+struct reading {
+	uint64_t small, large, tokens;
+	bool is_weight_gradient, over_small;
+};
+
+struct asked {
+	double calls, tokens; /* tokens: summed over calls */
+};
+
+struct pair {
+	uint64_t small, large;
+	struct asked gradient, over_small, over_large, forward, backward; /* the last two by thread */
+	uint64_t first_tokens;
+	bool has_many_tokens; /* calls differ in them */
+	struct asked pass;    /* what stands for its forward passes */
+	double copies, active;
+	bool is_experts;
+};
+
+struct judging {
+	const struct run *run;
+	const struct phase_judgement *phase;
+	double (*calls)[RUN_THREADS_MAX]; /* of each product, by thread */
+	struct dims dims;
+	bool at_m;    /* tokens stand there, else at n */
+	bool by_side; /* forward is told by who asks, so tokens are what stands on their side, even where a
+			 weight has that size */
+	struct pair *pair;
+	size_t count, left_out;
+	double ops, other; /* other: calls x size of weights that nobody asks gradients through */
+	bool learns;
+	struct model_fingerprint *f;
+};
+
+/* model_weights.c. Negative: -ENOMEM. */
+int model_dims_make(const struct run *r, struct dims *ret);
+int model_calls_by_thread(const struct run *r, double (**ret)[RUN_THREADS_MAX]);
+double model_share_read(const struct run *r, const struct dims *d, bool at_m);
+double model_same_tokens(const struct judging *j, bool at_m); /* negative: no memory */
+struct reading model_read_side(const struct run_product *p, bool at_m);
+int model_pairs_make(struct judging *j);
+int model_by_pair(const void *x, const void *y); /* an order of pairs */
+
+/* model_passes.c */
+bool model_learns(const struct judging *j);
+void model_pairs_choose(struct judging *j);
+void model_passes(struct judging *j, double *ret_tokens, double *ret_passes);
+double model_once_by(const struct pair *p, double tokens);
+double model_mean_tokens(const struct pair *p);
+
+static inline double model_size_of(const struct pair *p)
+{
+	return (double)p->small * (double)p->large;
+}
+
+static inline bool model_is_near(double a, double b)
+{
+	return fabs(a - b) <= MODEL_NEAR * fmax(fabs(a), fabs(b));
+}
+
+#endif

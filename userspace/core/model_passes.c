@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+/* How often each weight is met in one forward pass: by the one that is there once, by the order of calls, or
+ * not at all. */
+#include "model_internal.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/cleanup.h"
+
+#define SEEN 1e-6      /* of the operations: less is no layer */
+#define PAIRS_MAX 1024 /* the largest */
+
+bool model_learns(const struct judging *j)
+{
+	double gradient = 0;
+
+	if (j->phase->verdict != PHASE_IS_UNKNOWN)
+		return j->phase->verdict != PHASE_IS_INFERENCE;
+	for (size_t i = 0; i < j->count; i++)
+		gradient += 2 * model_size_of(&j->pair[i]) * j->pair[i].gradient.tokens;
+	return gradient > 0.05 * j->ops;
+}
+
+/* What stands for the forward passes of a weight: by thread, or by the role that occurs once in each. */
+static struct asked pass_of(const struct judging *j, const struct pair *p)
+{
+	struct asked half = { p->over_small.calls / 2, p->over_small.tokens / 2 }, both = p->over_small;
+
+	if (j->phase->backward >= 0)
+		return p->forward;
+	both.calls += p->over_large.calls;
+	both.tokens += p->over_large.tokens;
+	if (!j->learns)
+		return both;
+	if (p->gradient.calls > 0)
+		return p->gradient;
+	if (p->small == p->large)
+		return half;
+	if (p->over_small.calls > 0 && p->over_large.calls > 0)
+		return p->over_small.calls < p->over_large.calls ? p->over_small : p->over_large;
+	return both;
+}
+
+static int by_work(const void *x, const void *y)
+{
+	const struct pair *a = x, *b = y;
+	double p = model_size_of(a) * a->pass.tokens, q = model_size_of(b) * b->pass.tokens;
+
+	return p < q ? 1 : p > q ? -1 : model_by_pair(x, y);
+}
+
+/* Weights that nobody asks gradients through belong to a teacher, a reference or an evaluation. Leaves what
+ * is a layer. */
+void model_pairs_choose(struct judging *j)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < j->count; i++) {
+		struct pair *p = &j->pair[i];
+
+		p->pass = pass_of(j, p);
+		if (j->learns && j->phase->backward >= 0 && p->backward.calls + p->gradient.calls <= 0) {
+			j->other += p->pass.calls * model_size_of(p);
+			continue;
+		}
+		if (p->pass.calls > 0 && 2 * model_size_of(p) * p->pass.tokens >= SEEN * j->ops)
+			j->pair[kept++] = *p;
+	}
+	j->count = kept;
+	if (kept > PAIRS_MAX) {
+		qsort(j->pair, kept, sizeof(*j->pair), by_work);
+		j->count = PAIRS_MAX;
+		j->left_out = kept - PAIRS_MAX;
+	}
+}
+
+/* Where a weight that is there once is passed forward more often than it learns, another pass is made besides
+ * (a reference, an evaluation): then what learns tells. */
+static void pairs_of_learning(struct judging *j, double tokens, double passes)
+{
+	const struct pair *once = NULL;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < j->count; i++)
+		if (model_is_near(model_once_by(&j->pair[i], tokens), passes) &&
+		    (!once || model_size_of(once) * once->pass.tokens <
+				      model_size_of(&j->pair[i]) * j->pair[i].pass.tokens))
+			once = &j->pair[i];
+	if (!once || !j->learns || j->phase->backward < 0 || once->gradient.calls <= 0 ||
+	    once->forward.tokens < 1.3 * once->gradient.tokens)
+		return;
+	for (size_t i = 0; i < j->count; i++) {
+		struct pair p = j->pair[i];
+
+		p.pass = p.gradient;
+		if (p.gradient.calls > 0)
+			j->pair[kept++] = p;
+	}
+	j->count = kept;
+}
+
+/* --- how often in one pass --- */
+
+static bool is_whole(double v)
+{
+	return v >= 0.98 && fabs(v - round(v)) <= MODEL_NEAR * fmax(1, round(v)) / 2;
+}
+
+double model_mean_tokens(const struct pair *p)
+{
+	return p->pass.calls > 0 ? p->pass.tokens / p->pass.calls : 0;
+}
+
+static const struct pair *main_pair(const struct judging *j)
+{
+	const struct pair *best = &j->pair[0];
+
+	for (size_t i = 1; i < j->count; i++)
+		if (model_size_of(&j->pair[i]) * j->pair[i].pass.tokens >
+		    model_size_of(best) * best->pass.tokens)
+			best = &j->pair[i];
+	return best;
+}
+
+/* Experts share the tokens of a pass among them: the whole pass is what most weights see. */
+static double tokens_of_a_pass(const struct judging *j)
+{
+	double most = 0;
+
+	for (size_t i = 0; i < j->count; i++)
+		if (2 * model_size_of(&j->pair[i]) * j->pair[i].pass.tokens >= 0.01 * j->ops)
+			most = fmax(most, model_mean_tokens(&j->pair[i]));
+	return most > 0 ? most : model_mean_tokens(main_pair(j));
+}
+
+/* A head that is cut into chunks of tokens is still met once by each token. */
+double model_once_by(const struct pair *p, double tokens)
+{
+	double chunks = tokens / model_mean_tokens(p), passes = p->pass.calls / chunks;
+
+	return chunks > 1.5 && !p->has_many_tokens && is_whole(chunks) && is_whole(passes) ? passes
+											   : p->pass.calls;
+}
+
+/* Operations, as a share, of weights met a whole number of times in each of so many passes. */
+static double fits(const struct judging *j, double passes)
+{
+	double all = 0, whole = 0;
+
+	for (size_t i = 0; i < j->count; i++) {
+		const struct pair *p = &j->pair[i];
+		double ops = model_size_of(p) * p->pass.tokens;
+
+		all += ops;
+		if (is_whole(p->pass.calls / passes) ||
+		    is_whole(model_once_by(p, model_mean_tokens(p)) / passes))
+			whole += ops;
+	}
+	return all > 0 ? whole / all : 0;
+}
+
+static double gcd(double a, double b)
+{
+	while (b >= 0.5) {
+		double t = fmod(a, b);
+
+		a = b;
+		b = t;
+	}
+	return a;
+}
+
+static double common_calls(const struct judging *j, double tokens)
+{
+	double g = 0;
+
+	for (size_t i = 0; i < j->count; i++)
+		if (model_is_near(model_mean_tokens(&j->pair[i]), tokens))
+			g = gcd(g, round(j->pair[i].pass.calls));
+	return g;
+}
+
+/* The fewest calls of a weight are those of one that is there once, if all others are multiples of it. */
+static double find_passes(const struct judging *j, double tokens)
+{
+	double best = 0;
+
+	for (size_t i = 0; i < j->count; i++) {
+		double passes = model_once_by(&j->pair[i], tokens);
+
+		if (passes > 0 && (best == 0 || passes < best) && fits(j, passes) > 0.9)
+			best = passes;
+	}
+	return best > 0 ? best : common_calls(j, tokens);
+}
+
+/* Gate and up as one product of twice the size: then down is another size. */
+static bool has_half(const struct judging *j, const struct pair *p)
+{
+	for (size_t i = 0; i < j->count; i++) {
+		const struct pair *x = &j->pair[i];
+
+		if ((x->small == p->small && 2 * x->large == p->large) ||
+		    (x->large == p->small && 2 * x->small == p->large) ||
+		    (x->small == p->small && x->large == 2 * p->large))
+			return true;
+	}
+	return false;
+}
+
+/* What the weights that are there more than once have in common. */
+static double find_layers(const struct judging *j, double tokens, double passes, int *ret_kinds,
+			  int *ret_once)
+{
+	double g = 0, most = 0;
+	bool has_fused = false;
+
+	*ret_kinds = *ret_once = 0;
+	for (size_t i = 0; i < j->count; i++) {
+		double once = model_once_by(&j->pair[i], tokens);
+		double copies = model_is_near(once, passes) ? 1 : round(j->pair[i].pass.calls / passes);
+
+		if (copies <= 1) {
+			(*ret_once)++;
+		} else if (model_is_near(model_mean_tokens(&j->pair[i]), tokens)) {
+			g = gcd(g, copies);
+			(*ret_kinds)++;
+			if (j->pair[i].small != j->pair[i].large) {
+				most = fmax(most, copies);
+				has_fused |= has_half(j, &j->pair[i]);
+			}
+		}
+	}
+	/* A feed-forward part goes up and down again: where no size is there more often than the others, each
+	 * is there twice in a layer. */
+	return most == g && !has_fused && fmod(g, 2) == 0 ? g / 2 : g;
+}
+
+/* How often the weight is asked for in a row before backward takes over: forward of one pass, or of several.
+ */
+static double calls_in_a_row(const struct judging *j, const struct pair *of)
+{
+	double least = 0, now = 0;
+	bool is_first = true;
+
+	for (size_t i = 0; i < j->run->step_count && j->by_side && j->phase->backward >= 0; i++) {
+		const struct run_step *s = &j->run->steps[i];
+		struct reading x = model_read_side(&j->run->products[s->product], j->at_m);
+
+		if (s->thread == (uint32_t)j->phase->backward) {
+			/* The first may be cut. */
+			if (now > 0 && (!is_first || !j->run->has_threads) && (least == 0 || now < least))
+				least = now;
+			is_first &= now == 0;
+			now = 0;
+			continue;
+		}
+		if (x.small == of->small && x.large == of->large)
+			now += s->repeat;
+	}
+	return least;
+}
+
+void model_passes(struct judging *j, double *ret_tokens, double *ret_passes)
+{
+	struct model_fingerprint *f = j->f;
+	double tokens = tokens_of_a_pass(j), passes = find_passes(j, tokens), layers, in_a_row;
+	int kinds, once;
+
+	pairs_of_learning(j, tokens, passes);
+	tokens = tokens_of_a_pass(j);
+	passes = find_passes(j, tokens);
+	layers = find_layers(j, tokens, passes, &kinds, &once);
+	f->has_passes = passes > 0 && once > 0 && kinds >= 2 && layers >= 1.5;
+	in_a_row = f->has_passes || passes <= 0 ? 0 : calls_in_a_row(j, main_pair(j));
+	if (in_a_row > 0) {
+		double common = common_calls(j, tokens), each = main_pair(j)->pass.calls / common;
+
+		layers = in_a_row / each;
+		if (is_whole(layers)) {
+			passes = common / layers;
+			f->seen_in_order = (uint32_t)round(layers);
+		}
+	}
+	f->layers = f->has_passes || f->seen_in_order ? (uint32_t)round(layers) : 0;
+	f->passes = *ret_passes = passes;
+	*ret_tokens = tokens;
+}
