@@ -254,14 +254,20 @@ static enum om_topic topic_of(const json_t *event)
 
 static int send_assignment(struct om_feed *f, const struct om_outbox_item *item, const json_t *o)
 {
-	char key[160], time[OM_TIME_STRLEN], id[64];
+	char key[224], time[OM_TIME_STRLEN], id[64], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN];
+	struct om_assignment a;
 	json_t *event;
+	int r;
 	_cleanup_free_ char *text = NULL;
 	struct om_event ev = { .topic = OM_TOPIC_ASSIGNMENTS, .key = key, .time_ns = item->time_ns };
 
-	ev.key_len = (size_t)snprintf(
-		key, sizeof(key), "%s/%s/%s", json_string_value(json_object_get(o, "ledger")),
-		json_string_value(json_object_get(o, "job")), json_string_value(json_object_get(o, "kind")));
+	r = om_assignment_decode(item->payload, item->len, &a);
+	if (r)
+		return r;
+	/* What compaction may forget is only what a later `at` replaced: the key has the date. */
+	ev.key_len = (size_t)snprintf(key, sizeof(key), "%s/%s/%s/%llu/%s", om_id_format(&a.ledger, ledger),
+				      om_id_format(&a.job, job), om_assignment_kind_name(a.kind),
+				      (unsigned long long)a.from_ns, a.person[0] ? "person" : "rule");
 	snprintf(id, sizeof(id), "assignment-%llu", (unsigned long long)item->sequence);
 	event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:O}", "specversion", "1.0", "id", id, "source",
 			  f->source, "type", "opmeter.assignment.v1", "time",

@@ -27,6 +27,52 @@ def reading():
     return b
 
 
+def leb128(v):
+    out = b""
+    while v > 127:
+        out, v = out + bytes([v & 127 | 128]), v >> 7
+    return out + bytes([v])
+
+
+def folded(fmt, meter, attempted, fields):
+    """fields: bit -> value; a float is a double."""
+    body = b"".join(struct.pack("<d", v) if isinstance(v, float) else leb128(v) for _, v in sorted(fields.items()))
+    return struct.pack("<BBBBI", fmt, meter, attempted, 0, sum(1 << b for b in fields)) + body
+
+
+def carry_key():
+    return LEDGER + JOB + struct.pack("<IBBH", DAY, 0, 0, 1)
+
+
+def carry():
+    day_ns, start, end = DAY * 86400 * 10**9, 1795456800000000000, 1795460400500000000
+    shape = {0: 10**26 + 1, 1: 5, 2: 2**100, 3: 1.5e24, 4: 2.25e46, 5: 9, 6: 1009, 7: 123456789, 8: 11, 9: 12, 10: 13, 18: start - day_ns, 19: end - start, 20: 77}
+    shape.update({11 + i: v for i, v in enumerate(LOST)})
+    counter = {3: 1.5e24, 4: 2.25e46, 5: 9, 6: 3, 18: 2**64 - day_ns, 20: 2**64 - 1}  # from and to are 0
+    regs = folded(FORMAT, METER, 1, shape) + folded(FORMAT, 3, 0, counter) + folded(128 + 2, 6, 0, {0: 2**128 - 1, 18: 2**64 - day_ns})
+    head = b"OPCY" + struct.pack("<HHII", 1, 1, 96 + len(regs), 3) + LEDGER + JOB + struct.pack("<I", DAY) + bytes(12)
+    return head + hashlib.sha256(head + regs).digest() + regs
+
+
+def total(version):
+    t = {"v": version, "tenant": "acme", "model": "lm-7b", "partition": 3,
+         "training": {"low": str(10**26), "high": str(10**26 + 1), "ceiling": str(2**100)},
+         "all": {"low": str(10**26 + 2), "high": str(10**26 + 3), "ceiling": str(2**101)}, "contradicted": "4", "unattributed": "5",
+         "bounded": True, "attempted": False, "losses": "6", "registers": "9", "as_of": "2026-11-23T19:00:00.500000000Z"}
+    if version > 1:
+        t.update(group="model", saturated=True, calls="7", launches="8", meters=["shape", "device"])
+    return t
+
+
+def lineage():
+    t = total(2)
+    del t["tenant"], t["model"]
+    part = lambda low, high: {"low": str(low), "high": str(high), "ceiling": str(2**99)}
+    return {**t, "group": "lineage", "lineage": "l-6f1c", "members": [
+        {"tenant": "acme", "training": part(10**25, 10**25 + 1), "registers": "8"},
+        {"tenant": "zeta", "training": part(9 * 10**25, 9 * 10**25), "registers": "1"}]}
+
+
 def leaf():
     salt, payload = bytes(range(32)), b'{"v":1,"act":"off"}'
     return b"OPLF" + struct.pack("<HHQQI", 1, 5, 1795456800000000000, 3, len(payload)) + hashlib.sha256(salt + payload).digest()
@@ -40,6 +86,10 @@ def alert_id():
 def main():
     (HERE / "register_key_v1.hex").write_text(key().hex() + "\n")
     (HERE / "reading_v1.hex").write_text(reading().hex() + "\n")
+    (HERE / "carry_key_v1.hex").write_text(carry_key().hex() + "\n")
+    (HERE / "carry_v1.hex").write_text(carry().hex() + "\n")
+    for name, t in (("total_v1", total(1)), ("total_v2", total(2)), ("total_lineage_v2", lineage())):
+        (HERE / f"{name}.json").write_text(json.dumps(t, indent=1) + "\n")
     (HERE / "leaf_v1.hex").write_text(leaf().hex() + "\n")
     (HERE / "alert_id_v1.hex").write_text(alert_id().hex() + "\n")
     names = ["failed-read", "inconsistent", "absurd", "refused", "unread", "late", "off"]

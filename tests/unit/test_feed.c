@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "exporters/feed.h"
+#include "userspace/core/assignment.h"
 
 #define T0 1795456800000000000ULL
 
@@ -22,13 +23,18 @@ static struct far_side {
 	char key[16][64];
 	uint64_t cookie[16];
 	size_t count, acked, assignments;
+	char assignment_key[256];
 	bool loses, is_mute;
 } far_side;
 
 static int far_send(struct om_exporter *e, const struct om_event *ev)
 {
 	snprintf(far_side.key[far_side.count], 64, "%.*s", (int)ev->key_len, (const char *)ev->key);
-	far_side.assignments += ev->topic == OM_TOPIC_ASSIGNMENTS;
+	if (ev->topic == OM_TOPIC_ASSIGNMENTS) {
+		far_side.assignments++;
+		snprintf(far_side.assignment_key, sizeof(far_side.assignment_key), "%.*s", (int)ev->key_len,
+			 (const char *)ev->key);
+	}
 	far_side.cookie[far_side.count++] = ev->cookie;
 	return 0;
 }
@@ -123,7 +129,8 @@ static void lost_but_delivered_is_not_sent_again(void **state)
 /* The far side does not say what it has: alerts wait, the rest does not. */
 static void held_back_holds_up_nothing(void **state)
 {
-	static const char assignment[] = "{\"ledger\":\"l\",\"job\":\"j\",\"kind\":\"tenant\"}";
+	const struct om_assignment a = { .value = "acme", .rule = "map", .version = "1", .from_ns = 77, .share_high_ppm = 1000000 };
+	char *assignment = om_assignment_encode(&a);
 	struct om_feed *f;
 	struct om_ledger *l = begin(&f);
 
@@ -135,6 +142,10 @@ static void held_back_holds_up_nothing(void **state)
 		assert_int_equal(om_feed_step(f, 0), 0);
 	assert_int_equal(far_side.count, 1);
 	assert_int_equal(far_side.assignments, 1);
+	/* One that begins at another time has another key: compaction keeps both. */
+	assert_string_equal(far_side.assignment_key,
+			    "00000000000000000000000000000000/00000000000000000000000000000000/tenant/77/rule");
+	free(assignment);
 	expect_backlog(l, 1);
 	end(l, f);
 }

@@ -45,7 +45,6 @@ void om_evidence_add(struct om_evidence *e, const struct om_reading *r)
 			e->losses = UINT64_MAX;
 	switch (r->key.meter) {
 	case OM_METER_SHAPE:
-	case OM_METER_CORRECTION:
 		e->attempted = add(e->attempted, add(v->exact, v->low));
 		e->attempted_high = add(e->attempted_high, less(v->high, v->low));
 		break;
@@ -67,6 +66,11 @@ void om_evidence_add(struct om_evidence *e, const struct om_reading *r)
 		break;
 	case OM_METER_ALLOCATION:
 		e->allocated = add(e->allocated, add(v->exact, v->high));
+		break;
+	case OM_METER_CORRECTION:
+		e->added = add(e->added, v->exact);
+		e->retracted_low = add(e->retracted_low, v->low);
+		e->retracted_high = add(e->retracted_high, v->high);
 		break;
 	default:
 		break;
@@ -129,7 +133,7 @@ static opcount unattributed_of(const struct om_evidence *e, opcount asked_high)
 	return e->meters >> OM_METER_DEVICE & 1 ? less(e->device_low, explained) : 0;
 }
 
-void om_reconcile(const struct om_evidence *e, struct om_interval *ret)
+static void measure(const struct om_evidence *e, struct om_interval *ret)
 {
 	opcount l_low, l_high, roof, s = e->attempted;
 	opcount confirmed, executed_low;
@@ -153,4 +157,20 @@ void om_reconcile(const struct om_evidence *e, struct om_interval *ret)
 	ret->high = opcount_max(ret->high, ret->low);
 	ret->is_bounded = true;
 	ret->unattributed = unattributed_of(e, ret->asked_high);
+}
+
+/* v + added - retracted. The correction is taken together first: a large pair that nearly cancels, as one
+ * that replaces another is, must not run into the ends of the scale. */
+static opcount corrected(opcount v, opcount added, opcount retracted)
+{
+	return added >= retracted ? add(v, added - retracted) : less(v, retracted - added);
+}
+
+void om_reconcile(const struct om_evidence *e, struct om_interval *ret)
+{
+	measure(e, ret);
+	ret->low = corrected(ret->low, e->added, e->retracted_high);
+	ret->high = corrected(ret->high, e->added, e->retracted_low);
+	ret->asked_low = corrected(ret->asked_low, e->added, e->retracted_high);
+	ret->asked_high = corrected(ret->asked_high, e->added, e->retracted_low);
 }

@@ -32,6 +32,9 @@
  *   unattributed = D.low - e (S + L.high) where positive; e is how many operations may
  *              be executed for one textbook operation: 1.25, padding to tiles
  *
+ *   a correction (docs/formats.md) is applied last, to the bounds the meters came to, and
+ *   takes none of them below zero
+ *
  * Without contradictions a meter more never widens the interval, one less never
  * narrows it; the order of evidence does not matter. Pure and total.
  */
@@ -52,6 +55,8 @@ struct om_evidence {
 	double sampled_mean, sampled_variance; /* counter: calibrated kernels, operations */
 	opcount device_low, device_high;       /* device: executed */
 	opcount allocated;		       /* allocation: held x peak */
+	opcount added;			       /* correction: was missed */
+	opcount retracted_low, retracted_high; /* correction: was not there, certainly and at most */
 	uint64_t losses;		       /* calls or launches that could not be counted */
 };
 

@@ -138,6 +138,46 @@ void om_value_join(struct om_value *into, const struct om_value *other)
 	into->to_ns = max_u64(into->to_ns, o.to_ns);
 }
 
+static int compare_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+/* A total order, so that the order of arrival has no part in what stands. */
+static int compare_nodes(const struct om_reading *a, const struct om_reading *b)
+{
+	const struct om_node_facts *x = &a->node, *y = &b->node;
+	int r = compare_u64(x->ledger_start_ns != 0, y->ledger_start_ns != 0);
+
+	r = r ?: compare_u64(a->sequence, b->sequence);
+	r = r ?: compare_u64(x->ledger_start_ns, y->ledger_start_ns);
+	r = r ?: compare_u64(x->peak_ops_per_s, y->peak_ops_per_s);
+	r = r ?: compare_u64(x->device_count, y->device_count);
+	return r ?: compare_u64(x->inventory, y->inventory);
+}
+
+void om_reading_join(struct om_reading *into, const struct om_reading *other)
+{
+	om_value_join(&into->value, &other->value);
+	/* A device meter that came to stand behind the figure does not leave it again. */
+	into->attempted = into->attempted && other->attempted;
+	if (compare_nodes(into, other) < 0)
+		into->node = other->node;
+	into->sequence = max_u64(into->sequence, other->sequence);
+}
+
+bool om_reading_is_within(const struct om_reading *a, const struct om_reading *b)
+{
+	struct om_value joined = b->value;
+
+	if (b->attempted && !a->attempted)
+		return false;
+	om_value_join(&joined, &a->value);
+	return !om_value_is_regression(&joined, &b->value) && joined.mean == b->value.mean &&
+	       joined.variance == b->value.variance && joined.calibration == b->value.calibration &&
+	       joined.from_ns == b->value.from_ns && joined.to_ns == b->value.to_ns;
+}
+
 int om_value_add(struct om_value *into, const struct om_value *other)
 {
 	struct om_value sum = *into, o = *other;

@@ -416,7 +416,7 @@ static bool same_day(const struct line *a, const struct line *b)
 int om_totals_each(struct om_totals *t, int (*fn)(void *ctx, const struct om_subject_total *s), void *ctx)
 {
 	_cleanup_free_ struct line *lines = NULL;
-	struct om_subject_total s = { .is_bounded = true };
+	struct om_subject_total s = { .is_bounded = true, .lineage = "" };
 	struct om_evidence e = { 0 };
 	int r;
 
@@ -443,7 +443,7 @@ int om_totals_each(struct om_totals *t, int (*fn)(void *ctx, const struct om_sub
 			r = fn(ctx, &s);
 			if (r)
 				return r;
-			s = (struct om_subject_total){ .is_bounded = true };
+			s = (struct om_subject_total){ .is_bounded = true, .lineage = "" };
 		}
 		s.tenant = lines[i].tenant;
 		s.model = lines[i].model;

@@ -3,14 +3,21 @@
 #define OPMETER_CORE_TOTALS_H
 
 /*
- * Totals: registers summed under assignments. Registers and assignments may come
- * in any order, repeated or late: the totals are the same. A tenant that is
- * assigned late or changes moves totals, never registers.
+ * Totals: registers summed under assignments. Readings, carries, nulls and assignments
+ * may come in any order, repeated, lost and sent again: the totals are the same. A tenant
+ * that is assigned late or changes moves totals, of sealed days too, never registers.
+ *
+ * A register's value is the largest of all that came for it, in readings or in carries
+ * (core/carry.h). A day that a carry covers costs a few bytes a register; what comes late
+ * for it raises the register by (value - folded) and opens it again until the next seal.
  *
  * Training counts in both bounds with the share of its assignment; work of
  * unknown phase counts in the upper bound only; inference in neither. What is mixed
  * counts with the share of training. A register is of a UTC day, so an assignment that
  * begins or ends within a day takes effect with the whole of it.
+ *
+ * One om_totals holds one readings partition, or one ledger. Not for two threads at once.
+ * Sums saturate at 2^128 - 1 and say so; nothing wraps.
  */
 
 #include <stdbool.h>
@@ -18,12 +25,14 @@
 #include <stdint.h>
 
 #include "assignment.h"
+#include "carry.h"
 #include "dated.h"
 #include "register.h"
 
 struct om_totals;
 
-/* `registers_max` bounds the memory: about 400 bytes each. NULL: out of memory. */
+/* `registers_max` bounds the memory: about 300 bytes for each live register, and as much again for
+ * those folded away. NULL: out of memory. */
 struct om_totals *om_totals_new(size_t registers_max);
 struct om_totals *om_totals_free(struct om_totals *t);
 static inline void om_totals_freep(struct om_totals **t)
@@ -31,10 +40,14 @@ static inline void om_totals_freep(struct om_totals **t)
 	*t = om_totals_free(*t);
 }
 
-/* Joins a reading into its register. 0; 1: nothing new in it; 2: it is below
- * what is known (a regression: the maximum stays); -ENOSPC. */
+/*
+ * Joins a reading into its register. 0: it told something new; 1: nothing new in it;
+ * 2: it is below what is known although it is later (a regression, a fault somewhere);
+ * 3: it is below and older, no fault. After 2 and 3 the maximum stands and is owed to a
+ * compacted topic: om_totals_each_owed(). -ENOSPC; -ENOMEM.
+ */
 int om_totals_put(struct om_totals *t, const struct om_reading *r);
-/* Dated: core/dated.h says which one holds on a day. 0; 1: an older one; -ENOSPC. */
+/* Dated: core/dated.h says which one holds on a day. 0; 1: an older one; -ENOSPC; -ENOMEM. */
 int om_totals_assign(struct om_totals *t, const struct om_assignment *a);
 /* What is assigned with just this beginning, by a person or by a rule; NULL: nothing. A loan until the next
  * call. */
@@ -42,10 +55,64 @@ const struct om_dated *om_totals_assigned(const struct om_totals *t, const struc
 /* What holds for a job on a UTC day (days since 1970-01-01); NULL: nothing. Likewise a loan. */
 const struct om_dated *om_totals_holds(const struct om_totals *t, const struct om_id *ledger,
 				       const struct om_id *job, enum om_assignment_kind kind, uint32_t day);
+/* The register's value now; false: nothing is known of it. */
+bool om_totals_get(const struct om_totals *t, const struct om_register_key *key, struct om_reading *ret);
+
+/*
+ * Joins a carry: its registers, as folded. 0: it told something new; 1: it did not; 2: it is
+ * below what an earlier carry of this day said, whose maximum is owed: om_totals_seal()
+ * gives it. -ENOSPC; -ENOMEM. What failed half way is made good by putting it again.
+ */
+int om_totals_carry(struct om_totals *t, const struct om_carry *c);
+/*
+ * A null came for a register's key. It lowers nothing. 0: a carry holds the register's value,
+ * its live record is let go; 1: none does: until a carry or a reading comes the value is owed
+ * (om_totals_each_owed()). -ENOSPC; -ENOMEM.
+ */
+int om_totals_null(struct om_totals *t, const struct om_register_key *key);
+
+/*
+ * Seals: fn sees the carry of every job's day before `before_day` (om_carry_open_day()) of which some
+ * register is not folded, or of which a carry came that was below an earlier one. The carry is a loan;
+ * its registers have their node facts, so that they can be archived as readings. Nothing changes
+ * here: what is sealed is what om_totals_carry() is given, after the broker has it. fn returns
+ * 0 to go on, anything else stops and is returned. fn must not call this object. -ENOMEM.
+ */
+int om_totals_seal(struct om_totals *t, uint32_t before_day, int (*fn)(void *ctx, const struct om_carry *c),
+		   void *ctx);
+
+/* What a compacted readings topic is owed: its last record of the key is not what it should be. */
+enum om_owed {
+	OM_OWED_MAXIMUM,   /* the last record is below the maximum, or a null that no carry covers: write the
+			    * value given */
+	OM_OWED_TOMBSTONE, /* a carry holds the value: write a null */
+	OM_OWED_UNKNOWN,   /* a null that no carry covers, of a register of which nothing is known: what it
+			    * held is lost unless its ledger sends it again: raise it */
+};
+/* Each debt is told at every call until what settles it was put. To be asked only when readings and carries
+ * were both read to their ends. fn as above; the reading is a loan (OM_OWED_UNKNOWN: its key only). */
+int om_totals_each_owed(struct om_totals *t,
+			int (*fn)(void *ctx, enum om_owed what, const struct om_reading *r), void *ctx);
+
+enum om_group {
+	OM_GROUP_MODEL,	  /* a tenant's model */
+	OM_GROUP_LINEAGE, /* a lineage over all tenants */
+};
+
+/* A tenant's part of a lineage. */
+struct om_member {
+	const char *tenant;
+	opcount training_low, training_high, training_ceiling;
+	uint64_t registers;
+};
 
 struct om_subject_total {
-	const char *tenant; /* "unknown" if no assignment says */
-	const char *model;  /* "unassigned" likewise */
+	enum om_group group;
+	const char *tenant;		 /* "unknown" if no assignment says; of a lineage "" */
+	const char *model;		 /* "unassigned" likewise; of a lineage "" */
+	const char *lineage;		 /* of a lineage; else "" */
+	const struct om_member *members; /* of a lineage, by tenant; else NULL */
+	size_t member_count;
 	/* Each job's day is reconciled by itself (core/reconcile.h), then added. `high` is what
 	 * the meters of work and device bound, and what levels are compared with; `ceiling`
 	 * also takes in where only time held x peak bounds a job: reported, pages nobody. */
@@ -55,6 +122,7 @@ struct om_subject_total {
 	opcount unattributed; /* executed on its devices, and explained by no meter */
 	bool is_bounded;      /* false: some of it has no upper bound, neither by device nor by allocation */
 	bool attempted;	      /* some figure has no device meter behind it */
+	bool is_saturated;    /* some figure reached 2^128 - 1 and is that or more */
 	uint64_t losses;      /* sum over causes */
 	uint64_t calls;	      /* products */
 	uint64_t launches;    /* kernels outside products */
@@ -62,10 +130,22 @@ struct om_subject_total {
 	uint64_t registers;
 	uint64_t as_of_ns; /* the latest `to` */
 };
-/* In the order of tenant and model. Strings are loans during the call. */
+/* Every (tenant, model), in that order. Strings are loans during the call. fn returns 0 to go on. What did
+ * not change since the last call is not summed again. -ENOMEM. */
 int om_totals_each(struct om_totals *t, int (*fn)(void *ctx, const struct om_subject_total *s), void *ctx);
+/* Every lineage that some job is assigned to, by name. */
+int om_totals_each_lineage(struct om_totals *t, int (*fn)(void *ctx, const struct om_subject_total *s),
+			   void *ctx);
+/* Of both groups those whose total is not what the last call gave; one that nothing belongs to any more comes
+ * once with registers 0 and no operations. If fn stops, what was not given comes again. */
+int om_totals_each_changed(struct om_totals *t, int (*fn)(void *ctx, const struct om_subject_total *s),
+			   void *ctx);
+/* Adds the figures of another part of the same subject: sums, or the worse of two. Names and members of
+ * `into` stay as they are. Commutative and associative. */
+void om_subject_total_add(struct om_subject_total *into, const struct om_subject_total *other);
 
-/* Every register with the tenant, model and phase that hold for its day. */
+/* Every register with the tenant, model and phase that hold for its day, folded ones too (those have no node
+ * facts). In no order. */
 struct om_attributed {
 	const struct om_reading *reading;
 	const char *tenant, *model;
@@ -73,6 +153,18 @@ struct om_attributed {
 };
 int om_totals_each_register(struct om_totals *t, int (*fn)(void *ctx, const struct om_attributed *a),
 			    void *ctx);
-size_t om_totals_registers(const struct om_totals *t);
+size_t om_totals_registers(const struct om_totals *t); /* live and folded, each once */
+
+struct om_totals_counts {
+	size_t live;	     /* registers held whole */
+	size_t folded;	     /* registers of sealed days that are held by a carry only */
+	size_t folded_bytes; /* what all carries take */
+	size_t jobs, subjects;
+	size_t bytes;		  /* allocated by this object, but for what malloc adds */
+	uint64_t late_total;	  /* readings that raised a register after a carry held it */
+	uint64_t regressions;	  /* readings below the maximum though later */
+	uint64_t uncovered_total; /* nulls that no carry covered when they came */
+};
+void om_totals_counts(const struct om_totals *t, struct om_totals_counts *ret);
 
 #endif

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "total_record.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <jansson.h>
+
+#include "../base/cleanup.h"
+
+#define VERSION 2
+#define NAME_MAX_BYTES 128
+#define MEMBERS_MAX 100000
+
+static const char *const group_names[] = { [OM_GROUP_MODEL] = "model", [OM_GROUP_LINEAGE] = "lineage" };
+
+/* A name as one part of a key: no slash of its own may look like the one between parts. */
+static size_t put_name(char *out, size_t n, const char *name)
+{
+	for (; *name && n + 4 < OM_TOTAL_KEY_MAX; name++) {
+		unsigned char c = (unsigned char)*name;
+
+		if (isascii(c) && (isalnum(c) || strchr("._-", c)))
+			out[n++] = (char)c;
+		else
+			n += (size_t)snprintf(out + n, 4, "%%%02x", c);
+	}
+	out[n] = '\0';
+	return *name ? OM_TOTAL_KEY_MAX : n;
+}
+
+int om_total_key(const char *fleet, uint32_t partition, const struct om_subject_total *s,
+		 char out[OM_TOTAL_KEY_MAX])
+{
+	size_t n = put_name(out, 0, fleet);
+
+	if (n + 32 > OM_TOTAL_KEY_MAX)
+		return -ENAMETOOLONG;
+	n += (size_t)snprintf(out + n, 32, "/%u/%s/", partition, group_names[s->group]);
+	n = put_name(out, n, s->group == OM_GROUP_MODEL ? s->tenant : s->lineage);
+	if (s->group == OM_GROUP_MODEL && n + 2 < OM_TOTAL_KEY_MAX) {
+		out[n++] = '/';
+		n = put_name(out, n, s->model);
+	}
+	return n < OM_TOTAL_KEY_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static json_t *decimal(opcount v)
+{
+	char buf[OPCOUNT_STRLEN];
+
+	return json_string(opcount_format(v, buf));
+}
+
+static json_t *bounds(opcount low, opcount high, opcount ceiling)
+{
+	return json_pack("{s:o,s:o,s:o}", "low", decimal(low), "high", decimal(high), "ceiling",
+			 decimal(ceiling));
+}
+
+static json_t *members_of(const struct om_subject_total *s)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < s->member_count; i++) {
+		const struct om_member *m = &s->members[i];
+
+		json_array_append_new(
+			all, json_pack("{s:s,s:o,s:o}", "tenant", m->tenant, "training",
+				       bounds(m->training_low, m->training_high, m->training_ceiling),
+				       "registers", decimal(m->registers)));
+	}
+	return all;
+}
+
+static json_t *meters_of(uint32_t meters)
+{
+	json_t *all = json_array();
+
+	for (uint8_t m = 1; m < OM_METER_END; m++)
+		if (meters >> m & 1)
+			json_array_append_new(all, json_string(om_meter_name(m)));
+	return all;
+}
+
+char *om_total_encode(const struct om_subject_total *s, uint32_t partition)
+{
+	char as_of[OM_TIME_STRLEN];
+	_cleanup_(json_decrefp) json_t *o =
+		json_pack("{s:i,s:s}", "v", VERSION, "group", group_names[s->group]);
+
+	if (!o)
+		return NULL;
+	if (s->group == OM_GROUP_MODEL) {
+		json_object_set_new(o, "tenant", json_string(s->tenant));
+		json_object_set_new(o, "model", json_string(s->model));
+	} else {
+		json_object_set_new(o, "lineage", json_string(s->lineage));
+		json_object_set_new(o, "members", members_of(s));
+	}
+	json_object_set_new(o, "partition", json_integer(partition));
+	json_object_set_new(o, "training", bounds(s->training_low, s->training_high, s->training_ceiling));
+	json_object_set_new(o, "all", bounds(s->all_low, s->all_high, s->all_ceiling));
+	json_object_set_new(o, "contradicted", decimal(s->contradicted));
+	json_object_set_new(o, "unattributed", decimal(s->unattributed));
+	json_object_set_new(o, "bounded", json_boolean(s->is_bounded));
+	json_object_set_new(o, "attempted", json_boolean(s->attempted));
+	json_object_set_new(o, "saturated", json_boolean(s->is_saturated));
+	json_object_set_new(o, "losses", decimal(s->losses));
+	json_object_set_new(o, "calls", decimal(s->calls));
+	json_object_set_new(o, "launches", decimal(s->launches));
+	json_object_set_new(o, "meters", meters_of(s->meters));
+	json_object_set_new(o, "registers", decimal(s->registers));
+	json_object_set_new(o, "as_of", json_string(om_time_format(s->as_of_ns, as_of)));
+	return json_dumps(o, JSON_COMPACT);
+}
+
+void om_total_record_done(struct om_total_record *r)
+{
+	json_decref(r->owned);
+	free((void *)r->total.members);
+	*r = (struct om_total_record){ 0 };
+}
+
+static void record_donep(struct om_total_record *r)
+{
+	om_total_record_done(r);
+}
+
+static int take_opcount(const json_t *o, const char *key, opcount *ret)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	/* Only digits: the parser also knows the 1e26 of configuration files. */
+	if (!s || strspn(s, "0123456789") != strlen(s))
+		return -EBADMSG;
+	return opcount_parse(s, ret) ? -EBADMSG : 0;
+}
+
+static int take_u64(const json_t *o, const char *key, uint64_t *ret)
+{
+	opcount v;
+
+	if (take_opcount(o, key, &v) || v > UINT64_MAX)
+		return -EBADMSG;
+	*ret = (uint64_t)v;
+	return 0;
+}
+
+static int take_bool(const json_t *o, const char *key, bool *ret)
+{
+	const json_t *v = json_object_get(o, key);
+
+	*ret = json_is_true(v);
+	return json_is_boolean(v) ? 0 : -EBADMSG;
+}
+
+static int take_name(const json_t *o, const char *key, const char **ret)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	if (!s || !*s || strlen(s) >= NAME_MAX_BYTES)
+		return -EBADMSG;
+	*ret = s;
+	return 0;
+}
+
+static int take_bounds(const json_t *o, const char *key, opcount *low, opcount *high, opcount *ceiling)
+{
+	const json_t *b = json_object_get(o, key);
+	int r = take_opcount(b, "low", low) ?: take_opcount(b, "high", high);
+
+	r = r ?: take_opcount(b, "ceiling", ceiling);
+	return r ?: *low > *high ? -EBADMSG : 0;
+}
+
+static int take_members(const json_t *o, struct om_subject_total *s)
+{
+	const json_t *all = json_object_get(o, "members");
+	struct om_member *m;
+	int r = 0;
+
+	if (!json_is_array(all) || json_array_size(all) > MEMBERS_MAX)
+		return -EBADMSG;
+	m = calloc(json_array_size(all) + 1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	s->members = m;
+	s->member_count = json_array_size(all);
+	for (size_t i = 0; r == 0 && i < s->member_count; i++) {
+		const json_t *one = json_array_get(all, i);
+
+		r = take_name(one, "tenant", &m[i].tenant);
+		r = r
+			    ?: take_bounds(one, "training", &m[i].training_low, &m[i].training_high,
+					   &m[i].training_ceiling);
+		r = r ?: take_u64(one, "registers", &m[i].registers);
+	}
+	return r;
+}
+
+static int take_meters(const json_t *o, uint32_t *ret)
+{
+	const json_t *all = json_object_get(o, "meters"), *one;
+	size_t i;
+
+	if (!json_is_array(all))
+		return -EBADMSG;
+	json_array_foreach(all, i, one)
+	{
+		uint8_t meter;
+
+		if (!json_is_string(one) || om_meter_parse(json_string_value(one), &meter))
+			return -EBADMSG;
+		*ret |= 1u << meter;
+	}
+	return 0;
+}
+
+static int take_subject(const json_t *o, int version, struct om_subject_total *s)
+{
+	const char *group = json_string_value(json_object_get(o, "group"));
+
+	s->tenant = s->model = s->lineage = "";
+	if (version == 1 || (group && !strcmp(group, group_names[OM_GROUP_MODEL])))
+		return take_name(o, "tenant", &s->tenant) ?: take_name(o, "model", &s->model);
+	if (!group || strcmp(group, group_names[OM_GROUP_LINEAGE]))
+		return -EBADMSG;
+	s->group = OM_GROUP_LINEAGE;
+	return take_name(o, "lineage", &s->lineage) ?: take_members(o, s);
+}
+
+static int take_figures(const json_t *o, struct om_subject_total *s)
+{
+	const char *as_of = json_string_value(json_object_get(o, "as_of"));
+	int r = take_bounds(o, "training", &s->training_low, &s->training_high, &s->training_ceiling);
+
+	r = r ?: take_bounds(o, "all", &s->all_low, &s->all_high, &s->all_ceiling);
+	r = r ?: take_opcount(o, "contradicted", &s->contradicted);
+	r = r ?: take_opcount(o, "unattributed", &s->unattributed);
+	r = r ?: take_bool(o, "bounded", &s->is_bounded);
+	r = r ?: take_bool(o, "attempted", &s->attempted);
+	r = r ?: take_u64(o, "losses", &s->losses);
+	r = r ?: take_u64(o, "registers", &s->registers);
+	return r ?: as_of && om_time_parse(as_of, &s->as_of_ns) == 0 ? 0 : -EBADMSG;
+}
+
+/* What version 2 brought. */
+static int take_figures_2(const json_t *o, struct om_subject_total *s)
+{
+	int r = take_bool(o, "saturated", &s->is_saturated);
+
+	r = r ?: take_u64(o, "calls", &s->calls);
+	r = r ?: take_u64(o, "launches", &s->launches);
+	return r ?: take_meters(o, &s->meters);
+}
+
+int om_total_decode(const void *json, size_t len, struct om_total_record *ret)
+{
+	_cleanup_(record_donep) struct om_total_record rec = { 0 };
+	json_t *o = json_loadb(json, len, JSON_REJECT_DUPLICATES, NULL);
+	json_int_t version, partition;
+	int r;
+
+	rec.owned = o;
+	if (!json_is_object(o) || !json_is_integer(json_object_get(o, "v")))
+		return -EBADMSG;
+	version = json_integer_value(json_object_get(o, "v"));
+	partition = json_integer_value(json_object_get(o, "partition"));
+	if (version > VERSION)
+		return -EPROTONOSUPPORT;
+	if (version < 1 || !json_is_integer(json_object_get(o, "partition")) || partition < 0 ||
+	    partition > INT32_MAX)
+		return -EBADMSG;
+	rec.partition = (uint32_t)partition;
+	r = take_subject(o, (int)version, &rec.total) ?: take_figures(o, &rec.total);
+	if (r == 0 && version > 1)
+		r = take_figures_2(o, &rec.total);
+	if (r)
+		return r;
+	*ret = rec;
+	rec = (struct om_total_record){ 0 };
+	return 0;
+}
