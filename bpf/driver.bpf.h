@@ -8,6 +8,35 @@
 
 #define ARG(d, site, i) ((site)->arg[i] < OM_WORDS_MAX ? (d)->w.word[(site)->arg[i]] : 0)
 
+/*
+ * True if this call is the last one of the thread, passed on: the same entry with the
+ * same arguments, at another address, no higher on the stack. Each call is passed on
+ * to an address once at most, so a process that enters the driver twice is
+ * counted twice, whatever it has loaded. A call that failed and is then made to the
+ * driver itself counts once: it has run once.
+ */
+static __noinline bool is_forwarded(struct om_thread *t, u64 ip, u64 sp, u32 index)
+{
+	struct om_forward *f;
+	struct om_work *w;
+	bool same;
+
+	if (!t)
+		return false;
+	w = work_of(t);
+	f = &t->forward;
+	same = f->ip && f->ip != ip && f->site == index && sp <= f->sp && f->depth < OM_FORWARD_DEPTH;
+	for (int i = 0; i < OM_FORWARD_WORDS; i++) {
+		same = same && f->word[i] == w->word[i];
+		f->word[i] = w->word[i];
+	}
+	f->depth = same ? f->depth + 1 : 0;
+	f->ip = ip;
+	f->sp = sp;
+	f->site = index;
+	return same;
+}
+
 /* Common to all programs of the driver's library; NULL: nothing more to do. */
 static __always_inline const struct om_driver_site *driver_begin(struct pt_regs *ctx,
 								 struct om_thread **ret_thread)
@@ -44,12 +73,17 @@ static __always_inline const struct om_driver_site *driver_begin(struct pt_regs 
 		return NULL;
 	d->tid = task->pid;
 	d->epoch = c->epoch;
-	t->pending.kind = OM_PENDING_NONE; /* of a call that never returned */
 	if (om_words_read(&d->w, ctx, site->stack_words)) {
+		t->pending.kind = OM_PENDING_NONE;
 		om_stat_add(launch_unread);
 		lose(t, OM_TYPES_UNKNOWN, OM_LOST_FAILED_READ);
 		return NULL;
 	}
+	if (is_forwarded(t, OM_IP(ctx), OM_SP(ctx), index)) {
+		om_stat_add(duplicates); /* what waits for the call's result goes on waiting */
+		return NULL;
+	}
+	t->pending.kind = OM_PENDING_NONE; /* of a call that never returned */
 	return site;
 }
 

@@ -404,6 +404,16 @@ enum om_deferred {
 	OM_DEFERRED_WAITING, /* `deferred` is a product that waits for the launch that shows its stream */
 	OM_DEFERRED_SETTLED, /* the last product has had its first launch */
 };
+/* The driver's entry that the thread called last: a library that exports the driver's
+ * entries may pass the call on, and the driver's own entry is entered within it. */
+#define OM_FORWARD_WORDS 6
+#define OM_FORWARD_DEPTH 8 /* libraries between a caller and the driver */
+struct om_forward {
+	om_u64 ip, sp;		       /* ip 0: nothing */
+	om_u64 word[OM_FORWARD_WORDS]; /* argument registers */
+	om_u32 site, depth;
+};
+
 #define OM_SCRATCH_SIZE 1024
 struct om_thread {
 	om_u64 ip;
@@ -414,6 +424,7 @@ struct om_thread {
 	om_u32 window;	    /* whose burst has no room or no place any more */
 	struct om_shape_key deferred;
 	struct om_pending pending; /* kind 0: nothing */
+	struct om_forward forward;
 	om_u64 scratch[OM_SCRATCH_SIZE / 8];
 };
 

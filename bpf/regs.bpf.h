@@ -18,6 +18,7 @@
  * below the other arguments, so one read fetches both. */
 #define OM_ARG_REGS 6
 #define OM_IP(ctx) ((ctx)->ip)
+#define OM_SP(ctx) ((ctx)->sp)
 #define OM_RESULT(ctx) ((ctx)->ax)
 #define OM_STACK_ARGUMENTS(ctx) ((ctx)->sp + 8)
 
@@ -44,6 +45,7 @@ static __always_inline int om_stack_read(u64 *w, struct pt_regs *ctx, u32 words,
 /* AAPCS64: eight registers, the return address in x30, stack arguments at sp. */
 #define OM_ARG_REGS 8
 #define OM_IP(ctx) ((ctx)->user_regs.pc)
+#define OM_SP(ctx) ((ctx)->user_regs.sp)
 #define OM_RESULT(ctx) ((ctx)->user_regs.regs[0])
 #define OM_STACK_ARGUMENTS(ctx) ((ctx)->user_regs.sp)
 

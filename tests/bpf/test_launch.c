@@ -585,6 +585,63 @@ void test_graphs_uncertain(void)
 	sim_close();
 }
 
+/* --- layers between a process and the driver --- */
+
+static void launch_beside(void *f, void *layer)
+{
+	int (*direct)() = dlsym(layer, "cuLaunchKernel");
+	int (*through)() = (int (*)())sim_symbol("cuLaunchKernel");
+
+	/* The same call again and again, once through the layers and once past them. */
+	for (int i = 0; i < 53; i++) {
+		through(f, 5, 1, 1, 256, 1, 1, 0, NULL, NULL, NULL);
+		through(f, 5, 1, 1, 256, 1, 1, 0, NULL, NULL, NULL);
+		direct(f, 6, 1, 1, 256, 1, 1, 0, NULL, NULL, NULL);
+		direct(f, 6, 1, 1, 256, 1, 1, 0, NULL, NULL, NULL);
+	}
+}
+
+static void run_forwarded(const char *name)
+{
+	uint64_t handle[3] = { 0 };
+	void *f, *stream, *driver;
+
+	sim.p = kit_open(NULL);
+	check(!drain_new(sim.p, &sim.d), "drain_new");
+	sim.driver = sim_load(name);
+	/* The layers' needs are loaded with them; their probes are attached here. */
+	sim_load("libshim_calls.so");
+	driver = sim_load("libcuda.so.1");
+	sim.blas = sim_load("libcublas.so.99");
+	CALL(cuInit, 0);
+	CALL(simgpu_forget);
+	CALL(cuModuleLoadData, &sim.module, NULL);
+	f = function("_Z6kernelv");
+	CALL(cuStreamCreate, &stream, 0);
+	for (int i = 0; i < 97; i++)
+		launch_every_way(f, stream);
+	expect_truth("every way to launch, passed on");
+	check_equal(launches_named("_Z6kernelv"), ran("_Z6kernelv"), "under its name");
+	launch_beside(f, driver);
+	expect_truth("through the layers and past them");
+	captured_once(f, stream);
+	captured_by_events(f, stream);
+	captures_that_fail(f, stream);
+	graphs_by_hand(f, stream);
+	updated(f, stream);
+	CALL(cublasCreate_v2, handle);
+	for (int i = 0; i < 101; i++)
+		CALL(cublasSgemm_v2, handle, 0, 0, 128, 64, 32, NULL, NULL, 128, NULL, 32, NULL, NULL, 128);
+	expect_truth("products whose launches are passed on");
+	check_equal(counted().in_products, 202, "launches of products");
+	sim_close();
+}
+
+void test_forwarded(void)
+{
+	run_forwarded("libshim_jumps.so");
+}
+
 /* --- products --- */
 
 static void gemm(uint64_t *handle, int m)

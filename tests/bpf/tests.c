@@ -40,6 +40,7 @@ static const struct kit_test tests[] = {
 	{ "launch_quota", test_launch_quota },
 	{ "graphs", test_graphs },
 	{ "graphs_uncertain", test_graphs_uncertain },
+	{ "forwarded", test_forwarded },
 	{ "products_in_graphs", test_products_in_graphs },
 	{ "collective_12", test_collective_12 },
 	{ "collective_13", test_collective_13 },

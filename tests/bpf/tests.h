@@ -33,6 +33,7 @@ void test_driver(void);
 void test_launch_quota(void);
 void test_graphs(void);
 void test_graphs_uncertain(void);
+void test_forwarded(void);
 void test_products_in_graphs(void);
 void test_collective_12(void);
 void test_collective_13(void);

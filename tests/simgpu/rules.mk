@@ -14,6 +14,18 @@ $(B)/simgpu/libcublas.so.99: tests/simgpu/libcublas.c $(B)/simgpu/libcuda.so.1
 	$(call say,SO,$@)
 	$(Q)$(CC) $(SIMGPU_FLAGS) -o $@ $< $(B)/simgpu/libcuda.so.1
 
+# Two layers between a process and the driver: the inner one calls, the outer one jumps.
+SHIMS := $(B)/simgpu/libshim_calls.so $(B)/simgpu/libshim_jumps.so
+TEST_PROGRAMS += $(SHIMS)
+$(SHIMS): $(B)/simgpu/lib%.so: tests/simgpu/libshim.c tests/simgpu/rules.mk | $(B)/simgpu/libcuda.so.1
+	$(call say,SO,$@)
+	$(Q)$(CC) -D_GNU_SOURCE -g -Wall -Werror -fPIC -shared $(SHIM_FLAGS) -Wl,-soname,lib$*.so -Wl,-rpath,'$$ORIGIN' -o $@ $< $(SHIM_NEEDS)
+$(B)/simgpu/libshim_calls.so: SHIM_FLAGS = -O1 -fno-omit-frame-pointer -fno-optimize-sibling-calls -DNEXT='"libcuda.so.1"'
+$(B)/simgpu/libshim_calls.so: SHIM_NEEDS = -Wl,--no-as-needed $(B)/simgpu/libcuda.so.1
+$(B)/simgpu/libshim_jumps.so: SHIM_FLAGS = -O2 -DNEXT='"libshim_calls.so"'
+$(B)/simgpu/libshim_jumps.so: SHIM_NEEDS = -Wl,--no-as-needed $(B)/simgpu/libshim_calls.so
+$(B)/simgpu/libshim_jumps.so: | $(B)/simgpu/libshim_calls.so
+
 $(B)/simgpu/libnvidia-ml.so.1: tests/simgpu/libnvidia-ml.c
 	$(call say,SO,$@)
 	@mkdir -p $(@D)
