@@ -63,6 +63,44 @@ static void attention_by_name_and_grid(void **unused)
 	}
 }
 
+#define FA3_BACKWARD(flags, scheduler)                                                                       \
+	"void cutlass::device_kernel<flash::enable_sm90_or_later<flash::FlashAttnBwdSm90<flash::"              \
+	"CollectiveMainloopBwdSm90<2, 2, 2, cute::tuple<cute::C<1>, cute::C<1>, cute::C<1> >, cute::tuple<"    \
+	"cute::C<64>, cute::C<128>, cute::C<128> >, cutlass::bfloat16_t, float, cutlass::arch::Sm90, " flags   \
+	", false, true, false, false, 2, 1, 2, 1, false>, flash::CollectiveEpilogueBwd<x>, flash::" scheduler   \
+	" > > >(Params)"
+/* As mangled: the second and third 1, and the second 128, are abbreviated. */
+#define FA3_BACKWARD_MANGLED                                                                                 \
+	"_ZN7cutlass13device_kernelIN5flash20enable_sm90_or_laterINS1_16FlashAttnBwdSm90INS1_"                  \
+	"25CollectiveMainloopBwdSm90ILi2ELi2ELi2EN4cute5tupleIJNS5_1CILi1EEES8_S8_EEENS6_IJNS7_ILi64EEENS7_ILi" \
+	"128EEESB_EEENS_10bfloat16_tEfNS_4arch4Sm90ELb0ELb1ELb0ELb1ELb0ELb1ELb0ELb0ELi2ELi1ELi2ELi1ELb0EEENS1_" \
+	"21CollectiveEpilogueBwdISC_SD_SF_Li256ELb1ELb0ELi1EEENS1_19SingleTileSchedulerILb1ELb0ELb0ELi128EEEEEE" \
+	"EEEvNT_6ParamsE"
+
+static void attention_3_backward(void **unused)
+{
+	/* 127 sequences of at most 2048 tokens, 6 heads of 128: the grid of a recorded launch. */
+	const opcount most = (opcount)10 * 6 * 127 * 2048 * 2048 * 128;
+	struct om_kernel_estimate e = estimate(
+		FA3_BACKWARD("false, true, false, true", "SingleTileScheduler<true, false, false, 128>"), 16, 6, 127);
+
+	(void)unused;
+	assert_int_equal(e.class, OM_KERNEL_ATTENTION_BWD);
+	assert_int_equal(e.format, OM_FORMAT_BF16);
+	assert_true(e.is_bounded && e.high == most && e.low == 8 * 6 * 127);
+	/* The head dimension cannot be read there: the largest that there is. */
+	e = estimate(FA3_BACKWARD_MANGLED, 16, 6, 127);
+	assert_true(e.is_bounded && e.high == 2 * most);
+	/* Neither causal nor local: the queries show nowhere. Other schedulers: nothing does. */
+	e = estimate(FA3_BACKWARD("false, false, false, true", "SingleTileScheduler<true, false, false, 128>"), 16, 6,
+		     127);
+	assert_false(e.is_bounded);
+	e = estimate(FA3_BACKWARD("true, false, false, false", "SingleTileBwdLPTScheduler"), 16, 6, 127);
+	assert_false(e.is_bounded);
+	e = estimate(FA3_BACKWARD("false, true, false, true", "SingleTileScheduler<true, false, false, 0>"), 16, 6, 127);
+	assert_false(e.is_bounded);
+}
+
 static void kernels_of_every_class(void **unused)
 {
 	static const struct {
@@ -162,6 +200,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(attention_by_name_and_grid),
+		cmocka_unit_test(attention_3_backward),
 		cmocka_unit_test(kernels_of_every_class),
 		cmocka_unit_test(hostile_names),
 		cmocka_unit_test(bad_files_are_refused),

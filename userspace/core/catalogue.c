@@ -12,12 +12,13 @@
 #include <string.h>
 
 #include "../base/cleanup.h"
+#include "catalogue_attention.h"
 
 #define ROWS_MAX 4096
 #define LINE_MAX_BYTES 1024
 #define PIECES_MAX 8
 
-enum formula { FORMULA_NONE, FORMULA_ZERO, FORMULA_FA2_FORWARD, FORMULA_FA2_BACKWARD };
+enum formula { FORMULA_NONE, FORMULA_ZERO, FORMULA_FA2_FORWARD, FORMULA_FA2_BACKWARD, FORMULA_FA3_BACKWARD };
 
 struct row {
 	char *pattern; /* cut into pieces by NUL */
@@ -67,7 +68,7 @@ static int class_parse(const char *name, enum om_kernel_class *ret)
 
 static int formula_parse(const char *name, enum formula *ret)
 {
-	static const char *const names[] = { "none", "zero", "fa2-forward", "fa2-backward" };
+	static const char *const names[] = { "none", "zero", "fa2-forward", "fa2-backward", "fa3-backward" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (!strcmp(names[i], name)) {
@@ -146,7 +147,7 @@ static int row_parse(char *line, struct row *r, const char **ret_why)
 	r->is_format_auto = !strcmp(field[2], "auto");
 	if (!r->is_format_auto && om_format_parse(field[2], &r->format))
 		return -EINVAL;
-	*ret_why = "the formula is not none, zero, fa2-forward or fa2-backward";
+	*ret_why = "the formula is not none, zero, fa2-forward, fa2-backward or fa3-backward";
 	if (formula_parse(field[3], &r->formula))
 		return -EINVAL;
 	*ret_why = "a row needs a reason";
@@ -286,192 +287,6 @@ static uint8_t format_of_name(const char *name)
 	return OM_FORMAT_UNKNOWN;
 }
 
-/* --- template parameters, mangled (Li64E, Lb1E) or not (64, true) --- */
-
-#define NUMBERS_MAX 4
-#define FLAGS_MAX 12
-
-struct parameters {
-	uint32_t number[NUMBERS_MAX];
-	size_t numbers;
-	bool flag[FLAGS_MAX]; /* the last run of truth values */
-	size_t flags;
-};
-
-static bool is_word(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-/* A number of up to six digits at `at`: its length, 0 if it is none. */
-static size_t number_read(const char *at, uint32_t *ret)
-{
-	size_t n = 0;
-
-	*ret = 0;
-	while (at[n] >= '0' && at[n] <= '9' && n < 7)
-		*ret = *ret * 10 + (uint32_t)(at[n++] - '0');
-	return n > 6 ? 0 : n;
-}
-
-static void flag_add(struct parameters *p, bool value, bool goes_on)
-{
-	if (!goes_on)
-		p->flags = 0;
-	if (p->flags < FLAGS_MAX)
-		p->flag[p->flags++] = value;
-}
-
-/* One parameter at `at`: its length, 0 if there is none. Says whether it was a flag. */
-static size_t parameter_read(const char *at, bool is_begin, uint32_t *ret_number, int *ret_flag)
-{
-	size_t n;
-
-	*ret_flag = -1;
-	if (at[0] == 'L' && at[1] == 'b' && (at[2] == '0' || at[2] == '1') && at[3] == 'E') {
-		*ret_flag = at[2] == '1';
-		return 4;
-	}
-	if (at[0] == 'L' && at[1] == 'i') {
-		n = number_read(at + 2, ret_number);
-		return n && at[2 + n] == 'E' ? n + 3 : 0;
-	}
-	if (!is_begin)
-		return 0;
-	if (!strncmp(at, "true", 4) && !is_word(at[4])) {
-		*ret_flag = 1;
-		return 4;
-	}
-	if (!strncmp(at, "false", 5) && !is_word(at[5])) {
-		*ret_flag = 0;
-		return 5;
-	}
-	n = number_read(at, ret_number);
-	return n && !is_word(at[n]) ? n : 0;
-}
-
-static void parameters_read(const char *at, struct parameters *ret)
-{
-	bool is_begin = false, goes_on = false;
-
-	memset(ret, 0, sizeof(*ret));
-	while (*at) {
-		uint32_t number;
-		int flag;
-		size_t n = parameter_read(at, is_begin, &number, &flag);
-
-		if (n && flag >= 0) {
-			flag_add(ret, flag, goes_on);
-			goes_on = true;
-		} else if (n) {
-			if (ret->numbers < NUMBERS_MAX)
-				ret->number[ret->numbers++] = number;
-			goes_on = false;
-		} else {
-			/* between two: only commas and blanks, or nothing at all */
-			if (*at != ',' && *at != ' ')
-				goes_on = false;
-			n = 1;
-		}
-		is_begin = at[n - 1] == '<' || at[n - 1] == ' ' || at[n - 1] == ',';
-		at += n;
-	}
-}
-
-/* --- formulas --- */
-
-static opcount multiply(const uint64_t *factor, size_t n)
-{
-	opcount r = 1;
-
-	for (size_t i = 0; i < n; i++)
-		if (opcount_mul(r, factor[i], &r))
-			return OPCOUNT_MAX;
-	return r;
-}
-
-/* FlashAttention 2, csrc/flash_attn/src/flash_fwd_launch_template.h and kernel_traits.h:
- * Flash_fwd_kernel_traits<head dimension, queries a block, keys a block, ...>, then the
- * flags of the kernel: dropout, causal, local, ... The grid is (blocks of queries, batch,
- * heads). The number of keys shows nowhere: as many as queries, or more, if it is causal
- * (a query without a key makes no sense); else one at least. */
-enum { FA2_CAUSAL = 1, FA2_LOCAL = 2, FA2_FLAGS_MIN = 5 };
-
-struct attention {
-	uint64_t low_rows, high_rows; /* queries (forward) or keys (backward) */
-	uint64_t heads;		      /* batch x heads */
-	uint64_t dimension;
-	bool is_causal, is_local;
-};
-
-static bool attention_read(const struct om_signature *s, const char *traits, size_t block_index,
-			   struct attention *ret)
-{
-	const char *at = strstr(s->name, traits);
-	struct parameters p;
-
-	if (!at)
-		return false;
-	parameters_read(at + strlen(traits), &p);
-	if (p.numbers < 3 || p.flags < FA2_FLAGS_MIN || !p.number[0] || p.number[0] > 512 ||
-	    !p.number[block_index] || p.number[block_index] > 1024)
-		return false;
-	if (!s->grid[0] || !s->grid[1] || !s->grid[2])
-		return false;
-	*ret = (struct attention){
-		.low_rows = (uint64_t)(s->grid[0] - 1) * p.number[block_index] + 1,
-		.high_rows = (uint64_t)s->grid[0] * p.number[block_index],
-		.heads = (uint64_t)s->grid[1] * s->grid[2],
-		.dimension = p.number[0],
-		.is_causal = p.flag[FA2_CAUSAL],
-		.is_local = p.flag[FA2_LOCAL],
-	};
-	return true;
-}
-
-/* The head dimension is rounded up to the next that there is a kernel for: 32, 64, 96,
- * 128, 160, 192, 224, 256; so at least 31 less. */
-#define DIMENSION_STEP 32
-
-static uint64_t dimension_low(uint64_t d)
-{
-	return d > DIMENSION_STEP ? d - DIMENSION_STEP + 1 : 1;
-}
-
-static bool fa2_forward(const struct om_signature *s, struct om_kernel_estimate *ret)
-{
-	struct attention a;
-
-	if (!attention_read(s, "Flash_fwd_kernel_traits", 1, &a))
-		return false;
-	/* Causal: half of the square, the pairs that are used (docs/counting.md). */
-	ret->low = multiply((uint64_t[]){ a.is_causal && !a.is_local ? 2 : 4, a.heads, a.low_rows,
-					  a.is_causal && !a.is_local ? a.low_rows : 1,
-					  dimension_low(a.dimension) },
-			    5);
-	ret->high = multiply((uint64_t[]){ 4, a.heads, a.high_rows, a.high_rows, a.dimension }, 5);
-	/* Keys beyond the number of queries show nowhere. */
-	return true;
-}
-
-/* As above, Flash_bwd_kernel_traits<head dimension, queries a block, keys a block, ...>;
- * the grid is (blocks of keys, batch, heads). A deterministic launch has fewer: about
- * as many blocks as multiprocessors in all, so a grid well above that is none. */
-#define MULTIPROCESSORS_MAX 256
-
-static bool fa2_backward(const struct om_signature *s, struct om_kernel_estimate *ret)
-{
-	struct attention a;
-
-	if (!attention_read(s, "Flash_bwd_kernel_traits", 2, &a))
-		return false;
-	if (s->grid[0] * a.heads <= MULTIPROCESSORS_MAX + a.heads || !a.is_causal)
-		return false;
-	ret->low = multiply((uint64_t[]){ 4, a.heads, a.low_rows, dimension_low(a.dimension) }, 4);
-	ret->high = multiply((uint64_t[]){ 10, a.heads, a.high_rows, a.high_rows, a.dimension }, 5);
-	return true;
-}
-
 void om_catalogue_estimate(const struct om_catalogue *c, const struct om_signature *s,
 			   struct om_kernel_estimate *ret)
 {
@@ -485,8 +300,9 @@ void om_catalogue_estimate(const struct om_catalogue *c, const struct om_signatu
 		ret->row = r->line;
 		ret->format = r->is_format_auto ? format_of_name(s->name) : r->format;
 		ret->is_bounded = r->formula == FORMULA_ZERO ||
-				  (r->formula == FORMULA_FA2_FORWARD && fa2_forward(s, ret)) ||
-				  (r->formula == FORMULA_FA2_BACKWARD && fa2_backward(s, ret));
+				  (r->formula == FORMULA_FA2_FORWARD && om_fa2_forward(s, ret)) ||
+				  (r->formula == FORMULA_FA2_BACKWARD && om_fa2_backward(s, ret)) ||
+				  (r->formula == FORMULA_FA3_BACKWARD && om_fa3_backward(s, ret));
 		return;
 	}
 }
