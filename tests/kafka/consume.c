@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A consumer's view: reads all of opmeter's topics from the beginning to their
- * end and prints each record as a JSON line, or a summary. Nothing of the
- * program is used but its decoders.
+ * A consumer's view: reads opmeter's topics, or those named, from the beginning to
+ * their end, or on and on, and prints each record as a JSON line, or a summary.
+ * Nothing of the program is used but its decoders.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -86,7 +86,15 @@ static void print_sentence(const rd_kafka_message_t *m)
 		printf("  %-24s %s\n", rd_kafka_topic_name(m->rkt), text);
 }
 
-static size_t assign_all(rd_kafka_t *rk)
+static bool is_wanted(const char *topic, const struct option_list *only)
+{
+	for (size_t i = 0; i < only->count; i++)
+		if (!strcmp(only->item[i], topic))
+			return true;
+	return only->count == 0 && !strncmp(topic, "opmeter.", 8);
+}
+
+static size_t assign_all(rd_kafka_t *rk, const struct option_list *only)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(64);
 	const struct rd_kafka_metadata *md;
@@ -94,7 +102,7 @@ static size_t assign_all(rd_kafka_t *rk)
 
 	if (rd_kafka_metadata(rk, 1, NULL, &md, 10000) == 0) {
 		for (int i = 0; i < md->topic_cnt; i++)
-			for (int p = 0; !strncmp(md->topics[i].topic, "opmeter.", 8) && p < md->topics[i].partition_cnt; p++, n++)
+			for (int p = 0; is_wanted(md->topics[i].topic, only) && p < md->topics[i].partition_cnt; p++, n++)
 				rd_kafka_topic_partition_list_add(list, md->topics[i].topic, p)->offset =
 					RD_KAFKA_OFFSET_BEGINNING;
 		rd_kafka_metadata_destroy(md);
@@ -104,11 +112,15 @@ static size_t assign_all(rd_kafka_t *rk)
 	return n;
 }
 
-static void read_to_end(rd_kafka_t *rk, size_t partitions, bool summary)
+static void read_to_end(rd_kafka_t *rk, size_t partitions, bool summary, bool follow)
 {
-	while (partitions > 0) {
-		rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, 10000);
+	while (follow || partitions > 0) {
+		rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, follow ? 100 : 10000);
 
+		if (!m && follow) {
+			fflush(stdout);
+			continue;
+		}
 		if (!m)
 			break;
 		if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
@@ -130,9 +142,12 @@ static void read_to_end(rd_kafka_t *rk, size_t partitions, bool summary)
 int main(int argc, char **argv)
 {
 	const char *brokers = NULL;
-	bool summary = false;
+	struct option_list topics = { .count = 0 };
+	bool summary = false, follow = false;
 	const struct option options[] = {
 		{ "brokers", "LIST", OPTION_STRING, &brokers, "HOST:PORT,..." },
+		{ "topic", "NAME", OPTION_STRINGS, &topics, "only this one; may be given several times (all of opmeter's)" },
+		{ "follow", NULL, OPTION_FLAG, &follow, "go on after the end, until killed" },
 		{ "summary", NULL, OPTION_FLAG, &summary, "what people read, and counts" },
 		{ 0 },
 	};
@@ -154,7 +169,7 @@ int main(int argc, char **argv)
 	if (!rk)
 		return 1;
 	rd_kafka_poll_set_consumer(rk);
-	read_to_end(rk, assign_all(rk), summary);
+	read_to_end(rk, assign_all(rk, &topics), summary, follow);
 	rd_kafka_consumer_close(rk);
 	rd_kafka_destroy(rk);
 	for (int t = 0; summary && t < OM_TOPIC_END; t++)

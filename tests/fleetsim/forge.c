@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fleetsim.h"
+
+#include <string.h>
+
+enum { STREAM_FORGED = 300 };
+
+const char *sim_forgery_name(enum sim_forgery f)
+{
+	static const char *const names[SIM_FORGERIES] = { "new",     "grown",	"key", "damaged",
+							  "version", "crossed", "null" };
+
+	return f < SIM_FORGERIES ? names[f] : "invalid";
+}
+
+/* A register's key with another one's value: compaction would lose the one it names. */
+static int send_wrong_key(struct sim *s, struct om_reading *r)
+{
+	uint8_t bytes[OM_READING_SIZE];
+
+	om_reading_encode(r, bytes);
+	r->key.day++;
+	return sim_send_raw(s, r, bytes, sizeof(bytes));
+}
+
+static int send_damaged(struct sim *s, const struct om_reading *r, enum sim_forgery how, uint64_t h)
+{
+	uint8_t bytes[OM_READING_SIZE];
+	size_t len = sizeof(bytes);
+
+	om_reading_encode(r, bytes);
+	if (how == SIM_FORGED_VERSION)
+		bytes[4] = 9;
+	else if (how == SIM_FORGED_CROSSED)
+		memset(bytes + 72, 0xff, 16); /* low; high is not that large */
+	else if (h & 1)
+		bytes[0] = 'X';
+	else
+		len = (size_t)(h >> 1) % sizeof(bytes);
+	return sim_send_raw(s, r, bytes, len);
+}
+
+int sim_forge(struct sim *s, const struct sim_instance *i, uint64_t n)
+{
+	uint64_t h = sim_hash(&s->config, STREAM_FORGED, n);
+	enum sim_forgery how = (enum sim_forgery)(h % SIM_FORGERIES);
+	uint8_t bytes[OM_READING_SIZE];
+	struct om_reading r;
+
+	if (!i->count)
+		return 0;
+	sim_reading_of(s, i, &i->reg[h >> 8 & 0xff ? 0 : i->count - 1], &i->reg[0].value, &r);
+	s->sequence++;
+	r.sequence = s->sequence;
+	s->forged[how]++;
+	switch (how) {
+	case SIM_FORGED_KEY:
+		return send_wrong_key(s, &r);
+	case SIM_FORGED_NULL:
+		return sim_send_raw(s, &r, NULL, 0);
+	case SIM_FORGED_NEW:
+	case SIM_FORGED_GROWN:
+		/* A thousand times what the node can do in all the time that its ledger stands. */
+		r.value.exact = (opcount)s->config.node_peak * ((r.value.to_ns - r.node.ledger_start_ns) / SIM_NS + 1) * 1000;
+		if (how == SIM_FORGED_NEW)
+			r.key.format = OM_FORMAT_INT4;
+		om_reading_encode(&r, bytes);
+		return sim_send_raw(s, &r, bytes, sizeof(bytes));
+	default:
+		return send_damaged(s, &r, how, h >> 16);
+	}
+}

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the fleet's tests share: the simulated fleet, instances of `opmeter fleet`, and a consumer of the totals and alerts
+topics that adds up what it reads in Python's own integers. Everything started here is ended by close()."""
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, os.path.dirname(__file__))
+from opm import BUILD, CACHE, OPMETER, skip
+
+FLEETSIM = str(BUILD / "tests/fleetsim/fleetsim")
+TOTALS = "opmeter.totals.v1"
+ALERTS = ("opmeter.alerts.v1", "opmeter.alerts.shadow.v1")
+LEVELS = (("notice", 50, "high"), ("warn", 75, "high"), ("urgent", 90, "high"), ("exceeded", 100, "low"))
+SOURCE = Path(__file__).resolve().parents[2]
+
+
+def free_port(width=4):
+    """The first of `width` ports in a row that nobody listens on."""
+    for port in range(21000 + os.getpid() % 500 * 20, 32000, width):
+        socks = []
+        try:
+            for i in range(width):
+                s = socket.socket()
+                socks.append(s)
+                s.bind(("127.0.0.1", port + i))
+            return port
+        except OSError:
+            continue
+        finally:
+            for s in socks:
+                s.close()
+    raise AssertionError("no free ports")
+
+
+class Broker:
+    """A one-node broker. `size_mib`: its data on a file system of that size (root only), which fill() fills."""
+
+    def __init__(self, size_mib=0, heap="256m"):
+        if not (CACHE / "kafka-4.1.0/.complete").exists():
+            skip("no Kafka in the cache: run `make deps`")
+        self.dir = Path(tempfile.mkdtemp(prefix="opmeter-fleet-"))
+        self.data = self.dir / "kafka"
+        self.data.mkdir()
+        self.mounted = False
+        self.heap = heap
+        if size_mib:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "opmeter-test", self.data], check=True)
+            self.mounted = True
+        self.port = free_port()
+        self.brokers = f"127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        try:
+            self.up()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def act(self, verb, *args):
+        subprocess.run([SOURCE / "tests/kafka/kafka-up", verb, "--data", self.data, *args], check=True, stdout=subprocess.DEVNULL)
+
+    def up(self):
+        self.act("up", "--port", str(self.port), "--heap", self.heap, "--timeout", "120")
+
+    def kill(self):
+        self.act("kill")
+
+    def is_up(self):
+        try:
+            os.kill(int((self.data / "kafka.pid").read_text()), 0)
+            return True
+        except (OSError, ValueError):
+            return False
+
+    def fill(self):
+        """Leaves no room for the broker's next byte."""
+        with open(self.data / "ballast", "wb", buffering=0) as f:
+            for block in (1 << 20, 4096):
+                try:
+                    while True:
+                        f.write(bytes(block))
+                except OSError:
+                    pass
+
+    def empty(self):
+        (self.data / "ballast").unlink()
+
+    def close(self):
+        if (self.data / "kafka.pid").exists():
+            self.act("kill")
+        if self.mounted:
+            subprocess.run(["umount", "-l", self.data], check=False)
+        subprocess.run(["rm", "-rf", self.dir], check=False)
+
+
+class Follower:
+    """Reads the totals and alerts topics on and on. Readers of totals add over partitions (docs/formats.md, "Totals")."""
+
+    def __init__(self, brokers):
+        self.totals, self.alerts, self.offsets = {}, [], set()
+        self.lock = threading.Lock()
+        self.changed = time.monotonic()
+        cmd = [BUILD / "tests/kafka/consume", "--brokers", brokers, "--follow", "--topic", TOTALS]
+        for t in ALERTS:
+            cmd += ["--topic", t]
+        self.p = subprocess.Popen(cmd, stdout=subprocess.PIPE, text=True)
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def read(self):
+        for line in self.p.stdout:
+            r = json.loads(line)
+            with self.lock:
+                at = (r["topic"], r["partition"], r["offset"])
+                if at in self.offsets:
+                    continue
+                self.offsets.add(at)
+                if r["topic"] == TOTALS:
+                    if self.totals.get(r["key"]) != r["value"]:
+                        self.changed = time.monotonic()
+                    self.totals[r["key"]] = r["value"]
+                else:
+                    self.alerts.append(r)
+
+    def sums(self, fleet):
+        """{(group, name ...): {field: sum over the partitions}}"""
+        out = {}
+        with self.lock:
+            for key, v in self.totals.items():
+                if not v or not key.startswith(fleet + "/"):
+                    continue
+                group = v.get("group", "model")
+                at = (group, v["lineage"]) if group == "lineage" else (group, v["tenant"], v["model"])
+                s = out.setdefault(at, {f: 0 for f in FIELDS} | {"registers": 0})
+                for f in FIELDS:
+                    part, bound = f.split(".")
+                    s[f] += int(v[part][bound])
+                s["registers"] += int(v["registers"])
+        return {k: s for k, s in out.items() if s["registers"]}
+
+    def level_alerts(self, source):
+        with self.lock:
+            return [r for r in self.alerts if isinstance(r["value"], dict) and r["value"].get("source") == source
+                    and r["value"]["type"] == "opmeter.alert.level.v1"]
+
+    def close(self):
+        self.p.kill()
+        self.p.wait()
+        self.thread.join()
+
+
+FIELDS = tuple(f"{part}.{bound}" for part in ("all", "training") for bound in ("low", "high", "ceiling"))
+
+
+def truth_sums(truth):
+    out = {}
+    for s in truth["totals"]:
+        if s["registers"]:
+            out[("model", s["tenant"], s["model"])] = {f: int(s[f.split(".")[0]][f.split(".")[1]]) for f in FIELDS} | {
+                "registers": s["registers"]}
+    for s in truth["lineages"]:
+        t = out.setdefault(("lineage", s["lineage"]), {f: 0 for f in FIELDS} | {"registers": 0})
+        for f in FIELDS:
+            t[f] += int(s[f.split(".")[0]][f.split(".")[1]])
+        t["registers"] += s["registers"]
+    return out
+
+
+def differences(want, got):
+    """What differs, one line each; lineages only where the fleet publishes some."""
+    lines = []
+    has_lineages = any(k[0] == "lineage" for k in got)
+    for k in sorted(want.keys() | got.keys()):
+        if k[0] == "lineage" and not has_lineages:
+            continue
+        if k[0] not in ("model", "lineage"):
+            continue
+        w, g = want.get(k), got.get(k)
+        if w != g:
+            lines.append(f"{'/'.join(k)}: " + ("is not expected" if w is None else "is missing" if g is None else ", ".join(
+                f"{f} {g[f]}, should be {w[f]} ({g[f] - w[f]:+})" for f in w if w[f] != g[f])))
+    return lines
+
+
+class Regime:
+    def __init__(self, name, threshold, mode="enforce", version="1"):
+        self.name, self.threshold, self.mode, self.version = name, threshold, mode, version
+
+    def write(self, directory):
+        (Path(directory) / f"{self.name}.yaml").write_text(
+            "# SPDX-License-Identifier: Apache-2.0\n"
+            f'id: {self.name}\nversion: "{self.version}"\ntitle: "a threshold of the tests"\nkind: threshold\n'
+            'citation: "none: a test"\nevidence: design\nsources: ["this test"]\n'
+            f"mode: {self.mode}\ndemo: true\n"
+            f'threshold: {{operations: {self.threshold}, comparator: ">=", figure: training}}\nlevels:\n' + "".join(
+                f"  - {{name: {n}, share: {share}%, bound: {'upper' if bound == 'high' else 'lower'}}}\n" for n, share, bound in LEVELS))
+
+    def levels_met(self, low, high):
+        return [n for n, share, bound in LEVELS if 100 * (high if bound == "high" else low) >= share * self.threshold]
+
+
+def alert_id(source, regime, version, subject, level):
+    parts = ("opmeter-alert-v1", "opmeter.alert.level.v1", source, regime, version, subject, level)
+    return hashlib.sha256(b"".join(p.encode() + b"\0" for p in parts)).hexdigest()[:32]
+
+
+def expected_alerts(truth, regimes, source, figure="training"):
+    """{id: what it says} of every (tenant, model), computed from the truth. `figure` "most": also what may be raised for a
+    moment, while phases, names and meters of work that is counted already are still on their way."""
+    out = {}
+    for s in truth["totals"]:
+        for g in regimes:
+            subject = f"{s['tenant']}/{s['model']}"
+            for level in g.levels_met(int(s[figure]["low"]), int(s[figure]["high"])):
+                out[alert_id(source, g.name, g.version, subject, level)] = f"{g.name} {subject} {level}"
+    return out
+
+
+def choose_threshold(truth, wanted=4):
+    """A threshold that some tenants cross, some reach in part and many do not, and that disorder blurs least."""
+    highs = sorted((int(s["training"]["high"]) for s in truth["totals"]), reverse=True)
+    rank = []
+    for n in range(100):
+        t = highs[0] * (100 - n) // 100 // 10**6 * 10**6
+        if t > 0:
+            met = len(expected_alerts(truth, [Regime("", t)], ""))
+            rank.append((len(expected_alerts(truth, [Regime("", t)], "", "most")) - met, abs(met - wanted), t))
+    return min(rank)[2]
+
+
+class Fleet:
+    """Instances of `opmeter fleet` at one broker."""
+
+    def __init__(self, broker, name, regimes, directory, options=()):
+        self.broker, self.name, self.dir = broker, name, Path(directory)
+        self.source = f"/opmeter/{name}"
+        self.options = list(options)
+        self.regimes = self.dir / f"regimes-{name}"
+        self.regimes.mkdir()
+        (self.regimes / "country-sets.yaml").write_text((SOURCE / "data/regimes/country-sets.yaml").read_text())
+        for g in regimes:
+            g.write(self.regimes)
+        self.procs = []
+        self.started = 0
+
+    def start(self, *extra):
+        log = open(self.dir / f"{self.name}-{self.started}.log", "ab")
+        self.started += 1
+        p = subprocess.Popen([str(a) for a in [OPMETER, "fleet", "--brokers", self.broker.brokers, "--name", self.name, "--regimes",
+                                               self.regimes, *self.options, *extra]], stdout=log, stderr=log)
+        log.close()
+        self.procs.append(p)
+        return p
+
+    def stop(self, p, how=signal.SIGTERM, timeout=60):
+        p.send_signal(how)
+        rc = p.wait(timeout=timeout)
+        self.procs.remove(p)
+        return rc
+
+    def logs(self, lines=12):
+        return "\n".join(f"--- {f.name}\n" + "\n".join(f.read_text(errors="replace").splitlines()[-lines:])
+                         for f in sorted(self.dir.glob(f"{self.name}-*.log")))
+
+    def close(self):
+        for p in self.procs:
+            p.send_signal(signal.SIGCONT)
+            p.kill()
+            p.wait()
+        self.procs = []
+
+
+def wait_for_truth(follower, fleet_name, truth, timeout, still=1.0):
+    """Until the totals are the truth and stay so for `still` seconds. Returns the differences at the end of its patience."""
+    want, end = truth_sums(truth), time.monotonic() + timeout
+    while True:
+        left = differences(want, follower.sums(fleet_name))
+        if not left and time.monotonic() - follower.changed >= still:
+            return []
+        if time.monotonic() > end:
+            return left or ["the totals are right but do not rest"]
+        time.sleep(0.1)
+
+
+def check_alerts(follower, source, expected, allowed, repeats=False):
+    """Differences of the level alerts of (tenant, model) subjects from what is expected, each exactly once. `repeats`: a zombie
+    may have said one again, under the same id."""
+    seen = {}
+    for r in follower.level_alerts(source):
+        if r["key"] != r["value"]["id"]:
+            return [f"an alert's key is {r['key']} and its id {r['value']['id']}"]
+        subject = r["value"]["subject"]
+        seen.setdefault(r["key"], []).append(f"{r['value']['data']['regime']} {subject} {r['value']['data']['level']}")
+    lines = [f"missing: {expected[i]}" for i in expected if i not in seen]
+    lines += [f"not expected: {what[0]}" for i, what in seen.items() if i not in allowed and is_of_model(what[0])]
+    lines += [f"{len(what)} times: {what[0]}" for what in seen.values() if len(what) > 1 and not repeats]
+    return lines
+
+
+def is_of_model(what):
+    """Families and lineages have subjects of their own."""
+    return not any(mark in what for mark in ("family", "lineage"))
