@@ -202,7 +202,7 @@ class Regime:
     def write(self, directory):
         (Path(directory) / f"{self.name}.yaml").write_text(
             "# SPDX-License-Identifier: Apache-2.0\n"
-            f'id: {self.name}\nversion: "{self.version}"\ntitle: "a threshold of the tests"\nkind: threshold\n'
+            f'id: {self.name}\nversion: "{self.version}"\ntitle: "DEMO threshold of the tests"\nkind: threshold\n'
             'citation: "none: a test"\nevidence: design\nsources: ["this test"]\n'
             f"mode: {self.mode}\ndemo: true\n"
             f'threshold: {{operations: {self.threshold}, comparator: ">=", figure: training}}\nlevels:\n' + "".join(
