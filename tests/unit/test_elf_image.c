@@ -165,8 +165,12 @@ static void expect_same_after(const char *tool, const char *option, const char *
 	rc = run_tool(tool, argv);
 	again = open(path, O_RDONLY | O_CLOEXEC);
 	unlink(path);
-	if (rc == 127)
+	if (rc == 127) {
+		bytes_done(&b); /* skip() does not return, and nothing is cleaned up on its way */
+		close(fd);
+		close(again);
 		skip();
+	}
 	assert_int_equal(rc, 0);
 	assert_int_equal(read_bytes(&b, &before, hash), 0);
 	assert_int_equal(read_all(again, &after, other), 0);
