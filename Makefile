@@ -4,16 +4,18 @@
 VERSION := 0.1.0
 PREFIX ?= /usr
 DATADIR := $(PREFIX)/share/opmeter
-B ?= $(if $(SAN),build/san,build)
+# RDKAFKA=pinned: the librdkafka that `tools/deps release` builds, linked in. Releases are made so.
+RDKAFKA_PINNED := $(or $(OPMETER_CACHE),$(HOME)/.cache/opmeter)/librdkafka-2.15.1
+B ?= $(if $(SAN),build/san,$(if $(RDKAFKA),build/pinned,build))
 CC := gcc
 CLANG ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
-PKGS := libbpf libelf sqlite3 rdkafka libmicrohttpd yaml-0.1 jansson libsodium libcrypto zlib
-PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS = $(shell pkg-config --libs $(PKGS))
+PKGS := libbpf libelf sqlite3 $(if $(RDKAFKA),,rdkafka) libmicrohttpd yaml-0.1 jansson libsodium libcrypto zlib
+PKG_CFLAGS = $(if $(RDKAFKA),-I$(RDKAFKA_PINNED)/include) $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS = $(if $(RDKAFKA),$(RDKAFKA_PINNED)/lib/librdkafka.a -lssl) $(shell pkg-config --libs $(PKGS)) $(if $(RDKAFKA),-ldl -lm)
 CFLAGS_ALL = -std=gnu17 -O2 -g -D_GNU_SOURCE -DOPMETER_VERSION='"$(VERSION)"' -DOPMETER_DATADIR='"$(DATADIR)"' -Wall -Wextra -Werror -Wshadow \
 	-Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-unused-parameter -Wno-missing-field-initializers -fno-strict-aliasing -pthread \
 	-I. -I$(B) $(PKG_CFLAGS) $(CFLAGS)

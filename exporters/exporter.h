@@ -20,9 +20,13 @@ enum om_topic {
 	OM_TOPIC_ALERTS,
 	OM_TOPIC_ALERTS_SHADOW,
 	OM_TOPIC_CASES,
+	OM_TOPIC_CARRY,
+	OM_TOPIC_ARCHIVE,
+	OM_TOPIC_DEADLETTERS,
+	OM_TOPIC_CHECKPOINTS,
 	OM_TOPIC_END,
 };
-/* "opmeter.readings.v1" ... (docs/formats.md) */
+/* "opmeter.readings.v1" ... (docs/formats.md; exporters/topic.h has the table) */
 const char *om_topic_name(enum om_topic topic);
 
 struct om_event {
@@ -30,11 +34,13 @@ struct om_event {
 	const void *key;
 	size_t key_len;
 	const void *value;
-	size_t value_len;
+	size_t value_len; /* value NULL: a tombstone */
 	/* CloudEvents binary mode if ce_type is set, structured JSON if it is NULL. */
 	const char *ce_type, *ce_source, *ce_id;
 	uint64_t time_ns;
-	uint64_t cookie; /* handed back by the acknowledgement */
+	uint64_t cookie;	    /* handed back by the acknowledgement */
+	const char *const *headers; /* further ones: name, value, ..., NULL; or NULL */
+	uint32_t partition_plus_1;  /* 0: by the key */
 };
 
 struct om_exporter;

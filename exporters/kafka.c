@@ -10,6 +10,7 @@
 
 #include "../userspace/base/cleanup.h"
 #include "../userspace/core/assignment.h"
+#include "topic.h"
 
 #define CONTENT_TYPE_READING "application/vnd.opmeter.reading.v1"
 #define CONTENT_TYPE_EVENT "application/cloudevents+json"
@@ -123,17 +124,14 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
 	k->base.acked(k->base.acked_ctx, (uint64_t)(uintptr_t)m->_private, err);
 }
 
-/* Registers of one job stay together (docs/formats.md, "Register"). */
 static int32_t partition_of(const rd_kafka_topic_t *topic, const void *key, size_t len, int32_t partitions,
 			    void *opaque, void *msg_opaque)
 {
-	uint64_t a, b;
+	uint32_t p;
 
-	if (len != OM_REGISTER_KEY_SIZE)
-		return rd_kafka_msg_partitioner_murmur2(topic, key, len, partitions, opaque, msg_opaque);
-	memcpy(&a, key, 8);
-	memcpy(&b, (const char *)key + 16, 8);
-	return (int32_t)((a ^ b) % (uint64_t)partitions);
+	if (om_topic_partition(key, len, (uint32_t)partitions, &p) == 0)
+		return (int32_t)p;
+	return rd_kafka_msg_partitioner_murmur2(topic, key, len, partitions, opaque, msg_opaque);
 }
 
 static int make_producer(struct kafka_exporter *k, struct error_text *err)
@@ -193,11 +191,14 @@ static void end_producer(struct kafka_exporter *k)
 
 static rd_kafka_headers_t *headers_of(const struct om_event *ev)
 {
-	rd_kafka_headers_t *h = rd_kafka_headers_new(6);
+	rd_kafka_headers_t *h = rd_kafka_headers_new(8);
 	char time_text[OM_TIME_STRLEN];
 
+	for (size_t i = 0; ev->headers && ev->headers[i]; i += 2)
+		rd_kafka_header_add(h, ev->headers[i], -1, ev->headers[i + 1], -1);
 	if (!ev->ce_type) {
-		rd_kafka_header_add(h, "content-type", -1, CONTENT_TYPE_EVENT, -1);
+		if (ev->value)
+			rd_kafka_header_add(h, "content-type", -1, CONTENT_TYPE_EVENT, -1);
 		return h;
 	}
 	rd_kafka_header_add(h, "ce_specversion", -1, "1.0", -1);
@@ -212,6 +213,7 @@ static rd_kafka_headers_t *headers_of(const struct om_event *ev)
 static int kafka_send(struct om_exporter *e, const struct om_event *ev)
 {
 	struct kafka_exporter *k = (struct kafka_exporter *)e;
+	int32_t partition = ev->partition_plus_1 ? (int32_t)ev->partition_plus_1 - 1 : RD_KAFKA_PARTITION_UA;
 	rd_kafka_headers_t *headers;
 	rd_kafka_resp_err_t r;
 
@@ -219,7 +221,7 @@ static int kafka_send(struct om_exporter *e, const struct om_event *ev)
 		return 1;
 	headers = headers_of(ev);
 	r = rd_kafka_producev(k->producer, RD_KAFKA_V_RKT(k->topic[ev->topic]),
-			      RD_KAFKA_V_KEY(ev->key, ev->key_len),
+			      RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_KEY(ev->key, ev->key_len),
 			      RD_KAFKA_V_VALUE((void *)ev->value, ev->value_len),
 			      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_HEADERS(headers),
 			      RD_KAFKA_V_OPAQUE((void *)(uintptr_t)ev->cookie), RD_KAFKA_V_END);
@@ -372,83 +374,4 @@ int om_kafka_open(const struct om_kafka_config *config, struct om_exporter **ret
 	}
 	*ret = &k->base;
 	return 0;
-}
-
-static const struct topic_spec {
-	enum om_topic topic;
-	bool compacted;
-} topic_specs[] = {
-	{ OM_TOPIC_READINGS, true }, { OM_TOPIC_ASSIGNMENTS, true },	{ OM_TOPIC_TOTALS, true },
-	{ OM_TOPIC_ALERTS, false },  { OM_TOPIC_ALERTS_SHADOW, false }, { OM_TOPIC_CASES, false },
-};
-
-static rd_kafka_NewTopic_t *new_topic(const struct topic_spec *s, int partitions, int replication)
-{
-	char why[256];
-	rd_kafka_NewTopic_t *t = rd_kafka_NewTopic_new(om_topic_name(s->topic), partitions ? partitions : -1,
-						       replication ? replication : -1, why, sizeof(why));
-
-	if (!t)
-		return NULL;
-	rd_kafka_NewTopic_set_config(t, "cleanup.policy", s->compacted ? "compact" : "delete");
-	/* A week in which a reader that fell behind still sees every value. */
-	if (s->compacted)
-		rd_kafka_NewTopic_set_config(t, "min.compaction.lag.ms", "604800000");
-	else
-		rd_kafka_NewTopic_set_config(t, "retention.ms", "-1");
-	return t;
-}
-
-static int topics_result(rd_kafka_event_t *ev, struct error_text *err)
-{
-	const rd_kafka_CreateTopics_result_t *res = rd_kafka_event_CreateTopics_result(ev);
-	const rd_kafka_topic_result_t **topics;
-	size_t n;
-
-	if (!res || rd_kafka_event_error(ev))
-		return error_set(err, -EIO, "kafka: topics cannot be created: %s",
-				 rd_kafka_event_error_string(ev));
-	topics = rd_kafka_CreateTopics_result_topics(res, &n);
-	for (size_t i = 0; i < n; i++) {
-		rd_kafka_resp_err_t e = rd_kafka_topic_result_error(topics[i]);
-
-		if (e && e != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
-			return error_set(err, -EIO, "kafka: %s: %s", rd_kafka_topic_result_name(topics[i]),
-					 rd_kafka_topic_result_error_string(topics[i]));
-	}
-	return 0;
-}
-
-int om_kafka_create_topics(const struct om_kafka_config *config, int partitions, int replication,
-			   int timeout_ms, struct error_text *err)
-{
-	rd_kafka_NewTopic_t *topics[ARRAY_SIZE(topic_specs)];
-	rd_kafka_conf_t *conf = om_kafka_conf(config, err);
-	rd_kafka_queue_t *queue;
-	rd_kafka_event_t *ev;
-	rd_kafka_t *rk;
-	char why[256];
-	int r;
-
-	if (!conf)
-		return -EINVAL;
-	rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
-	if (!rk) {
-		rd_kafka_conf_destroy(conf);
-		return error_set(err, -EINVAL, "kafka: %s", why);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(topic_specs); i++)
-		topics[i] = new_topic(&topic_specs[i], partitions, replication);
-	queue = rd_kafka_queue_new(rk);
-	rd_kafka_CreateTopics(rk, topics, ARRAY_SIZE(topic_specs), NULL, queue);
-	ev = rd_kafka_queue_poll(queue, timeout_ms);
-	r = ev ? topics_result(ev, err)
-	       : error_set(err, -ETIMEDOUT, "kafka: %s did not answer within %d ms", config->brokers,
-			   timeout_ms);
-	if (ev)
-		rd_kafka_event_destroy(ev);
-	rd_kafka_queue_destroy(queue);
-	rd_kafka_NewTopic_destroy_array(topics, ARRAY_SIZE(topic_specs));
-	rd_kafka_destroy(rk);
-	return r;
 }

@@ -23,7 +23,7 @@ NOT_IN_CORE = re.compile(r"<(bpf/|linux/bpf|librdkafka/|cuda|cupti|nvml|microhtt
 # they are how JSON and digests are written, everywhere.
 LIBRARIES = {
     "SQLite": (r"<sqlite3", ["userspace/core/ledger*"]),
-    "librdkafka": (r"<librdkafka/", ["exporters/kafka.c", "userspace/fleet/*"]),
+    "librdkafka": (r"<librdkafka/", ["exporters/kafka*", "userspace/fleet/*"]),
     "libyaml": (r"<yaml", ["userspace/base/yaml.c"]),
     "libmicrohttpd": (r"<microhttpd", ["exporters/openmetrics.c"]),
     "OpenSSL": (r"<openssl/", ["userspace/agent/elf_image.c"]),

@@ -40,7 +40,7 @@ static json_t *value_json(enum om_topic topic, const rd_kafka_message_t *m)
 
 	if (!m->payload)
 		return json_null();
-	if (topic == OM_TOPIC_READINGS)
+	if (topic == OM_TOPIC_READINGS || topic == OM_TOPIC_ARCHIVE)
 		return om_reading_decode(m->payload, m->len, &r) ? json_string("damaged") : om_reading_to_json(&r);
 	return json_loadb(m->payload, m->len, 0, NULL) ?: json_string("not JSON");
 }
@@ -49,8 +49,8 @@ static json_t *key_json(enum om_topic topic, const rd_kafka_message_t *m)
 {
 	char hex[2 * OM_REGISTER_KEY_SIZE + 1] = "";
 
-	if (topic != OM_TOPIC_READINGS)
-		return json_stringn(m->key ? m->key : "", m->key_len);
+	if (m->key_len != OM_REGISTER_KEY_SIZE || (topic != OM_TOPIC_READINGS && topic != OM_TOPIC_CARRY && topic != OM_TOPIC_ARCHIVE))
+		return json_stringn(m->key ? m->key : "", m->key_len) ?: json_string("not text");
 	for (size_t i = 0; i < m->key_len && i < OM_REGISTER_KEY_SIZE; i++)
 		snprintf(hex + 2 * i, 3, "%02x", ((const uint8_t *)m->key)[i]);
 	return json_string(hex);

@@ -21,6 +21,7 @@ static const struct verb {
 	  "meter this machine: probes, ledger, policy and alerts in one process" },
 	{ "agent", verb_agent, "meter this node and send readings to Kafka" },
 	{ "fleet", verb_fleet, "keep the fleet's totals from Kafka and judge them by policy" },
+	{ "topics", verb_topics, "the topics on Kafka: list, create, check" },
 	{ "top", verb_top, "show what tenants compute, as it happens" },
 	{ "explain", verb_explain, "say why a job counts as it does" },
 	{ "lineage", verb_lineage, "which runs are of one model: list, join, part" },
