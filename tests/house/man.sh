@@ -10,7 +10,7 @@ command -v man >/dev/null || { echo "man is not installed"; exit 77; }
 warnings=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=100 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>&1 >/dev/null)
 [ -z "$warnings" ] || wrong "$warnings"
 # options of a section of the page, and of the verb's help
-in_page() { sed -n "/^\.SS \"opmeter $1 /,/^\.S[SH] /p" "$page" | sed -nE 's/^\.B ((\\-)+[a-z\\-]+).*/\1/p' | tr -d '\\' | sort; }
+in_page() { sed -n "/^\.SS \"opmeter $1 /,/^\.S[SH] /p" "$page" | sed -nE 's/^\.B ((\\-)+[a-z\\-]+).*/\1/p' | tr -d '\134' | sort; }
 # shellcheck disable=SC2086
 in_help() { "$B/opmeter" $1 --help | sed -nE 's/^  (--[a-z-]+).*/\1/p' | sort; }
 for verb in standalone agent fleet top explain "lineage list" "lineage join" "lineage part" replay "ledger verify" "ledger show" "ledger export" prove "policy check" "topics list" "topics create" "topics check" off on; do
