@@ -83,6 +83,21 @@ def alert_id():
     return hashlib.sha256(b"".join(p.encode() + b"\0" for p in parts)).digest()[:16]
 
 
+def declarations():
+    """Two lines: operations elsewhere, and their withdrawal, chained as docs/formats.md says."""
+    def line(kind, own, prev, at, **more):
+        parts = ["opmeter-declaration-v1", kind, "acme/lm", own, at, "Jane Doe", prev]
+        ident = hashlib.sha256(b"".join(p.encode() + b"\0" for p in parts)).digest()[:16].hex()
+        o = {"v": 1, "id": ident, "kind": kind, "subject": "acme/lm", "at": at, "by": "Jane Doe", **more,
+             "evidence": {"what": "letter of 2026-11-20", "sha256": "ab" * 32}, "prev": prev}
+        return ident, json.dumps(o, separators=(",", ":"))
+
+    ident, first = line("external-operations", "another cloud", "0" * 64, "2026-11-23T18:00:00Z", provider="another cloud",
+                        operations={"low": str(6 * 10**25), "high": str(65 * 10**24 + 1)})
+    prev = hashlib.sha256(first.encode()).hexdigest()
+    return first + "\n" + line("withdrawal", ident, prev, "2026-11-24T00:00:00Z", of=ident)[1] + "\n"
+
+
 def main():
     (HERE / "register_key_v1.hex").write_text(key().hex() + "\n")
     (HERE / "reading_v1.hex").write_text(reading().hex() + "\n")
@@ -92,6 +107,7 @@ def main():
         (HERE / f"{name}.json").write_text(json.dumps(t, indent=1) + "\n")
     (HERE / "leaf_v1.hex").write_text(leaf().hex() + "\n")
     (HERE / "alert_id_v1.hex").write_text(alert_id().hex() + "\n")
+    (HERE / "declarations_v1.jsonl").write_text(declarations())
     names = ["failed-read", "inconsistent", "absurd", "refused", "unread", "late", "off"]
     (HERE / "reading_v1.json").write_text(json.dumps({
         "v": 1, "ledger": LEDGER.hex(), "job": JOB.hex(), "day": "2026-11-23", "format": "bf16", "meter": "shape",

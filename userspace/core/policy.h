@@ -3,12 +3,14 @@
 #define OPMETER_CORE_POLICY_H
 
 /*
- * Totals judged by regimes and owners. policy_judge() emits every finding that
- * is true now; its id is the same each time, and whoever keeps the findings
- * makes them happen once. Pure: no clock, no state.
+ * Totals judged by regimes, owners and declarations. policy_judge() emits every
+ * finding that is true now; its id is the same each time, and whoever keeps the
+ * findings makes them happen once. policy_verdict() says what one regime makes of
+ * one subject and why. Pure: no clock, no state.
  */
 
 #include "alert.h"
+#include "declaration.h"
 #include "ownership.h"
 #include "regime.h"
 #include "totals.h"
@@ -18,18 +20,97 @@ struct policy {
 	const struct owners *owners; /* NULL: owners are not judged */
 	const char *source;	     /* "/opmeter/<ledger id or fleet name>" */
 	uint64_t now_ns;
+	const struct declarations *declarations; /* NULL: none */
+	/* What is observed here of another model (a parent, a generator): 0, or 1: nothing. May be NULL. */
+	int (*observed)(void *ctx, const char *subject, opcount *low, opcount *high);
+	void *observed_ctx;
 };
+
+/* A subject of several tenants or models: a lineage, or what the tenants of one ultimate parent train. */
+enum policy_group { POLICY_MODEL, POLICY_LINEAGE, POLICY_FAMILY };
+struct policy_subject {
+	const char *name; /* "tenant/model", "lineage/<name>", "family/<pseudonym>" */
+	enum policy_group group;
+	const struct om_subject_total *total;
+	size_t tenants, models; /* members; 1 and 1 for a model */
+	opcount largest_high;	/* the largest member's upper bound: what nobody reaches alone */
+	const char *tenant;	/* whose owners are judged; NULL: several, nobody's */
+};
+
+enum verdict_standing {
+	VERDICT_NONE,	     /* no level is met */
+	VERDICT_POSSIBLE,    /* only the upper bound meets it */
+	VERDICT_REACHED,     /* the lower bound does */
+	VERDICT_CONDITIONAL, /* data is missing that the law's answer depends on: never exempt, never exceeded
+			      */
+	VERDICT_EXEMPT,	     /* not controlled, by a clause that is named */
+	VERDICT_NOT_HELD,    /* the regime does not hold on that day, or its condition is declared not to */
+};
+const char *verdict_standing_name(enum verdict_standing s);
+
+#define VERDICT_STEPS_MAX 40
+struct verdict_steps {
+	char text[VERDICT_STEPS_MAX][320];
+	size_t count;
+};
+
+struct verdict {
+	const struct regime *regime;
+	const struct regime_level *level; /* the highest that is met; NULL: none */
+	enum verdict_standing standing;
+	char missing[320]; /* conditional: what; exempt, not held: by what */
+	struct regime_limit limit;
+	opcount low, high;			   /* what is compared: observed and declared */
+	opcount observed_low, observed_high;	   /* of the figure that the regime counts */
+	opcount ceiling;			   /* with what only time held x peak bounds */
+	const struct regime_level *ceiling_level;  /* higher than `level`: reported, never paged */
+	const struct regime_level *observed_level; /* the highest without what is declared */
+	bool has_declared;
+	bool is_derived;	     /* from published weights: the limit is that of additional operations */
+	uint32_t cases;		     /* bit mask, 1 << enum regime_case */
+	uint32_t meters;	     /* that stand behind the bounds; allocation is not among them */
+	struct verdict_steps *steps; /* set by the caller before: filled if not NULL */
+};
+
+/* One threshold or fraction regime on one subject at p->now_ns, whatever its mode. */
+void policy_verdict(const struct policy *p, const struct policy_subject *s, const struct regime *g,
+		    struct verdict *ret);
+/* "level 'urgent' possible", "conditional(...)", "exempt(...)", "none": for people. Returns buf. */
+const char *verdict_words(const struct verdict *v, char *buf, size_t size);
 
 /*
  * One subject (a model of a tenant). `emit` gets a loan; it returns 0 or a
  * negative errno that is passed up.
  *
  * Levels: the early ones compare the upper bound ("possible" while the lower is
- * below), `exceeded` the lower. Where data that the law names is missing the
- * verdict is conditional(what). Owners: an informational event per ownership
- * version; a case, when the regime is enforced and training is material.
+ * below), `exceeded` the lower. A bound that only allocation gives raises nothing.
+ * Where data that the law names is missing the verdict is conditional(what). Owners:
+ * an informational event per ownership version; a case, when the regime is enforced
+ * and training is material.
  */
 int policy_judge(const struct policy *p, const struct om_subject_total *s,
 		 int (*emit)(void *ctx, const struct alert *a), void *ctx);
+/* The same for a lineage or a family. */
+int policy_judge_subject(const struct policy *p, const struct policy_subject *s,
+			 int (*emit)(void *ctx, const struct alert *a), void *ctx);
+
+/*
+ * Families: tenants that share an ultimate parent. Put every tenant's models in, then
+ * judge: what they train together is no model's figure, so no more than `possible`
+ * comes of it, with `structuring` where the family reaches a level that no member does.
+ */
+struct families;
+struct families *families_new(void);
+struct families *families_free(struct families *f);
+static inline void families_freep(struct families **f)
+{
+	*f = families_free(*f);
+}
+/* owners at day; a tenant whose parent is not known is of no family. 0, -ENOMEM. */
+int families_put(struct families *f, const struct owners *owners, int32_t day,
+		 const struct om_subject_total *s);
+/* Families of two tenants or more. */
+int families_judge(struct families *f, const struct policy *p, int (*emit)(void *ctx, const struct alert *a),
+		   void *ctx);
 
 #endif

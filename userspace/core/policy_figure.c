@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What counts for a regime beside what is observed here: operations elsewhere, synthetic
+ * data and the training of what generated it (Technical Note 3 of 4E091), the parent
+ * that a model was trained on from. A model's training counts once, however many ways
+ * lead to it: the models that were counted are remembered.
+ *
+ * With the digest of its evidence a declaration enters both bounds, without one the upper only.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "policy_internal.h"
+
+#define MODELS_MAX 64
+#define DEPTH_MAX 16
+
+/* The models whose own training is in the sum already. */
+struct counted {
+	const char *name[MODELS_MAX];
+	size_t count;
+};
+
+struct walk {
+	const struct policy *p;
+	const struct regime *g;
+	struct verdict_steps *steps;
+	struct counted seen;
+	char missing[256];
+};
+
+void step(struct verdict_steps *steps, const char *fmt, ...)
+{
+	va_list args;
+
+	if (!steps || steps->count == VERDICT_STEPS_MAX)
+		return;
+	va_start(args, fmt);
+	vsnprintf(steps->text[steps->count++], sizeof(steps->text[0]), fmt, args);
+	va_end(args);
+}
+
+void range_add(struct range *to, opcount low, opcount high)
+{
+	if (opcount_add(to->low, low, &to->low))
+		to->low = OPCOUNT_MAX;
+	if (opcount_add(to->high, high, &to->high))
+		to->high = OPCOUNT_MAX;
+}
+
+const char *range_text(const struct range *r, char *buf, size_t size)
+{
+	char low[OPCOUNT_STRLEN], high[OPCOUNT_STRLEN];
+
+	opcount_human(r->low, low);
+	opcount_human(r->high, high);
+	if (r->low == r->high)
+		snprintf(buf, size, "%s", low);
+	else
+		snprintf(buf, size, "%s to %s", low, high);
+	return buf;
+}
+
+static const struct declaration *next(const struct walk *w, const char *subject, enum declaration_kind kind,
+				      const struct declaration *after)
+{
+	return declarations_next(w->p->declarations, subject, kind, w->p->now_ns, after);
+}
+
+static bool is_published(const struct walk *w, const char *model)
+{
+	const struct declaration *d = next(w, model, DECLARE_PUBLICATION, NULL);
+
+	return d && d->digest[0];
+}
+
+/* False: it was counted before. */
+static bool count_once(struct counted *c, const char *name)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (!strcmp(c->name[i], name))
+			return false;
+	if (c->count < MODELS_MAX)
+		c->name[c->count++] = name;
+	return true;
+}
+
+static void add_declared(struct range *to, const struct declaration *d)
+{
+	range_add(to, d->digest[0] ? d->low : 0, d->high);
+}
+
+static void miss(struct walk *w, const char *what, const char *model)
+{
+	size_t at = strlen(w->missing);
+
+	snprintf(w->missing + at, sizeof(w->missing) - at, "%s%s %s", at ? "; " : "", what, model);
+}
+
+static void add_synthetic(struct walk *w, const char *model, struct range *to, int depth);
+
+/* The whole training of a model that is not the subject: its own, its parents', its generators'. */
+static void add_model(struct walk *w, const char *model, struct range *to, int depth)
+{
+	const struct declaration *own = next(w, model, DECLARE_TRAINING, NULL), *parent;
+	opcount low, high;
+	char text[100];
+
+	if (depth > DEPTH_MAX || !count_once(&w->seen, model))
+		return;
+	if (own) {
+		add_declared(to, own);
+		step(w->steps, "%s: %s operations of training, declared by %s", model,
+		     range_text(&(struct range){ own->low, own->high }, text, sizeof(text)), own->by);
+	} else if (w->p->observed && w->p->observed(w->p->observed_ctx, model, &low, &high) == 0) {
+		range_add(to, low, high);
+		step(w->steps, "%s: %s operations of training, observed here", model,
+		     range_text(&(struct range){ low, high }, text, sizeof(text)));
+	} else {
+		miss(w, "training operations of", model);
+		step(w->steps, "%s: how much it was trained is neither declared nor observed here", model);
+	}
+	for (parent = next(w, model, DECLARE_PARENT, NULL); parent;
+	     parent = next(w, model, DECLARE_PARENT, parent))
+		add_model(w, parent->other, to, depth + 1);
+	add_synthetic(w, model, to, depth + 1);
+}
+
+/* Technical Note 3 asks for more than a share, on data that is not published, of one generator. */
+static bool is_counted(const struct walk *w, const struct declaration *d, bool upper)
+{
+	return !d->value && (upper ? d->share_high_ppm : d->share_low_ppm) > w->g->synthetic.over_ppm;
+}
+
+/* Of several unpublished generators the one with the most training alone counts. */
+static const struct declaration *largest_generator(const struct walk *w, const char *model)
+{
+	const struct declaration *best = NULL;
+	opcount most = 0;
+
+	for (const struct declaration *d = next(w, model, DECLARE_SYNTHETIC, NULL); d;
+	     d = next(w, model, DECLARE_SYNTHETIC, d)) {
+		struct walk probe = { .p = w->p, .g = w->g };
+		struct range r = { 0, 0 };
+
+		if (!is_counted(w, d, true) || is_published(w, d->other))
+			continue;
+		add_model(&probe, d->other, &r, DEPTH_MAX / 2);
+		if (!best || r.high > most) {
+			best = d;
+			most = r.high;
+		}
+	}
+	return best;
+}
+
+static void add_synthetic(struct walk *w, const char *model, struct range *to, int depth)
+{
+	const struct declaration *largest;
+	char text[100];
+
+	if (!w->g->synthetic.is_set || depth > DEPTH_MAX || !next(w, model, DECLARE_SYNTHETIC, NULL))
+		return;
+	largest = largest_generator(w, model);
+	for (const struct declaration *d = next(w, model, DECLARE_SYNTHETIC, NULL); d;
+	     d = next(w, model, DECLARE_SYNTHETIC, d)) {
+		struct range r = { 0, 0 };
+
+		if (!is_counted(w, d, true)) {
+			step(w->steps,
+			     "synthetic data of %s: %g to %g %%, %s: not more than %g %%, it adds nothing",
+			     d->other, d->share_low_ppm / 1e4, d->share_high_ppm / 1e4,
+			     d->value ? "published" : "unpublished", w->g->synthetic.over_ppm / 1e4);
+			continue;
+		}
+		add_declared(&r, d);
+		step(w->steps,
+		     "synthetic data of %s: %g to %g %% of the operations, unpublished: %s to generate it",
+		     d->other, d->share_low_ppm / 1e4, d->share_high_ppm / 1e4,
+		     range_text(&(struct range){ d->low, d->high }, text, sizeof(text)));
+		if (d == largest)
+			add_model(w, d->other, &r, depth + 1);
+		/* Where only the high end of the share is over, it is in the upper bound only. */
+		range_add(to, is_counted(w, d, false) && d->digest[0] ? r.low : 0, r.high);
+	}
+}
+
+static void add_elsewhere(struct walk *w, const char *subject, struct figure *f)
+{
+	for (const struct declaration *d = next(w, subject, DECLARE_EXTERNAL, NULL); d;
+	     d = next(w, subject, DECLARE_EXTERNAL, d)) {
+		char text[100];
+
+		add_declared(&f->additional, d);
+		f->has_declared = true;
+		step(w->steps, "elsewhere (%s): %s operations, declared by %s%s", d->other,
+		     range_text(&(struct range){ d->low, d->high }, text, sizeof(text)), d->by,
+		     d->digest[0] ? ", with evidence" : " without evidence: in the upper bound only");
+	}
+}
+
+static void add_parent(struct walk *w, const char *subject, struct figure *f)
+{
+	for (const struct declaration *d = next(w, subject, DECLARE_PARENT, NULL); d;
+	     d = next(w, subject, DECLARE_PARENT, d)) {
+		bool published = is_published(w, d->other);
+
+		f->is_parent_published = f->has_parent ? f->is_parent_published && published : published;
+		f->has_parent = f->has_declared = true;
+		f->parent = d;
+		step(w->steps, "trained on from %s, %s, as %s declared", d->other,
+		     published ? "whose weights are published" : "not declared published", d->by);
+		add_model(w, d->other, &f->parents, 1);
+	}
+}
+
+static struct range observed(const struct om_subject_total *t, const struct regime *g)
+{
+	return (struct range){ t->training_low, t->training_high };
+}
+
+void policy_figure(const struct policy *p, const struct policy_subject *s, const struct regime *g,
+		   struct verdict_steps *steps, struct figure *ret)
+{
+	struct walk w = { .p = p, .g = g, .steps = steps };
+	char text[100];
+
+	memset(ret, 0, sizeof(*ret));
+	ret->observed = observed(s->total, g);
+	ret->additional = ret->observed;
+	step(steps, "observed here: %s operations of training%s",
+	     range_text(&ret->observed, text, sizeof(text)),
+	     s->total->attempted ? ", as asked for: no device meter stands behind them" : "");
+	if (!declarations_concern(p->declarations, s->name))
+		return;
+	w.seen.name[w.seen.count++] = s->name;
+	ret->is_published = is_published(&w, s->name);
+	add_elsewhere(&w, s->name, ret);
+	add_parent(&w, s->name, ret);
+	if (g->synthetic.is_set && next(&w, s->name, DECLARE_SYNTHETIC, NULL)) {
+		ret->has_declared = true;
+		add_synthetic(&w, s->name, &ret->additional, 0);
+	}
+	snprintf(ret->missing, sizeof(ret->missing), "%s", w.missing);
+}
