@@ -29,6 +29,7 @@ static const struct verb {
 	{ "ledger", verb_ledger, "verify, show or export the node's ledger" },
 	{ "prove", verb_prove, "prove the descriptor offsets of a cuBLASLt library" },
 	{ "policy", verb_policy, "check regimes, owners and tenant maps" },
+	{ "declare", verb_declare, "say what the fleet cannot see: other providers, parents, publication" },
 	{ "off", verb_off, "stop counting at once; detaching follows in the background" },
 	{ "on", verb_on, "start counting again" },
 };
