@@ -13,7 +13,7 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpf
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
-PKGS := libbpf libelf sqlite3 $(if $(RDKAFKA),,rdkafka) libmicrohttpd yaml-0.1 jansson libsodium libcrypto zlib
+PKGS := libbpf libelf sqlite3 $(if $(RDKAFKA),,rdkafka) libmicrohttpd yaml-0.1 jansson libsodium libcrypto zlib libcurl
 PKG_CFLAGS = $(if $(RDKAFKA),-I$(RDKAFKA_PINNED)/include) $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(if $(RDKAFKA),$(RDKAFKA_PINNED)/lib/librdkafka.a -lssl) $(shell pkg-config --libs $(PKGS)) $(if $(RDKAFKA),-ldl -lm)
 CFLAGS_ALL = -std=gnu17 -O2 -g -D_GNU_SOURCE -DOPMETER_VERSION='"$(VERSION)"' -DOPMETER_DATADIR='"$(DATADIR)"' -Wall -Wextra -Werror -Wshadow \

@@ -27,6 +27,7 @@
 #include "collective.h"
 #include "holders.h"
 #include "counter.h"
+#include "resolve.h"
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -68,6 +69,7 @@ struct agent *agent_free(struct agent *a)
 	agent_phases_free(a->phases);
 	om_peaks_free(a->peaks);
 	free(a->device_lines);
+	resolve_free(a->resolve);
 	tenant_map_free(a->tenants);
 	cgroups_free(a->cgroups);
 	om_ledger_free(a->ledger);
@@ -104,6 +106,7 @@ static int open_configuration(struct agent *a, struct error_text *err)
 	r = r ?: om_peaks_load(c->peaks_path ?: beside_offsets(a, "peaks.csv", path), &a->peaks, err);
 	if (r == 0 && c->tenants_path)
 		r = tenant_map_load(c->tenants_path, &a->tenants, err);
+	r = r ?: agent_identity_open(a, err);
 	if (r == 0 && c->regimes_dir)
 		r = regimes_load(c->regimes_dir, &a->regimes, err);
 	if (r == 0 && c->owners_path)
@@ -122,6 +125,8 @@ static int open_ledger(struct agent *a, struct error_text *err)
 	snprintf(a->source, sizeof(a->source), "/opmeter/%s", om_id_format(om_ledger_id(a->ledger), id));
 	a->node.ledger_start_ns = om_ledger_start_ns(a->ledger);
 	r = cgroups_open(&a->cgroups, err);
+	if (r == 0 && a->resolve)
+		resolve_use_cgroups(a->resolve, a->cgroups);
 	r = r ?: agent_load_totals(a);
 	if (r == 0 && om_ledger_was_replaced(a->ledger)) {
 		log_warn("%s: the ledger was damaged or a copy: it was set aside and a new one begun",
@@ -275,6 +280,7 @@ static int on_time(struct agent *a, struct schedule *s, uint64_t now)
 	if (now >= s->drain) {
 		s->drain = now + c->drain_ns;
 		r = agent_meter(a, false);
+		r = r ?: agent_identity_step(a);
 	}
 	if (r == 0 && now >= s->publish) {
 		s->publish = now + c->publish_ns;

@@ -69,8 +69,11 @@ struct agent {
 	struct agent_counter *counter;	       /* NULL: it could not be opened */
 	struct agent_collectives *collectives; /* NULL: likewise */
 	struct agent_phases *phases;
-	struct holders *holders;    /* NULL: no device meter */
-	uint64_t holders_looked_ns; /* boot time */
+	struct resolve *resolve;   /* NULL: identity is not asked for */
+	char identity_version[72]; /* of the rules that the ledger's last answers were given under */
+	bool identity_down[4], identity_said[4]; /* by source: as last logged; an alert was raised */
+	struct holders *holders;		 /* NULL: no device meter */
+	uint64_t holders_looked_ns;		 /* boot time */
 	struct agent_device_line *device_lines;
 	size_t device_line_count;
 	uint64_t device_samples_off; /* not taken: the meter was switched off */
@@ -162,6 +165,15 @@ bool agent_phases_hour_is_over(const struct agent *a, uint64_t now_ns);
 /* After a drain was committed; had_all: it had the shapes of all processes. */
 int agent_phases_look(struct agent *a, const struct drain_result *d, bool had_all, uint64_t now_ns);
 
+/* agent_identity.c: whose jobs are, as resolvers are told. */
+int agent_identity_open(struct agent *a, struct error_text *err);
+void agent_identity_loaded(struct agent *a, const struct om_assignment *as);
+/* Whether what is assigned with just this beginning stands, where the static map names nobody. */
+bool agent_identity_keeps(const struct agent *a, const struct om_assignment *as);
+int agent_identity_want(struct agent *a, const struct om_id *job, uint64_t cgroup_id, const char *path,
+			uint64_t first_seen_ns, const struct attribution *at);
+int agent_identity_step(struct agent *a);
+
 /* agent_spool.c: what people say meanwhile. */
 int agent_spool(struct agent *a);
 
@@ -171,7 +183,8 @@ const char *agent_guard_meter(int i);
 
 /* agent_judge.c: assignments, totals, policy. */
 int agent_load_totals(struct agent *a);
-int agent_assign(struct agent *a, const struct om_id *job, const char *path, uint64_t from_ns);
+int agent_assign(struct agent *a, const struct om_id *job, uint64_t cgroup_id, const char *path,
+		 uint64_t from_ns);
 int agent_assign_record(struct agent *a, const struct om_assignment *as); /* into the log and the totals */
 int agent_publish(struct agent *a); /* publishes, and judges where policy is judged */
 /* A finding about the metering itself: once for each subject and cause. */

@@ -21,6 +21,7 @@ static int load_assignment(void *ctx, const struct om_entry *e)
 
 	if (e->kind != OM_ENTRY_ASSIGNMENT || !e->payload || om_assignment_decode(e->payload, e->len, &as))
 		return 0;
+	agent_identity_loaded(a, &as);
 	r = om_totals_assign(a->totals, &as);
 	return r < 0 ? r : 0;
 }
@@ -36,7 +37,7 @@ static int load_register(void *ctx, const struct om_reading *r)
 static int reassign(void *ctx, const struct om_id *job, uint64_t cgroup_id, const char *path,
 		    uint64_t first_seen_ns)
 {
-	return path ? agent_assign(ctx, job, path, first_seen_ns) : 0;
+	return path ? agent_assign(ctx, job, cgroup_id, path, first_seen_ns) : 0;
 }
 
 int agent_load_totals(struct agent *a)
@@ -72,7 +73,8 @@ static int assign_one(struct agent *a, const struct om_assignment *as)
 	return now && !strcmp(now->value, as->value) ? 0 : agent_assign_record(a, as);
 }
 
-int agent_assign(struct agent *a, const struct om_id *job, const char *path, uint64_t from_ns)
+int agent_assign(struct agent *a, const struct om_id *job, uint64_t cgroup_id, const char *path,
+		 uint64_t from_ns)
 {
 	struct om_assignment as = { .ledger = *om_ledger_id(a->ledger),
 				    .job = *job,
@@ -81,7 +83,7 @@ int agent_assign(struct agent *a, const struct om_id *job, const char *path, uin
 				    .share_high_ppm = 1000000,
 				    .at_ns = agent_now_ns() };
 	struct attribution at;
-	int r;
+	int r = 0;
 
 	tenant_map_attribute(a->tenants, path, &at);
 	snprintf(as.evidence, sizeof(as.evidence), "%s", at.evidence);
@@ -89,7 +91,9 @@ int agent_assign(struct agent *a, const struct om_id *job, const char *path, uin
 	snprintf(as.version, sizeof(as.version), "%s", at.version);
 	as.kind = OM_ASSIGN_TENANT;
 	snprintf(as.value, sizeof(as.value), "%s", at.tenant);
-	r = assign_one(a, &as);
+	/* Not over what a resolver was told: the map says nothing of the job. */
+	if (at.is_matched || !agent_identity_keeps(a, &as))
+		r = assign_one(a, &as);
 	if (r == 0 && at.model) {
 		as.kind = OM_ASSIGN_MODEL;
 		snprintf(as.value, sizeof(as.value), "%s", at.model);
@@ -101,7 +105,7 @@ int agent_assign(struct agent *a, const struct om_id *job, const char *path, uin
 		snprintf(as.person, sizeof(as.person), "%s", at.declared_by);
 		r = assign_one(a, &as);
 	}
-	return r;
+	return r ?: agent_identity_want(a, job, cgroup_id, path, from_ns, &at);
 }
 
 static void show(const struct agent *a, const struct alert *al, const char *event)

@@ -63,7 +63,7 @@ int agent_job(struct agent *a, uint64_t cgroup_id, struct om_id *ret)
 	if (is_new || (path && cached && cached->cgroup_id == cgroup_id && !cached->has_path))
 		r = record_job(a, ret, cgroup_id, path);
 	if (r == 0 && (!cached || cached->cgroup_id != cgroup_id || (path && !cached->has_path)))
-		r = agent_assign(a, ret, path, now);
+		r = agent_assign(a, ret, cgroup_id, path, now);
 	if (r == 0 && cached)
 		*cached = (struct agent_job){ .cgroup_id = cgroup_id, .job = *ret, .has_path = path != NULL };
 	return r;

@@ -6,6 +6,7 @@
 
 #include "agent_internal.h"
 #include "holders.h"
+#include "resolve.h"
 #include "counter.h"
 
 #define SAMPLES_MAX 5000
@@ -174,6 +175,39 @@ static void render_holders(struct agent *a)
 	counter(a, "opmeter_device_holders_cut", "Holders or cgroups beyond what is kept.", (double)t.cut);
 }
 
+static void render_identity(struct agent *a)
+{
+	struct resolve_totals t;
+
+	resolve_get_totals(a->resolve, &t);
+	om_openmetrics_family(a->metrics, "opmeter_identity_jobs", "gauge", NULL,
+			      "Jobs whose tenant is asked for, by source and what became of it.");
+	for (int s = 0; s < RESOLVE_SOURCES; s++)
+		for (int k = 0; k < RESOLVE_STATES; k++) {
+			const char *labels[] = { "source", resolve_source_name((enum resolve_source)s),
+						 "state", resolve_state_name((enum resolve_state)k), NULL };
+
+			om_openmetrics_sample(a->metrics, "opmeter_identity_jobs", labels,
+					      (double)t.jobs[s][k]);
+		}
+	om_openmetrics_family(a->metrics, "opmeter_identity_asked", "counter", NULL,
+			      "Askings by source and how they ended.");
+	for (int s = 0; s < RESOLVE_SYSTEMD; s++)
+		for (int e = 0; e < RESOLVE_ENDS; e++) {
+			const char *labels[] = { "source", resolve_source_name((enum resolve_source)s), "end",
+						 resolve_end_name((enum resolve_end)e), NULL };
+
+			om_openmetrics_sample(a->metrics, "opmeter_identity_asked_total", labels,
+					      (double)t.ends[s][e]);
+		}
+	counter(a, "opmeter_identity_unasked", "Jobs whose path names no source that may be asked.",
+		(double)t.unasked);
+	counter(a, "opmeter_identity_given_up", "Jobs that ended and were not answered within a day.",
+		(double)t.given_up);
+	counter(a, "opmeter_identity_no_room", "Jobs beyond what is kept to be asked for.",
+		(double)t.no_room);
+}
+
 static void render_devices(struct agent *a)
 {
 	struct device_totals t = { 0 };
@@ -219,6 +253,8 @@ void agent_render_metrics(struct agent *a)
 		om_openmetrics_sample(a->metrics, "opmeter_backlog", labels, (double)t.backlog);
 	}
 	render_kernel(a);
+	if (a->resolve)
+		render_identity(a);
 	render_devices(a);
 	if (a->holders)
 		render_holders(a);

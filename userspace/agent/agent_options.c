@@ -50,6 +50,8 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		  "maps and probes on bpffs (/sys/fs/bpf/opmeter)" },
 		{ "tenants", "FILE", OPTION_STRING, &c->tenants_path,
 		  "static map of cgroups to tenants (none: all `unknown`)" },
+		{ "identity", "FILE", OPTION_STRING, &c->identity_path,
+		  "rules of whose jobs are, and whom to ask: Kubernetes, Slurm, Docker (nobody)" },
 		{ "offsets", "FILE", OPTION_STRING, &c->offsets_path,
 		  "proven descriptor offsets (" OPMETER_DATADIR "/offsets.csv)" },
 		{ "kernels", "FILE", OPTION_STRING, &c->kernels_path,
@@ -93,12 +95,7 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		  "legal entities and their parents (none)" },
 		{ 0 },
 	};
-	struct option_spec spec = {
-		.verb = verb,
-		.summary = summary,
-		.options = options,
-		.footer = footer,
-	};
+	struct option_spec spec = { .verb = verb, .summary = summary, .options = options, .footer = footer };
 	int operand, r;
 
 	set_defaults(c);

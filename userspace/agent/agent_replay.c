@@ -74,7 +74,7 @@ static int play(struct agent *a, const struct run *run, const char *path, uint64
 	bool is_new;
 	int r = om_ledger_job(a->ledger, &no_boot, pretended_id(path), path, agent_now_ns(), &job, &is_new);
 
-	r = r ?: agent_assign(a, &job, path, agent_now_ns());
+	r = r ?: agent_assign(a, &job, 0, path, agent_now_ns());
 	for (uint64_t step = 0; r == 0 && step < STEPS; step++) {
 		uint64_t times = repeat * (step + 1) / STEPS - repeat * step / STEPS;
 

@@ -162,13 +162,33 @@ int cgroups_learn(struct cgroups *c, uint64_t id, const char *path)
 }
 
 /* The id is the kernfs node's 64-bit number, which is also its file handle. */
-static const char *path_by_handle(struct cgroups *c, uint64_t id)
+static int open_by_id(const struct cgroups *c, uint64_t id)
 {
 	struct {
 		struct file_handle h;
 		uint64_t id;
 	} handle = { .h = { .handle_bytes = sizeof(id), .handle_type = 0xfe /* FILEID_KERNFS */ }, .id = id };
-	_cleanup_close_ int fd = open_by_handle_at(c->root_fd, &handle.h, O_PATH | O_CLOEXEC);
+
+	return open_by_handle_at(c->root_fd, &handle.h, O_PATH | O_CLOEXEC);
+}
+
+bool cgroups_exists(const struct cgroups *c, uint64_t id)
+{
+	_cleanup_close_ int fd = id ? open_by_id(c, id) : -1;
+	char link[64], path[PATH_MAX];
+	ssize_t len;
+
+	if (fd < 0)
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, path, sizeof(path));
+	/* A removed one can be opened while somebody holds it. */
+	return len > 0 && !(len > 10 && !memcmp(path + len - 10, " (deleted)", 10));
+}
+
+static const char *path_by_handle(struct cgroups *c, uint64_t id)
+{
+	_cleanup_close_ int fd = open_by_id(c, id);
 	size_t n = strlen(c->root);
 	char link[64];
 	ssize_t len;

@@ -9,6 +9,7 @@
  * recorded when the cgroup was made, for those that are gone again.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "../base/log.h"
@@ -37,6 +38,8 @@ int cgroups_learn(struct cgroups *c, uint64_t id, const char *path);
 const char *cgroups_path(struct cgroups *c, uint64_t id);
 /* By its path below the root; 0: there is none. */
 uint64_t cgroups_of_path(const struct cgroups *c, const char *path);
+/* Whether there is a cgroup of that id now: one that was removed is none. */
+bool cgroups_exists(const struct cgroups *c, uint64_t id);
 /* The cgroup of a process now; 0 if it is gone. */
 uint64_t cgroups_of_process(struct cgroups *c, int pid);
 

@@ -10,6 +10,7 @@
 #include "../base/log.h"
 #include "../agent/device.h"
 #include "../agent/holders.h"
+#include "../agent/resolve_internal.h"
 #include "verbs.h"
 
 static const struct verb {
@@ -65,6 +66,8 @@ int main(int argc, char **argv)
 		return verb_device_sampler(argc - 1, argv + 1);
 	if (!strcmp(argv[1], HOLDERS_SLURM_VERB))
 		return verb_slurm_holders(argc - 1, argv + 1);
+	if (!strcmp(argv[1], RESOLVE_VERB))
+		return verb_identity_resolver(argc - 1, argv + 1);
 	log_error("no verb '%s': `opmeter --help` lists them", argv[1]);
 	return EXIT_USAGE;
 }

@@ -21,6 +21,7 @@ int verb_declare(int argc, char **argv);
 int verb_off(int argc, char **argv);
 int verb_on(int argc, char **argv);
 int verb_device_sampler(int argc, char **argv);
-int verb_slurm_holders(int argc, char **argv); /* not for people: not listed */
+int verb_slurm_holders(int argc, char **argv);	   /* not for people: not listed */
+int verb_identity_resolver(int argc, char **argv); /* nor this */
 
 #endif

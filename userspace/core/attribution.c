@@ -40,7 +40,7 @@ size_t tenant_map_rules(const struct tenant_map *m)
 
 /* Iterative, with one point of return per kind of star: linear but for the
  * product of pattern and text, whatever a tenant calls its cgroups. */
-static bool matches(const char *pattern, const char *text)
+bool tenant_map_like(const char *pattern, const char *text)
 {
 	const char *star = NULL, *star_text = NULL, *wide = NULL, *wide_text = NULL;
 
@@ -77,11 +77,16 @@ static bool matches(const char *pattern, const char *text)
 	return true;
 }
 
-/* Tenant and model are parts of keys and subjects. */
+bool tenant_name_is_valid(const char *name)
+{
+	return name[0] && strlen(name) <= 63 &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+		       strlen(name);
+}
+
 static int check_name(struct yaml_node *map, const char *key, const char *name, struct error_text *err)
 {
-	if (strlen(name) > 63 || !name[0] ||
-	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != strlen(name))
+	if (!tenant_name_is_valid(name))
 		return yaml_error(map, err, "'%s' must be 1 to 63 of A-Z a-z 0-9 . _ -, not '%s'", key, name);
 	return 0;
 }
@@ -178,7 +183,7 @@ int tenant_map_load(const char *path, struct tenant_map **ret, struct error_text
 
 static bool field_matches(const char *pattern, const char *value)
 {
-	return !pattern || (value[0] && matches(pattern, value));
+	return !pattern || (value[0] && tenant_map_like(pattern, value));
 }
 
 static bool rule_matches(const struct rule *r, const char *path, const struct cgroup_path *p)
@@ -206,6 +211,7 @@ void tenant_map_attribute(const struct tenant_map *m, const char *path, struct a
 		if (!rule_matches(r, path, &p))
 			continue;
 		ret->tenant = r->tenant;
+		ret->is_matched = true;
 		ret->model = r->model;
 		ret->phase = r->phase;
 		ret->declared_by = r->declared_by;

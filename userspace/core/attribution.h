@@ -16,6 +16,8 @@
 // The path begins at the cgroup2 mount. No rule matches: tenant `unknown`,
 // metered all the same.
 
+#include <stdbool.h>
+
 #include "../base/log.h"
 #include "assignment.h"
 
@@ -33,11 +35,17 @@ struct attribution {
 	const char *tenant;  /* never NULL */
 	const char *model;   /* NULL: not said */
 	enum om_phase phase; /* OM_PHASE_UNKNOWN: not said */
+	bool is_matched;     /* a rule names the tenant */
 	char evidence[512];
 	const char *version;	 /* digest of the map, "none" without one */
 	const char *declared_by; /* of the phase; NULL */
 };
 /* m may be NULL; path may be NULL: not known. Never fails. Loans from m. */
 void tenant_map_attribute(const struct tenant_map *m, const char *cgroup_path, struct attribution *ret);
+
+/* Tenants and models are parts of keys and subjects: 1 to 63 of A-Z a-z 0-9 . _ -. */
+bool tenant_name_is_valid(const char *name);
+/* As patterns of rules match: `*` within a component, `**` any, `?` one character. */
+bool tenant_map_like(const char *pattern, const char *text);
 
 #endif
