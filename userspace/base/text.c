@@ -31,6 +31,20 @@ static size_t utf8_length(const uint8_t *s)
 	return 0;
 }
 
+bool text_is_utf8(const char *text)
+{
+	const uint8_t *s = (const uint8_t *)text;
+
+	while (*s) {
+		size_t len = utf8_length(s);
+
+		if (len == 0)
+			return false;
+		s += len;
+	}
+	return true;
+}
+
 const char *text_escape(const char *in, char *out, size_t size)
 {
 	const uint8_t *s = (const uint8_t *)in;

@@ -2,6 +2,7 @@
 #ifndef OPMETER_BASE_TEXT_H
 #define OPMETER_BASE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -11,5 +12,8 @@
  * characters. Returns out.
  */
 const char *text_escape(const char *in, char *out, size_t size);
+
+/* RFC 3629: no overlong forms, no surrogates. */
+bool text_is_utf8(const char *text);
 
 #endif
