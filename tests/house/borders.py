@@ -22,7 +22,7 @@ NOT_IN_CORE = re.compile(r"<(bpf/|linux/bpf|librdkafka/|cuda|cupti|nvml|microhtt
 # Where a library may be included; a star is one module in several files. jansson and libsodium's hashes are not here:
 # they are how JSON and digests are written, everywhere.
 LIBRARIES = {
-    "SQLite": (r"<sqlite3", ["userspace/core/ledger*"]),
+    "SQLite": (r"<sqlite3", ["userspace/core/ledger*", "userspace/core/owner_store*"]),
     "librdkafka": (r"<librdkafka/", ["exporters/kafka*", "userspace/fleet/*"]),
     "libyaml": (r"<yaml", ["userspace/base/yaml.c"]),
     "libmicrohttpd": (r"<microhttpd", ["exporters/openmetrics.c"]),

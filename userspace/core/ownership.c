@@ -1,57 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ownership.h"
+/*
+ * The ultimate parent. From an entity the path goes up by the first of these
+ * that is there: the head office of a branch, the umbrella of a sub-fund, the
+ * holder of 50 % or more, who consolidates it directly. Who is named as a
+ * consolidating parent must then lie on the path, and the ultimate one at its
+ * end: a claim that is not met is used where the path would end otherwise, and
+ * is a contradiction if it can't be.
+ */
+#include "ownership_internal.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sodium/crypto_hash_sha256.h>
 #include <sodium/utils.h>
 
 #include "../base/cleanup.h"
-#include "../base/yaml.h"
 
-struct edge {
-	size_t parent; /* position of the entity */
-	uint32_t share_ppm;
-	int32_t from_day, to_day, as_of_day;
-	const char *source, *parent_id;
-	struct yaml_node *node;
-};
-
-struct entity {
-	const char *id, *name, *headquarters, *lei, *source;
-	int32_t as_of_day;
-	bool top; /* somebody says that it has no parent */
-	struct edge *edges;
-	size_t edge_count;
-};
-
-struct binding {
-	const char *tenant, *entity_id;
-	size_t entity;
-};
-
-struct owners {
-	struct yaml *yaml;
-	struct entity *entities;
-	size_t entity_count;
-	struct binding *bindings;
-	size_t binding_count;
-};
-
-struct owners *owners_free(struct owners *o)
-{
-	if (!o)
-		return NULL;
-	for (size_t i = 0; i < o->entity_count; i++)
-		free(o->entities[i].edges);
-	free(o->entities);
-	free(o->bindings);
-	yaml_close(o->yaml);
-	free(o);
-	return NULL;
-}
+#define EDGES_MAX 256
+#define HALF_PPB 500000000u
 
 bool lei_is_valid(const char *lei)
 {
@@ -72,160 +40,6 @@ bool lei_is_valid(const char *lei)
 	return rest == 1;
 }
 
-static int read_edge(struct yaml_node *n, struct edge *e, struct error_text *err)
-{
-	int r = yaml_need_string(n, "entity", &e->parent_id, err);
-
-	e->node = n;
-	r = r ?: yaml_share(n, "share", &e->share_ppm, err);
-	r = r ?: yaml_need_string(n, "source", &e->source, err);
-	r = r ?: yaml_date(n, "as-of", &e->as_of_day, err);
-	r = r ?: yaml_date(n, "from", &e->from_day, err) ?: yaml_date(n, "to", &e->to_day, err);
-	r = r ?: yaml_done(n, err);
-	if (r == 0 && e->as_of_day == INT32_MIN)
-		return yaml_error(n, err, "'as-of' is missing: when the source said so");
-	return r;
-}
-
-static int read_edges(struct yaml_node *list, struct entity *e, struct error_text *err)
-{
-	int r = yaml_check_list(list, err);
-
-	if (r || !yaml_count(list))
-		return r;
-	e->edges = calloc(yaml_count(list), sizeof(*e->edges));
-	if (!e->edges)
-		return -ENOMEM;
-	for (struct yaml_node *n = yaml_first(list); n; n = yaml_next(n)) {
-		r = read_edge(n, &e->edges[e->edge_count++], err);
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-static bool is_country(const char *s)
-{
-	return strlen(s) == 2 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z';
-}
-
-static int read_entity(struct yaml_node *n, struct entity *e, struct error_text *err)
-{
-	int r = yaml_need_string(n, "id", &e->id, err);
-
-	r = r ?: yaml_need_string(n, "name", &e->name, err);
-	r = r ?: yaml_need_string(n, "headquarters", &e->headquarters, err);
-	r = r ?: yaml_optional_string(n, "lei", &e->lei, err);
-	r = r ?: yaml_need_string(n, "source", &e->source, err);
-	r = r ?: yaml_date(n, "as-of", &e->as_of_day, err);
-	r = r ?: yaml_bool(n, "no-parent", &e->top, err);
-	r = r ?: read_edges(yaml_take(n, "parents"), e, err);
-	r = r ?: yaml_done(n, err);
-	if (r)
-		return r;
-	if (!is_country(e->headquarters))
-		return yaml_error(n, err, "'headquarters' must be two capital letters (ISO 3166-1), not '%s'",
-				  e->headquarters);
-	if (e->lei && !lei_is_valid(e->lei))
-		return yaml_error(n, err, "'%s' is no LEI: its check digits are wrong", e->lei);
-	if (e->as_of_day == INT32_MIN)
-		return yaml_error(n, err, "'as-of' is missing: when the source said so");
-	if (e->top && e->edge_count)
-		return yaml_error(n, err, "'no-parent: true' beside parents");
-	return 0;
-}
-
-static int find_entity(const struct owners *o, const char *id, size_t *ret)
-{
-	for (size_t i = 0; i < o->entity_count; i++) {
-		if (!strcmp(o->entities[i].id, id)) {
-			*ret = i;
-			return 0;
-		}
-	}
-	return -ENOENT;
-}
-
-static int read_entities(struct owners *o, struct yaml_node *list, struct error_text *err)
-{
-	size_t at;
-	int r = yaml_check_list(list, err);
-
-	if (r)
-		return r;
-	o->entities = calloc(yaml_count(list) + 1, sizeof(*o->entities));
-	if (!o->entities)
-		return -ENOMEM;
-	for (struct yaml_node *n = yaml_first(list); n; n = yaml_next(n)) {
-		struct entity *e = &o->entities[o->entity_count];
-
-		o->entity_count++;
-		r = read_entity(n, e, err);
-		if (r)
-			return r;
-		if (find_entity(o, e->id, &at) == 0 && at + 1 != o->entity_count)
-			return yaml_error(n, err, "entity '%s' stands here twice", e->id);
-	}
-	for (size_t i = 0; i < o->entity_count; i++) {
-		for (size_t k = 0; k < o->entities[i].edge_count; k++) {
-			struct edge *e = &o->entities[i].edges[k];
-
-			if (find_entity(o, e->parent_id, &e->parent))
-				return yaml_error(e->node, err, "no entity '%s'", e->parent_id);
-		}
-	}
-	return 0;
-}
-
-static int read_bindings(struct owners *o, struct yaml_node *list, struct error_text *err)
-{
-	int r = yaml_check_list(list, err);
-
-	if (r)
-		return r;
-	o->bindings = calloc(yaml_count(list) + 1, sizeof(*o->bindings));
-	if (!o->bindings)
-		return -ENOMEM;
-	for (struct yaml_node *n = yaml_first(list); n; n = yaml_next(n)) {
-		struct binding *b = &o->bindings[o->binding_count++];
-
-		r = yaml_need_string(n, "tenant", &b->tenant, err);
-		r = r ?: yaml_need_string(n, "entity", &b->entity_id, err);
-		r = r ?: yaml_done(n, err);
-		if (r)
-			return r;
-		if (find_entity(o, b->entity_id, &b->entity))
-			return yaml_error(n, err, "no entity '%s'", b->entity_id);
-		for (size_t i = 0; i + 1 < o->binding_count; i++)
-			if (!strcmp(o->bindings[i].tenant, b->tenant))
-				return yaml_error(n, err, "tenant '%s' is bound twice", b->tenant);
-	}
-	return 0;
-}
-
-int owners_load(const char *path, struct owners **ret, struct error_text *err)
-{
-	_cleanup_(owners_freep) struct owners *o = calloc(1, sizeof(*o));
-	struct yaml_node *root, *entities, *tenants;
-	int r;
-
-	if (!o)
-		return -ENOMEM;
-	r = yaml_load(path, &o->yaml, err);
-	if (r)
-		return r;
-	root = yaml_root(o->yaml);
-	r = yaml_need(root, "entities", &entities, err);
-	r = r ?: read_entities(o, entities, err);
-	r = r ?: yaml_need(root, "tenants", &tenants, err);
-	r = r ?: read_bindings(o, tenants, err);
-	r = r ?: yaml_done(root, err);
-	if (r)
-		return r;
-	*ret = TAKE_PTR(o);
-	return 0;
-}
-
 const char *owner_state_text(enum owner_state s)
 {
 	static const char *const texts[] = {
@@ -233,53 +47,311 @@ const char *owner_state_text(enum owner_state s)
 		"no legal entity is bound to the tenant",
 		"the ultimate parent is not known",
 		"the parents form a cycle",
-		"two parents hold 50 % or more at the same date",
+		"what is said of the parents contradicts itself",
 	};
 
 	return texts[s];
 }
 
-static bool edge_holds(const struct edge *e, int32_t day)
+const char *owner_why_text(enum owner_why w)
 {
-	return (e->from_day == INT32_MIN || day >= e->from_day) &&
-	       (e->to_day == INT32_MIN || day < e->to_day);
+	static const char *const texts[] = {
+		[OWNER_WHY_NONE] = "",
+		[OWNER_WHY_NOTHING_SAID] = "nobody names a parent, nor says that there is none",
+		[OWNER_WHY_NOT_DISCLOSED] = "there is a parent, and it is not made public",
+		[OWNER_WHY_NOT_CONSOLIDATING] = "a parent draws up no consolidated accounts and is not named",
+		[OWNER_WHY_NO_RECORD] = "an entity is named of which no record is there",
+		[OWNER_WHY_VOID] = "its record was annulled or is a duplicate",
+		[OWNER_WHY_FUND] = "a fund: who manages it does not own it",
+		[OWNER_WHY_TOO_LONG] = "the path is longer than 16 steps",
+		[OWNER_WHY_TWO_PARENTS] = "two parents are named for the same date",
+		[OWNER_WHY_SOURCES_DISAGREE] = "sources disagree about a seat",
+		[OWNER_WHY_CLAIM_UNMET] = "a consolidating parent is named to which no path leads",
+		[OWNER_WHY_TOP_WITH_PARENT] = "an entity is said to have no parent, and has one",
+		[OWNER_WHY_SHARES] = "holders have more than 100 % together",
+	};
+
+	return texts[w];
 }
 
-/* The parent: the one edge of 50 % or more that holds on the day. A minority
- * holder decides nothing, and its presence makes the parent unknown. */
-static const struct edge *parent_of(const struct entity *e, int32_t day, enum owner_state *state)
-{
-	const struct edge *found = NULL;
+static const char *const tie_names[] = {
+	[OWNER_TIE_NONE] = "itself",
+	[OWNER_TIE_HOLDS] = "holds",
+	[OWNER_TIE_DIRECT] = "consolidates-directly",
+	[OWNER_TIE_ULTIMATE] = "consolidates-ultimately",
+	[OWNER_TIE_BRANCH] = "head-office",
+	[OWNER_TIE_SUBFUND] = "umbrella-fund",
+	[OWNER_TIE_MANAGES] = "manages-fund",
+	[OWNER_TIE_FEEDER] = "master-fund",
+};
 
-	for (size_t i = 0; i < e->edge_count; i++) {
-		if (!edge_holds(&e->edges[i], day) || e->edges[i].share_ppm < 500000)
-			continue;
-		if (found) {
-			*state = OWNER_CONTRADICTION;
-			return NULL;
+const char *owner_tie_name(enum owner_tie t)
+{
+	return tie_names[t];
+}
+
+int owner_tie_parse(const char *name, enum owner_tie *ret)
+{
+	for (enum owner_tie t = OWNER_TIE_HOLDS; t < OWNER_TIE_END; t++) {
+		if (!strcmp(tie_names[t], name)) {
+			*ret = t;
+			return 0;
 		}
-		found = &e->edges[i];
 	}
-	if (!found)
-		*state = e->top ? OWNER_KNOWN : OWNER_PARENT_UNKNOWN;
-	return found;
+	return -EINVAL;
 }
 
-static void add_step(struct owner_answer *a, const struct entity *e, const struct edge *by)
+struct claim {
+	size_t target;
+	const struct own_edge *edge;
+};
+
+struct walk {
+	const struct owners *o;
+	int32_t day;
+	struct owner_answer *a;
+	size_t at[OWNER_PATH_MAX];
+	struct claim claims[OWNER_PATH_MAX * 2];
+	size_t claim_count;
+	bool disagree;
+};
+
+static void stop(struct walk *w, enum owner_state state, enum owner_why why)
 {
+	w->a->state = state;
+	w->a->why = why;
+}
+
+static bool is_on_path(const struct walk *w, size_t entity)
+{
+	for (size_t i = 0; i < w->a->steps; i++)
+		if (w->at[i] == entity)
+			return true;
+	return false;
+}
+
+/* Takes an entity onto the path. False: the walk ends here. */
+static bool add_step(struct walk *w, size_t at, const struct own_edge *by)
+{
+	const struct own_entity *e = &w->o->entities.item[at];
+	struct owner_answer *a = w->a;
+	const struct own_record *r;
+	bool disagree;
+
+	if (is_on_path(w, at)) {
+		stop(w, OWNER_CYCLE, OWNER_WHY_NONE);
+		return false;
+	}
+	if (a->steps == OWNER_PATH_MAX) {
+		stop(w, OWNER_PARENT_UNKNOWN, OWNER_WHY_TOO_LONG);
+		return false;
+	}
+	r = own_record_on(e, w->day, &disagree);
+	w->disagree |= disagree;
+	w->at[a->steps] = at;
 	a->path[a->steps++] = (struct owner_step){
 		.entity = e->id,
-		.name = e->name,
-		.headquarters = e->headquarters,
-		.source = by ? by->source : e->source,
-		.as_of_day = by ? by->as_of_day : e->as_of_day,
-		.share_ppm = by ? by->share_ppm : 0,
+		.name = r ? r->name : e->id,
+		.headquarters = r ? r->headquarters : "",
+		.jurisdiction = r ? r->jurisdiction : "",
+		.source = by  ? by->source
+			  : r ? r->source
+			      : "",
+		.as_of_day = by	 ? by->as_of
+			     : r ? r->as_of
+				 : INT32_MIN,
+		.share_ppm = by && by->has_share ? by->share_ppb / 1000 : 0,
+		.tie = by ? by->tie : OWNER_TIE_NONE,
+		.lapsed = (r && r->lapsed) || (by && by->lapsed),
 	};
+	a->lapsed |= a->path[a->steps - 1].lapsed;
+	if (!r || r->is_void) {
+		stop(w, OWNER_PARENT_UNKNOWN, r ? OWNER_WHY_VOID : OWNER_WHY_NO_RECORD);
+		return false;
+	}
+	return true;
 }
 
-static void set_version(struct owner_answer *a)
+static bool is_upward(const struct own_edge *e, enum owner_tie tie)
+{
+	return e->tie == tie && (tie != OWNER_TIE_HOLDS || (e->has_share && e->share_ppb >= HALF_PPB));
+}
+
+/* The one edge of a kind. True if there are two. */
+static bool the_one(const struct own_edge *const *edges, size_t n, enum owner_tie tie,
+		    const struct own_edge **ret)
+{
+	*ret = NULL;
+	for (size_t i = 0; i < n; i++) {
+		if (!is_upward(edges[i], tie))
+			continue;
+		if (*ret)
+			return true;
+		*ret = edges[i];
+	}
+	return false;
+}
+
+static void add_claim(struct walk *w, const struct own_edge *e)
+{
+	if (e && w->claim_count < sizeof(w->claims) / sizeof(w->claims[0]))
+		w->claims[w->claim_count++] = (struct claim){ e->parent, e };
+}
+
+/* The nearest claim that the path has not met: direct ones first. */
+static const struct own_edge *unmet_claim(const struct walk *w)
+{
+	for (int ultimate = 0; ultimate <= 1; ultimate++)
+		for (size_t i = 0; i < w->claim_count; i++)
+			if ((w->claims[i].edge->tie == OWNER_TIE_ULTIMATE) == ultimate &&
+			    !is_on_path(w, w->claims[i].target))
+				return w->claims[i].edge;
+	return NULL;
+}
+
+static bool is_claimed_ultimate(const struct walk *w, size_t entity)
+{
+	for (size_t i = 0; i < w->claim_count; i++)
+		if (w->claims[i].target == entity && w->claims[i].edge->tie == OWNER_TIE_ULTIMATE)
+			return true;
+	return false;
+}
+
+static bool ends_the_path(const char *reason)
+{
+	return !strcmp(reason, "NATURAL_PERSONS") || !strcmp(reason, "NO_KNOWN_PERSON");
+}
+
+/* The entity's own word about parents that it does not name: NULL: none. */
+static const struct own_exception *exception_of(const struct walk *w, const struct own_entity *e)
+{
+	const struct own_exception *u = own_exception_on(e, w->day, true),
+				   *d = own_exception_on(e, w->day, false);
+
+	/* Of two, the one that leaves the parent unknown. */
+	if (u && d)
+		return ends_the_path(u->reason) ? d : u;
+	return u ?: d;
+}
+
+static bool is_top(const struct walk *w, const struct own_entity *e)
+{
+	const struct own_exception *x = exception_of(w, e);
+	const struct own_record *r;
+	bool disagree;
+
+	r = own_record_on(e, w->day, &disagree);
+	return (r && r->top) || (x && ends_the_path(x->reason));
+}
+
+/* The path can't go on: why? */
+static void end_of_path(struct walk *w, size_t at, const struct own_edge *const *edges, size_t n)
+{
+	const struct own_entity *e = &w->o->entities.item[at];
+	const struct own_exception *x = exception_of(w, e);
+	enum owner_why why = OWNER_WHY_NOTHING_SAID;
+
+	if (is_top(w, e) || is_claimed_ultimate(w, at)) {
+		stop(w, OWNER_KNOWN, OWNER_WHY_NONE);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (edges[i]->tie == OWNER_TIE_MANAGES || edges[i]->tie == OWNER_TIE_FEEDER)
+			why = OWNER_WHY_FUND;
+	if (x) {
+		why = !strcmp(x->reason, "NON_CONSOLIDATING") ? OWNER_WHY_NOT_CONSOLIDATING
+							      : OWNER_WHY_NOT_DISCLOSED;
+		w->a->exception = x->reason;
+	}
+	stop(w, OWNER_PARENT_UNKNOWN, why);
+}
+
+/* The edge that leads up from an entity; NULL: the walk ends, and a->state says how. */
+static const struct own_edge *next_of(struct walk *w, size_t at)
+{
+	static const enum owner_tie order[] = { OWNER_TIE_BRANCH, OWNER_TIE_SUBFUND, OWNER_TIE_HOLDS,
+						OWNER_TIE_DIRECT };
+	const struct own_entity *e = &w->o->entities.item[at];
+	const struct own_edge *edges[EDGES_MAX], *next = NULL, *one = NULL, *ultimate = NULL;
+	size_t n = own_edges_on(e, w->day, edges, EDGES_MAX);
+	bool two = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		two |= the_one(edges, n, order[i], &one);
+		if (order[i] == OWNER_TIE_DIRECT)
+			add_claim(w, one);
+		next = next ?: one;
+	}
+	two |= the_one(edges, n, OWNER_TIE_ULTIMATE, &ultimate);
+	add_claim(w, ultimate);
+	if (two) {
+		stop(w, OWNER_CONTRADICTION, OWNER_WHY_TWO_PARENTS);
+		return NULL;
+	}
+	if ((next || ultimate) && is_top(w, e)) {
+		stop(w, OWNER_CONTRADICTION, OWNER_WHY_TOP_WITH_PARENT);
+		return NULL;
+	}
+	if (!next && !is_top(w, e))
+		next = unmet_claim(w);
+	if (!next)
+		end_of_path(w, at, edges, n);
+	return next;
+}
+
+static void check_claims(struct walk *w)
+{
+	if (w->a->state != OWNER_KNOWN)
+		return;
+	for (size_t i = 0; i < w->claim_count; i++)
+		if (!is_on_path(w, w->claims[i].target) || (w->claims[i].edge->tie == OWNER_TIE_ULTIMATE &&
+							    w->claims[i].target != w->at[w->a->steps - 1]))
+			stop(w, OWNER_CONTRADICTION, OWNER_WHY_CLAIM_UNMET);
+	if (w->a->state == OWNER_KNOWN && w->disagree)
+		stop(w, OWNER_CONTRADICTION, OWNER_WHY_SOURCES_DISAGREE);
+}
+
+static void count_hits(struct walk *w)
+{
+	struct owner_hits *h = &w->a->hits;
+
+	for (size_t i = 0; i < w->a->steps; i++) {
+		const struct own_entity *e = &w->o->entities.item[w->at[i]];
+
+		for (size_t k = 0; k < e->hits.count; k++) {
+			if (!own_hit_holds(&e->hits.item[k], w->day))
+				continue;
+			h->open += e->hits.item[k].word == OWN_HIT_OPEN;
+			h->confirmed += e->hits.item[k].word == OWN_HIT_CONFIRMED;
+			h->dismissed += e->hits.item[k].word == OWN_HIT_DISMISSED;
+		}
+	}
+}
+
+static void hash_line(crypto_hash_sha256_state *s, const char *line)
+{
+	crypto_hash_sha256_update(s, (const unsigned char *)line, strlen(line));
+}
+
+static void hash_hits(crypto_hash_sha256_state *s, const struct walk *w, size_t step)
+{
+	const struct own_entity *e = &w->o->entities.item[w->at[step]];
+	char line[256];
+
+	for (size_t k = 0; k < e->hits.count; k++) {
+		const struct own_hit *h = &e->hits.item[k];
+
+		if (!own_hit_holds(h, w->day) || h->word == OWN_HIT_DISMISSED)
+			continue;
+		snprintf(line, sizeof(line), "hit|%s|%s|%d\n", h->list, h->entry, h->word);
+		hash_line(s, line);
+	}
+}
+
+static void set_version(const struct walk *w)
 {
 	unsigned char hash[crypto_hash_sha256_BYTES];
+	struct owner_answer *a = w->a;
 	crypto_hash_sha256_state s;
 	char line[512];
 
@@ -288,48 +360,78 @@ static void set_version(struct owner_answer *a)
 				  strlen(owner_state_text(a->state)) + 1);
 	for (size_t i = 0; i < a->steps; i++) {
 		/* Not the sources' dates: a fact confirmed again is the same fact. */
-		int n = snprintf(line, sizeof(line), "%s|%s|%u\n", a->path[i].entity, a->path[i].headquarters,
-				 a->path[i].share_ppm);
-
-		crypto_hash_sha256_update(&s, (const unsigned char *)line,
-					  (size_t)n < sizeof(line) ? (size_t)n : sizeof(line));
+		snprintf(line, sizeof(line), "%s|%s|%u", a->path[i].entity, a->path[i].headquarters,
+			 a->path[i].share_ppm);
+		hash_line(&s, line);
+		if (a->path[i].tie > OWNER_TIE_HOLDS) {
+			snprintf(line, sizeof(line), "|%s", owner_tie_name(a->path[i].tie));
+			hash_line(&s, line);
+		}
+		hash_line(&s, a->path[i].lapsed ? "|lapsed\n" : "\n");
+		hash_hits(&s, w, i);
+	}
+	if (a->why > OWNER_WHY_NOTHING_SAID) {
+		snprintf(line, sizeof(line), "why|%s|%s\n", owner_why_text(a->why), a->exception);
+		hash_line(&s, line);
 	}
 	crypto_hash_sha256_final(&s, hash);
 	sodium_bin2hex(a->version, sizeof(a->version), hash, sizeof(hash));
 }
 
-static void walk_up(const struct owners *o, size_t at, int32_t day, struct owner_answer *a)
+static void resolve(const struct owners *o, size_t at, int32_t day, struct owner_answer *ret)
 {
-	const struct edge *by = NULL;
+	struct walk w = { .o = o, .day = day, .a = ret };
+	const struct own_edge *by = NULL;
 
-	for (;;) {
-		for (size_t i = 0; i < a->steps; i++) {
-			if (a->path[i].entity == o->entities[at].id) {
-				a->state = OWNER_CYCLE;
-				return;
-			}
-		}
-		if (a->steps == OWNER_PATH_MAX) {
-			a->state = OWNER_PARENT_UNKNOWN;
-			return;
-		}
-		add_step(a, &o->entities[at], by);
-		by = parent_of(&o->entities[at], day, &a->state);
-		if (!by)
-			return;
-		at = by->parent;
+	memset(ret, 0, sizeof(*ret));
+	ret->exception = "";
+	ret->is_screened = o && o->is_screened;
+	stop(&w, OWNER_NO_ENTITY, OWNER_WHY_NONE);
+	while (at != OWNER_NOWHERE && add_step(&w, at, by)) {
+		by = next_of(&w, at);
+		at = by ? by->parent : OWNER_NOWHERE;
 	}
+	check_claims(&w);
+	count_hits(&w);
+	set_version(&w);
 }
 
 void owners_resolve(const struct owners *o, const char *tenant, int32_t day, struct owner_answer *ret)
 {
-	memset(ret, 0, sizeof(*ret));
-	ret->state = OWNER_NO_ENTITY;
-	for (size_t i = 0; o && i < o->binding_count; i++) {
-		if (!strcmp(o->bindings[i].tenant, tenant)) {
-			walk_up(o, o->bindings[i].entity, day, ret);
-			break;
-		}
-	}
-	set_version(ret);
+	resolve(o, o ? own_bound_on(o, tenant, day) : OWNER_NOWHERE, day, ret);
+}
+
+int owners_resolve_entity(const struct owners *o, const char *entity, int32_t day, struct owner_answer *ret)
+{
+	size_t at = owners_find(o, entity);
+
+	resolve(o, at, day, ret);
+	return at == OWNER_NOWHERE ? -ENOENT : 0;
+}
+
+bool owner_is_settled(const struct owner_answer *a)
+{
+	return a->state == OWNER_KNOWN && !a->lapsed && !a->hits.open && !a->hits.confirmed;
+}
+
+static int load_first_bytes(const char *path, char head[16], struct error_text *err)
+{
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+
+	if (!f)
+		return error_set(err, -errno, "%s: cannot be read: %m", path);
+	if (fread(head, 1, 16, f) != 16)
+		memset(head, 0, 16);
+	return 0;
+}
+
+int owners_load(const char *path, struct owners **ret, struct error_text *err)
+{
+	char head[16];
+	int r = load_first_bytes(path, head, err);
+
+	if (r)
+		return r;
+	return memcmp(head, "SQLite format 3", 16) ? owners_load_yaml(path, ret, err)
+						   : owners_load_store(path, ret, err);
 }
