@@ -31,6 +31,7 @@ static const struct verb {
 	{ "prove", verb_prove, "prove the descriptor offsets of a cuBLASLt library" },
 	{ "policy", verb_policy, "check regimes, owners and tenant maps" },
 	{ "declare", verb_declare, "say what the fleet cannot see: other providers, parents, publication" },
+	{ "owners", verb_owners, "legal entities: import, resolve, screen, bind tenants to them" },
 	{ "off", verb_off, "stop counting at once; detaching follows in the background" },
 	{ "on", verb_on, "start counting again" },
 };
