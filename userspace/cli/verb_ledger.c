@@ -43,6 +43,14 @@ static void print_line(json_t *o)
 	json_decref(o);
 }
 
+static int tell_destroyed(void *ctx, const struct om_entry *e)
+{
+	if (!e->payload)
+		printf("entry %llu: destroyed by act %llu\n", (unsigned long long)e->index,
+		       (unsigned long long)e->destroyed_by);
+	return 0;
+}
+
 static int verify(int argc, char **argv)
 {
 	const char *dir = DEFAULT_DIR;
@@ -81,6 +89,8 @@ static int verify(int argc, char **argv)
 	for (int i = 0; i < (int)sizeof(report.head.root); i++)
 		printf("%02x", report.head.root[i]);
 	printf("\n");
+	if (report.destroyed)
+		om_ledger_each_entry(l, 0, tell_destroyed, NULL);
 	return EXIT_OK;
 }
 

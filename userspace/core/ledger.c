@@ -473,10 +473,10 @@ static int open_writer(struct om_ledger *l, const char *dir, const char *path, u
 		r = load(l, true);
 		/* A register whose checksum is wrong must be found now, not when it is to grow. */
 		r = r ?: om_ledger_each_hour(l, look_at, NULL);
-		if (r == 0 && is_copy(l, path))
+		if (r == 0 && !(flags & OM_LEDGER_KEEP) && is_copy(l, path))
 			why = "copied";
 	}
-	if (r == -EUCLEAN)
+	if (r == -EUCLEAN && !(flags & OM_LEDGER_KEEP))
 		why = "damaged";
 	if (exists && why) {
 		close_db(l);

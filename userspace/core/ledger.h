@@ -34,6 +34,9 @@ enum om_ledger_flags {
 	OM_LEDGER_CREATE = 2,
 	/* A new ledger, also the first one, begins as om_ledger_expect_baseline() says. */
 	OM_LEDGER_EXPECT_BASELINE = 4,
+	/* Nothing is set aside: a damaged file is refused (-EUCLEAN), a copy is written where it stands. For
+	 * ledgers that count nothing: what they hold must not be begun anew. */
+	OM_LEDGER_KEEP = 8,
 };
 
 /*

@@ -6,11 +6,12 @@
 
 #include <sqlite3.h>
 
+#include "leaf.h"
 #include "ledger.h"
 #include "merkle.h"
 
-#define LEDGER_LEAF_SIZE 60
-#define LEDGER_SALT_SIZE 32
+#define LEDGER_LEAF_SIZE OM_LEAF_SIZE
+#define LEDGER_SALT_SIZE OM_SALT_SIZE
 #define LEDGER_TAG_SIZE 16
 /* A value as it is stored: the wire form of a reading and a keyed checksum. */
 #define LEDGER_ROW_SIZE (OM_READING_SIZE + LEDGER_TAG_SIZE)
@@ -106,6 +107,8 @@ int ledger_row_decode(const struct om_ledger *l, uint64_t scope, const void *blo
 int ledger_append_in(struct om_ledger *l, enum om_entry_kind kind, const char *unique, const void *payload,
 		     size_t len, uint64_t now_ns, uint64_t *ret_index);
 int ledger_load_tree(struct om_ledger *l);
+/* Each payload that is gone was destroyed by an act that names it. 0, or -EUCLEAN with *err. */
+int ledger_check_destroyed(struct om_ledger *l, struct error_text *err);
 /* The tree may have grown in memory when a transaction fails: back to what is stored. */
 void ledger_reload_tree(struct om_ledger *l);
 

@@ -8,30 +8,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sodium/crypto_hash_sha256.h>
 #include <sodium/randombytes.h>
-
-static void put_le(uint8_t *p, uint64_t v, int bytes)
-{
-	for (int i = 0; i < bytes; i++)
-		p[i] = (uint8_t)(v >> (8 * i));
-}
 
 static void make_leaf(const struct om_entry *e, const uint8_t salt[LEDGER_SALT_SIZE],
 		      uint8_t out[LEDGER_LEAF_SIZE])
 {
-	crypto_hash_sha256_state s;
+	struct om_leaf leaf = {
+		.kind = (uint16_t)e->kind, .time_ns = e->time_ns, .index = e->index, .len = (uint32_t)e->len
+	};
 
-	memcpy(out, "OPLF", 4);
-	put_le(out + 4, 1, 2);
-	put_le(out + 6, e->kind, 2);
-	put_le(out + 8, e->time_ns, 8);
-	put_le(out + 16, e->index, 8);
-	put_le(out + 24, e->len, 4);
-	crypto_hash_sha256_init(&s);
-	crypto_hash_sha256_update(&s, salt, LEDGER_SALT_SIZE);
-	crypto_hash_sha256_update(&s, e->payload, e->len);
-	crypto_hash_sha256_final(&s, out + 28);
+	om_leaf_commit(salt, e->payload, e->len, leaf.commitment);
+	om_leaf_encode(&leaf, out);
 }
 
 static int put_frontier(struct om_ledger *l, int level)
@@ -370,6 +357,9 @@ static int verify_all(struct om_ledger *l, struct om_verify_report *ret, struct 
 
 	r = ledger_meta_get(l, "sequence", &l->sequence, sizeof(l->sequence));
 	r = r ?: verify_log(l, ret, err);
+	if (r)
+		return r;
+	r = ledger_check_destroyed(l, err);
 	if (r)
 		return r;
 	r = om_ledger_each_entry(l, 0, check_against_published, &c);
