@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_CORE_CHECKPOINT_H
+#define OPMETER_CORE_CHECKPOINT_H
+
+/* Checkpoints of a ledger's log: made, recorded in it, and as an event that leaves the machine. */
+
+#include "ledger.h"
+#include "tlog.h"
+#include "tlog_note.h"
+
+/*
+ * Signs the log as it stands with the keys of a directory and records the note in it, as an act: what is
+ * signed of N leaves stands in entry N. ret_tree (may be NULL): the tree that was signed. Errors as
+ * om_signer_checkpoint().
+ */
+int om_checkpoint_make(struct om_ledger *l, const char *keys, uint64_t now_ns, struct om_tlog_tree **ret_tree,
+		       char **ret_note, struct error_text *err);
+
+/* The latest checkpoint recorded in the log with a size of at most `max`: malloc'ed, or NULL in *ret. */
+int om_checkpoint_find(struct om_ledger *l, uint64_t max, char **ret_note);
+
+/* The CloudEvent `opmeter.checkpoint.v1` (docs/formats.md): one line, malloc'ed; NULL: out of memory or no
+ * checkpoint. The Kafka key is the origin; topic opmeter.checkpoints.v1. */
+char *om_checkpoint_event(const char *note, const char *source, uint64_t now_ns);
+
+#endif
