@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_CORE_CASE_INTERNAL_H
+#define OPMETER_CORE_CASE_INTERNAL_H
+
+/* What the files of cases share; nobody else includes it. */
+
+#include "case.h"
+#include "ledger.h"
+
+#define CASE_EVENTS_MAX 4096 /* dated events that clocks look at; the latest of each kind is kept */
+
+struct om_case {
+	char id[OM_CASE_ID_STRLEN];
+	char finding[33];
+	enum om_case_state state;
+	uint64_t acts;
+	bool is_held;
+	json_t *record; /* what grows with the acts */
+};
+
+enum case_kind {
+	CASE_TAKE,
+	CASE_EVIDENCE,
+	CASE_FACT,
+	CASE_ASSIGN,
+	CASE_NOTE,
+	CASE_CHECKLIST,
+	CASE_INQUIRY,
+	CASE_ANSWER,
+	CASE_EVENT,
+	CASE_HOLD,
+	CASE_RELEASE,
+	CASE_DETERMINE,
+	CASE_CONFIRM,
+	CASE_DISAGREE,
+	CASE_ESCALATE,
+	CASE_REOPEN,
+	CASE_ERASE_REQUEST,
+	CASE_ERASE,
+	CASE_KIND_END,
+};
+
+struct case_kind_info {
+	const char *name;
+	const char *needs[3]; /* texts that are there and not empty */
+	unsigned states;      /* bits of the states it may come in */
+	enum om_entry_kind entry;
+};
+const struct case_kind_info *case_kind_info(enum case_kind k);
+enum case_kind case_kind_of(const json_t *act); /* CASE_KIND_END: none */
+
+/* "" if it is not there or no text. */
+static inline const char *json_text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+#endif
