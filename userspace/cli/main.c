@@ -28,6 +28,8 @@ static const struct verb {
 	{ "lineage", verb_lineage, "which runs are of one model: list, join, part" },
 	{ "replay", verb_replay, "count the operations of a recorded run" },
 	{ "ledger", verb_ledger, "verify, show or export the node's ledger" },
+	{ "case", verb_case, "what reviewers work on: findings, acts of people, determinations" },
+	{ "evidence", verb_evidence, "keys, checkpoints and sealed bundles: make and verify" },
 	{ "prove", verb_prove, "prove the descriptor offsets of a cuBLASLt library" },
 	{ "policy", verb_policy, "check regimes, owners and tenant maps" },
 	{ "declare", verb_declare, "say what the fleet cannot see: other providers, parents, publication" },

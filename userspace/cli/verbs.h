@@ -15,6 +15,8 @@ int verb_explain(int argc, char **argv);
 int verb_lineage(int argc, char **argv);
 int verb_replay(int argc, char **argv);
 int verb_ledger(int argc, char **argv);
+int verb_case(int argc, char **argv);
+int verb_evidence(int argc, char **argv);
 int verb_prove(int argc, char **argv);
 int verb_policy(int argc, char **argv);
 int verb_declare(int argc, char **argv);
