@@ -7,8 +7,6 @@
 
 void om_dated_done(struct om_dated_list *l)
 {
-	for (size_t i = 0; i < l->count; i++)
-		free(l->item[i].value);
 	free(l->item);
 	*l = (struct om_dated_list){ 0 };
 }
@@ -57,7 +55,8 @@ static bool is_later(const struct om_assignment *a, const struct om_dated *d)
 
 static int make_room(struct om_dated_list *l)
 {
-	size_t room = l->room ? 2 * l->room : 2;
+	/* Most jobs have one tenant. */
+	uint32_t room = l->room ? 2 * l->room : 1;
 	struct om_dated *bigger;
 
 	if (l->count < l->room)
@@ -72,12 +71,11 @@ static int make_room(struct om_dated_list *l)
 	return 0;
 }
 
-int om_dated_put(struct om_dated_list *l, const struct om_assignment *a)
+int om_dated_put(struct om_dated_list *l, const struct om_assignment *a, const char *value)
 {
 	bool is_person = a->person[0] != '\0';
 	size_t i = place(l, a->from_ns, is_person);
 	bool is_known = om_dated_exact(l, a->from_ns, is_person) != NULL;
-	char *value;
 	int r;
 
 	if (is_known && !is_later(a, &l->item[i]))
@@ -85,12 +83,7 @@ int om_dated_put(struct om_dated_list *l, const struct om_assignment *a)
 	r = is_known ? 0 : make_room(l);
 	if (r)
 		return r;
-	value = strdup(a->value);
-	if (!value)
-		return -ENOMEM;
-	if (is_known) {
-		free(l->item[i].value);
-	} else {
+	if (!is_known) {
 		memmove(&l->item[i + 1], &l->item[i], (l->count - i) * sizeof(*l->item));
 		l->count++;
 	}

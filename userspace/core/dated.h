@@ -21,19 +21,19 @@
 struct om_dated {
 	uint64_t from_ns, to_ns; /* Unix time; to_ns 0: open */
 	uint64_t at_ns;
-	char *value;				/* owned */
+	const char *value;			/* a loan from who put it, for as long as the list is */
 	uint32_t share_low_ppm, share_high_ppm; /* of the job's operations */
 	bool is_person;
 };
 
 struct om_dated_list {
 	struct om_dated *item; /* by from, a rule's before a person's */
-	size_t count, room;
+	uint32_t count, room;
 };
 
 void om_dated_done(struct om_dated_list *l);
-/* 0; 1: what is there is later; -ENOMEM; -ENOSPC. */
-int om_dated_put(struct om_dated_list *l, const struct om_assignment *a);
+/* `value` says a->value, and outlives the list. 0; 1: what is there is later; -ENOMEM; -ENOSPC. */
+int om_dated_put(struct om_dated_list *l, const struct om_assignment *a, const char *value);
 /* What holds anywhere in [from_ns, to_ns); NULL: nothing. A loan until the next put. */
 const struct om_dated *om_dated_in(const struct om_dated_list *l, uint64_t from_ns, uint64_t to_ns);
 /* The one with just this beginning; NULL: none. */

@@ -37,13 +37,16 @@ static opcount times_r(opcount executed)
 
 void om_evidence_add(struct om_evidence *e, const struct om_reading *r)
 {
-	const struct om_value *v = &r->value;
+	om_evidence_add_value(e, r->key.meter, &r->value);
+}
 
-	e->meters |= 1u << r->key.meter;
+void om_evidence_add_value(struct om_evidence *e, uint8_t meter, const struct om_value *v)
+{
+	e->meters |= 1u << meter;
 	for (int i = 0; i < OM_LOSS_END; i++)
 		if (__builtin_add_overflow(e->losses, v->lost[i], &e->losses))
 			e->losses = UINT64_MAX;
-	switch (r->key.meter) {
+	switch (meter) {
 	case OM_METER_SHAPE:
 		e->attempted = add(e->attempted, add(v->exact, v->low));
 		e->attempted_high = add(e->attempted_high, less(v->high, v->low));

@@ -62,6 +62,7 @@ struct om_evidence {
 
 /* Adds one register to what is known of a job and period. Commutative. Saturates. */
 void om_evidence_add(struct om_evidence *e, const struct om_reading *r);
+void om_evidence_add_value(struct om_evidence *e, uint8_t meter, const struct om_value *v);
 
 enum om_roof { OM_ROOF_NONE, OM_ROOF_DEVICE, OM_ROOF_ALLOCATION };
 

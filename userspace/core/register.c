@@ -166,16 +166,29 @@ void om_reading_join(struct om_reading *into, const struct om_reading *other)
 	into->sequence = max_u64(into->sequence, other->sequence);
 }
 
+static bool double_equal(double a, double b)
+{
+	return !memcmp(&a, &b, sizeof(a));
+}
+
+bool om_reading_equal(const struct om_reading *a, const struct om_reading *b)
+{
+	const struct om_value *x = &a->value, *y = &b->value;
+
+	return x->exact == y->exact && x->low == y->low && x->high == y->high && x->calls == y->calls &&
+	       x->to_ns == y->to_ns && x->from_ns == y->from_ns && x->device_time_ns == y->device_time_ns &&
+	       x->nested == y->nested && x->duplicates == y->duplicates &&
+	       x->overflow_calls == y->overflow_calls && x->calibration == y->calibration &&
+	       double_equal(x->mean, y->mean) && double_equal(x->variance, y->variance) &&
+	       !memcmp(x->lost, y->lost, sizeof(x->lost)) && a->attempted == b->attempted;
+}
+
 bool om_reading_is_within(const struct om_reading *a, const struct om_reading *b)
 {
-	struct om_value joined = b->value;
+	struct om_reading joined = *b;
 
-	if (b->attempted && !a->attempted)
-		return false;
-	om_value_join(&joined, &a->value);
-	return !om_value_is_regression(&joined, &b->value) && joined.mean == b->value.mean &&
-	       joined.variance == b->value.variance && joined.calibration == b->value.calibration &&
-	       joined.from_ns == b->value.from_ns && joined.to_ns == b->value.to_ns;
+	om_reading_join(&joined, a);
+	return om_reading_equal(&joined, b);
 }
 
 int om_value_add(struct om_value *into, const struct om_value *other)

@@ -92,7 +92,9 @@ void om_value_join(struct om_value *into, const struct om_value *other);
 /* The same for two readings of one register: the values are joined; `attempted` stays only if both say so;
  * the later sequence; node facts go with the later sequence, and what has some before what has none. */
 void om_reading_join(struct om_reading *into, const struct om_reading *other);
-/* True if nothing of a counts but is in b too: joining a into b changes neither value nor `attempted`. */
+/* The same value and `attempted`; sequence and node facts have no part in it. */
+bool om_reading_equal(const struct om_reading *a, const struct om_reading *b);
+/* True if joining a into b changes neither value nor `attempted`. */
 bool om_reading_is_within(const struct om_reading *a, const struct om_reading *b);
 
 /* Sum of different registers. -EOVERFLOW leaves *into untouched. */

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Registers and jobs stand in dense arrays, found through open-addressed
- * indexes that hold positions. Totals are summed when asked for: the state is
- * the input and nothing else, so there is no derived figure that could drift.
+ * What comes in, and what is owed. Everything is a join, so nothing here depends on
+ * order: a register's value is the maximum of all that came for it, by whatever way.
  */
 #include "totals.h"
 
@@ -11,63 +10,10 @@
 #include <string.h>
 
 #include "../base/cleanup.h"
-#include "reconcile.h"
+#include "totals_internal.h"
 
-#define EMPTY UINT32_MAX
-
-struct index {
-	uint32_t *slot; /* positions, EMPTY if free; at most half full */
-	size_t mask;
-};
-
-struct job {
-	struct om_id ledger, id;
-	struct om_dated_list assigned[OM_ASSIGN_END];
-};
-
-struct om_totals {
-	struct om_reading *registers;
-	uint32_t *job_of; /* position of a register's job */
-	size_t count, room, max;
-	struct job *jobs;
-	size_t jobs_count, jobs_room;
-	struct index by_key, by_job;
-};
-
-/* Job and ledger ids are random already; what is beside them is mixed in. */
-static uint64_t hash_ids(const struct om_id *ledger, const struct om_id *job)
-{
-	uint64_t a, b;
-
-	memcpy(&a, ledger, 8);
-	memcpy(&b, job, 8);
-	return (a ^ b) * 0x9e3779b97f4a7c15ULL;
-}
-
-static uint64_t hash_key(const struct om_register_key *k)
-{
-	uint64_t h = hash_ids(&k->ledger, &k->job) ^
-		     ((uint64_t)k->day << 16 | (uint64_t)k->format << 8 | k->meter);
-
-	h *= 0xff51afd7ed558ccdULL;
-	return h ^ h >> 32;
-}
-
-static bool key_equal(const struct om_register_key *a, const struct om_register_key *b)
-{
-	return a->day == b->day && a->format == b->format && a->meter == b->meter &&
-	       om_id_equal(&a->job, &b->job) && om_id_equal(&a->ledger, &b->ledger);
-}
-
-static int index_init(struct index *x, size_t slots)
-{
-	x->slot = malloc(slots * sizeof(*x->slot));
-	if (!x->slot)
-		return -ENOMEM;
-	memset(x->slot, 0xff, slots * sizeof(*x->slot));
-	x->mask = slots - 1;
-	return 0;
-}
+/* Folded registers may take as much as live ones. */
+#define FOLDED_BYTES_PER_LIVE sizeof(struct reg)
 
 struct om_totals *om_totals_new(size_t registers_max)
 {
@@ -75,8 +21,9 @@ struct om_totals *om_totals_new(size_t registers_max)
 
 	if (!t)
 		return NULL;
-	t->max = registers_max;
-	if (index_init(&t->by_key, 1024) || index_init(&t->by_job, 256))
+	t->max = registers_max < NONE ? registers_max : NONE - 1;
+	t->folded_bytes_max = t->max * FOLDED_BYTES_PER_LIVE;
+	if (store_init(t))
 		return om_totals_free(t);
 	return t;
 }
@@ -85,176 +32,247 @@ struct om_totals *om_totals_free(struct om_totals *t)
 {
 	if (!t)
 		return NULL;
-	for (size_t i = 0; i < t->jobs_count; i++)
-		for (int k = 0; k < OM_ASSIGN_END; k++)
-			om_dated_done(&t->jobs[i].assigned[k]);
-	free(t->jobs);
-	free(t->registers);
-	free(t->job_of);
-	free(t->by_key.slot);
-	free(t->by_job.slot);
+	sum_done(t);
+	store_done(t);
 	free(t);
 	return NULL;
 }
 
-static uint32_t *find_register(const struct om_totals *t, const struct om_register_key *key)
+/* OM_OWED_*, or -1: nothing. */
+static int debt_of(const struct reg *g)
 {
-	size_t i = hash_key(key) & t->by_key.mask;
-
-	while (t->by_key.slot[i] != EMPTY && !key_equal(&t->registers[t->by_key.slot[i]].key, key))
-		i = (i + 1) & t->by_key.mask;
-	return &t->by_key.slot[i];
+	if (g->flags & REG_COVERED)
+		return g->flags & REG_NULL ? -1 : OM_OWED_TOMBSTONE;
+	if (g->flags & REG_GHOST)
+		return OM_OWED_UNKNOWN;
+	return g->flags & (REG_NULL | REG_BELOW) ? OM_OWED_MAXIMUM : -1;
 }
 
-static uint32_t *find_job(const struct om_totals *t, const struct om_id *ledger, const struct om_id *job)
+static void forget_debt(struct om_totals *t, struct reg *g)
 {
-	uint64_t h = hash_ids(ledger, job);
-	size_t i = (h ^ h >> 32) & t->by_job.mask;
+	uint32_t last;
 
-	while (t->by_job.slot[i] != EMPTY) {
-		const struct job *j = &t->jobs[t->by_job.slot[i]];
-
-		if (om_id_equal(&j->id, job) && om_id_equal(&j->ledger, ledger))
-			break;
-		i = (i + 1) & t->by_job.mask;
-	}
-	return &t->by_job.slot[i];
+	if (g->debt == NONE)
+		return;
+	last = t->debts.item[--t->debts.count];
+	t->debts.item[g->debt] = last;
+	reg_at(t, last)->debt = g->debt;
+	g->debt = NONE;
 }
 
-static int grow_registers(struct om_totals *t)
+/* A register whose value and last record a carry and a null have done with goes. */
+static void let_go(struct om_totals *t, uint32_t i)
 {
-	size_t room = t->room ? 2 * t->room : 256;
-	struct om_reading *r;
-	uint32_t *j;
-	struct index bigger;
+	struct reg *g = reg_at(t, i);
 
-	r = reallocarray(t->registers, room, sizeof(*r));
-	if (!r)
-		return -ENOMEM;
-	t->registers = r;
-	j = reallocarray(t->job_of, room, sizeof(*j));
-	if (!j)
-		return -ENOMEM;
-	t->job_of = j;
-	t->room = room;
-	if (2 * room <= t->by_key.mask + 1)
+	forget_debt(t, g);
+	t->ghosts -= !!(g->flags & REG_GHOST);
+	t->live -= !(g->flags & REG_GHOST);
+	t->overlap -= g->flags & REG_FOLDED && !(g->flags & REG_GHOST);
+	sum_touch(t, g->job, true);
+	store_drop_reg(t, i);
+}
+
+/* Puts a register's debt in order after its flags changed. */
+static int settle(struct om_totals *t, uint32_t i)
+{
+	struct reg *g = reg_at(t, i);
+	int r;
+
+	if (debt_of(g) < 0) {
+		forget_debt(t, g);
 		return 0;
-	if (index_init(&bigger, 4 * room))
-		return -ENOMEM;
-	free(t->by_key.slot);
-	t->by_key = bigger;
-	for (size_t i = 0; i < t->count; i++)
-		*find_register(t, &t->registers[i].key) = (uint32_t)i;
-	return 0;
-}
-
-static int grow_jobs(struct om_totals *t)
-{
-	size_t room = t->jobs_room ? 2 * t->jobs_room : 64;
-	struct job *j = reallocarray(t->jobs, room, sizeof(*j));
-	struct index bigger;
-
-	if (!j)
-		return -ENOMEM;
-	t->jobs = j;
-	t->jobs_room = room;
-	if (2 * room <= t->by_job.mask + 1)
-		return 0;
-	if (index_init(&bigger, 4 * room))
-		return -ENOMEM;
-	free(t->by_job.slot);
-	t->by_job = bigger;
-	for (size_t i = 0; i < t->jobs_count; i++)
-		*find_job(t, &t->jobs[i].ledger, &t->jobs[i].id) = (uint32_t)i;
-	return 0;
-}
-
-/* The position of a job, made if it is new. */
-static int need_job(struct om_totals *t, const struct om_id *ledger, const struct om_id *job, uint32_t *ret)
-{
-	uint32_t *slot = find_job(t, ledger, job);
-
-	if (*slot == EMPTY) {
-		if (t->jobs_count >= t->max)
-			return -ENOSPC;
-		if (t->jobs_count == t->jobs_room && grow_jobs(t))
-			return -ENOMEM;
-		slot = find_job(t, ledger, job);
-		t->jobs[t->jobs_count] = (struct job){ .ledger = *ledger, .id = *job };
-		*slot = (uint32_t)t->jobs_count++;
 	}
-	*ret = *slot;
-	return 0;
+	if (g->debt != NONE)
+		return 0;
+	r = list_push(&t->debts, i);
+	if (r == 0)
+		g->debt = (uint32_t)t->debts.count - 1;
+	return r;
 }
 
-static int put_new(struct om_totals *t, const struct om_reading *r)
+static void set_flag(struct reg *g, enum reg_flag flag, bool is_on)
 {
-	uint32_t job;
+	g->flags = (uint8_t)(is_on ? g->flags | flag : g->flags & ~flag);
+}
+
+/* Joins a reading into a live register that has a value. */
+static int join_live(struct om_totals *t, uint32_t i, const struct om_reading *r)
+{
+	struct reg *g = reg_at(t, i);
+	struct om_reading before, now, folded;
+	bool is_later = r->sequence > g->sequence, is_regression, is_news, is_below;
 	int rc;
 
-	if (t->count >= t->max)
-		return -ENOSPC;
-	rc = need_job(t, &r->key.ledger, &r->key.job, &job);
-	if (rc == 0 && t->count == t->room)
-		rc = grow_registers(t);
+	reg_to_reading(t, g, &before);
+	now = before;
+	om_reading_join(&now, r);
+	is_regression = om_value_is_regression(&before.value, &r->value);
+	is_news = !om_reading_equal(&before, &now);
+	is_below = !om_reading_equal(r, &now);
+	reg_from_reading(g, &now);
+	set_flag(g, REG_NULL, false);
+	set_flag(g, REG_BELOW, is_below);
+	if (is_news && g->flags & REG_FOLDED) {
+		fold_get(job_at(t, g->job), g->day, g->format, g->meter, &folded);
+		t->late_total += g->flags & REG_COVERED ? 1 : 0;
+		set_flag(g, REG_COVERED, om_reading_is_within(&now, &folded));
+	}
+	if (is_news)
+		sum_touch(t, g->job, false);
+	t->regressions += is_later && is_regression;
+	rc = settle(t, i);
 	if (rc)
 		return rc;
-	*find_register(t, &r->key) = (uint32_t)t->count;
-	t->registers[t->count] = *r;
-	t->job_of[t->count++] = job;
-	return 0;
+	if (is_regression && is_later)
+		return 2;
+	return is_news ? 0 : is_below ? 3 : 1;
 }
 
-static bool value_equal(const struct om_value *a, const struct om_value *b)
+/* A live register that is new, or that only a null told of. `r` is joined with what carries hold. */
+static int make_live(struct om_totals *t, uint32_t i, const struct om_reading *r)
 {
-	return !om_value_is_regression(a, b) && !om_value_is_regression(b, a) && a->to_ns == b->to_ns;
+	struct reg *g = reg_at(t, i);
+	struct om_reading folded;
+	bool is_folded = fold_get(job_at(t, g->job), g->day, g->format, g->meter, &folded);
+
+	t->ghosts -= !!(g->flags & REG_GHOST);
+	t->live++;
+	g->flags = 0;
+	reg_from_reading(g, r);
+	if (is_folded) {
+		/* As if it had been here all the time. */
+		folded.node = r->node;
+		reg_from_reading(g, &folded);
+		g->flags = REG_FOLDED | REG_COVERED;
+		t->overlap++;
+	}
+	sum_touch(t, g->job, true);
+	return is_folded ? join_live(t, i, r) : settle(t, i);
 }
 
 int om_totals_put(struct om_totals *t, const struct om_reading *r)
 {
-	uint32_t at = *find_register(t, &r->key);
-	struct om_reading *known;
-	struct om_value before;
-	bool later;
+	const struct om_register_key *k = &r->key;
+	uint32_t job, i;
+	int rc = store_need_job(t, &k->ledger, &k->job, &job);
 
-	if (at == EMPTY)
-		return put_new(t, r);
-	known = &t->registers[at];
-	before = known->value;
-	later = r->sequence > known->sequence;
-	om_value_join(&known->value, &r->value);
-	/* A device meter that came to stand behind the figure does not leave it again. */
-	known->attempted = known->attempted && r->attempted;
-	if (later) {
-		known->sequence = r->sequence;
-		known->node = r->node;
-	}
-	if (!value_equal(&before, &known->value) && !(later && om_value_is_regression(&before, &r->value)))
+	if (rc)
+		return rc;
+	i = store_find_reg(t, job, k->day, k->format, k->meter);
+	if (i != NONE && !(reg_at(t, i)->flags & REG_GHOST))
+		return join_live(t, i, r);
+	if (i == NONE)
+		rc = store_add_reg(t, job, k->day, k->format, k->meter, &i);
+	return rc ?: make_live(t, i, r);
+}
+
+int om_totals_null(struct om_totals *t, const struct om_register_key *k)
+{
+	struct om_reading folded;
+	struct reg *g;
+	uint32_t job, i;
+	int rc = store_need_job(t, &k->ledger, &k->job, &job);
+
+	if (rc)
+		return rc;
+	i = store_find_reg(t, job, k->day, k->format, k->meter);
+	if (i == NONE && fold_get(job_at(t, job), k->day, k->format, k->meter, &folded))
 		return 0;
-	/* An older reading is below what is known and no fault; a later one is. */
-	return later && om_value_is_regression(&before, &r->value) ? 2 : 1;
+	if (i == NONE) {
+		rc = store_add_reg(t, job, k->day, k->format, k->meter, &i);
+		if (rc)
+			return rc;
+		reg_at(t, i)->flags = REG_GHOST;
+		t->ghosts++;
+	}
+	g = reg_at(t, i);
+	if (g->flags & REG_COVERED) {
+		let_go(t, i);
+		return 0;
+	}
+	set_flag(g, REG_NULL, true);
+	set_flag(g, REG_BELOW, false);
+	t->uncovered_total++;
+	return settle(t, i) ?: 1;
+}
+
+/* What a carry means for a live register of its day. */
+static int cover(struct om_totals *t, uint32_t i, const struct om_reading *folded)
+{
+	struct reg *g = reg_at(t, i);
+	struct om_reading before, now;
+
+	if (g->flags & REG_GHOST) {
+		let_go(t, i);
+		return 0;
+	}
+	reg_to_reading(t, g, &before);
+	now = before;
+	om_reading_join(&now, folded);
+	set_flag(g, REG_COVERED, om_reading_is_within(&now, folded));
+	/* Where the carry raises it, the last record of its key is below it. */
+	if (!om_reading_equal(&now, &before))
+		set_flag(g, REG_BELOW, true);
+	reg_from_reading(g, &now);
+	t->overlap += !(g->flags & REG_FOLDED);
+	set_flag(g, REG_FOLDED, true);
+	if (g->flags & REG_COVERED && g->flags & REG_NULL) {
+		let_go(t, i);
+		return 0;
+	}
+	return settle(t, i);
+}
+
+int om_totals_carry(struct om_totals *t, const struct om_carry *c)
+{
+	struct section s;
+	struct om_reading folded;
+	bool is_news, is_below;
+	uint32_t job, i;
+	int rc = store_need_job(t, &c->ledger, &c->job, &job);
+
+	rc = rc ?: fold_join(t, job_at(t, job), c, &is_news, &is_below);
+	if (rc)
+		return rc;
+	if (is_news)
+		sum_touch(t, job, true);
+	fold_find(job_at(t, job), c->day, &s);
+	for (uint32_t at = 0; rc == 0 && fold_register(job_at(t, job), &s, &at, &folded);) {
+		i = store_find_reg(t, job, c->day, folded.key.format, folded.key.meter);
+		rc = i == NONE ? 0 : cover(t, i, &folded);
+	}
+	return rc ?: is_below ? 2 : is_news ? 0 : 1;
 }
 
 int om_totals_assign(struct om_totals *t, const struct om_assignment *a)
 {
-	uint32_t at;
-	int r = need_job(t, &a->ledger, &a->job, &at);
+	const char *value = store_name(t, a->value);
+	struct om_dated_list *l;
+	uint32_t at, room;
+	int r = value ? store_need_job(t, &a->ledger, &a->job, &at) : -ENOMEM;
 
-	return r ?: om_dated_put(&t->jobs[at].assigned[a->kind], a);
+	if (r)
+		return r;
+	l = &job_at(t, at)->assigned[a->kind];
+	room = l->room;
+	r = om_dated_put(l, a, value);
+	t->dated_bytes += (l->room - room) * sizeof(*l->item);
+	if (r == 0)
+		sum_touch(t, at, true);
+	return r;
 }
 
 const struct om_dated *om_totals_assigned(const struct om_totals *t, const struct om_assignment *like)
 {
-	uint32_t at = *find_job(t, &like->ledger, &like->job);
+	uint32_t at = store_find_job((struct om_totals *)t, &like->ledger, &like->job);
 
-	return at == EMPTY
+	return at == NONE
 		       ? NULL
-		       : om_dated_exact(&t->jobs[at].assigned[like->kind], like->from_ns, like->person[0]);
+		       : om_dated_exact(&job_at(t, at)->assigned[like->kind], like->from_ns, like->person[0]);
 }
 
-#define DAY_NS 86400000000000ULL
-
-static const struct om_dated *held(const struct job *j, enum om_assignment_kind kind, uint32_t day)
+const struct om_dated *job_holds(const struct job *j, enum om_assignment_kind kind, uint32_t day)
 {
 	return om_dated_in(&j->assigned[kind], day * DAY_NS, (day + 1ULL) * DAY_NS);
 }
@@ -262,194 +280,181 @@ static const struct om_dated *held(const struct job *j, enum om_assignment_kind 
 const struct om_dated *om_totals_holds(const struct om_totals *t, const struct om_id *ledger,
 				       const struct om_id *job, enum om_assignment_kind kind, uint32_t day)
 {
-	uint32_t at = *find_job(t, ledger, job);
+	uint32_t at = store_find_job((struct om_totals *)t, ledger, job);
 
-	return at == EMPTY ? NULL : held(&t->jobs[at], kind, day);
+	return at == NONE ? NULL : job_holds(job_at(t, at), kind, day);
 }
 
-static const char *assigned_value(const struct job *j, enum om_assignment_kind kind, uint32_t day,
-				  const char *otherwise)
+bool om_totals_get(const struct om_totals *t, const struct om_register_key *k, struct om_reading *ret)
 {
-	const struct om_dated *d = held(j, kind, day);
+	uint32_t job = store_find_job((struct om_totals *)t, &k->ledger, &k->job), i;
 
-	return d ? d->value : otherwise;
+	if (job == NONE)
+		return false;
+	i = store_find_reg(t, job, k->day, k->format, k->meter);
+	if (i == NONE || reg_at(t, i)->flags & REG_GHOST)
+		return fold_get(job_at(t, job), k->day, k->format, k->meter, ret);
+	reg_to_reading(t, reg_at(t, i), ret);
+	return true;
 }
 
-static enum om_phase phase_of(const struct om_dated *d)
+int om_totals_each_owed(struct om_totals *t,
+			int (*fn)(void *ctx, enum om_owed what, const struct om_reading *r), void *ctx)
+{
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && n < t->debts.count; n++) {
+		const struct reg *g = reg_at(t, t->debts.item[n]);
+		struct om_reading reading;
+
+		reg_to_reading(t, g, &reading);
+		r = fn(ctx, (enum om_owed)debt_of(g), &reading);
+	}
+	return r;
+}
+
+static bool is_to_seal(const struct reg *g, uint32_t before_day)
+{
+	return g->day < before_day && !(g->flags & (REG_GHOST | REG_COVERED));
+}
+
+static void carry_donep(struct om_carry *c)
+{
+	om_carry_done(c);
+}
+
+/* The carry of a job's day: what carries hold and what is live, joined. */
+static int seal_day(const struct om_totals *t, const struct job *j, uint32_t day,
+		    int (*fn)(void *ctx, const struct om_carry *c), void *ctx)
+{
+	_cleanup_(carry_donep) struct om_carry c = { .ledger = j->ledger, .job = j->id, .day = day };
+	struct section s;
+	struct om_reading one;
+	int r = 0;
+
+	if (fold_find(j, day, &s))
+		for (uint32_t at = 0; r == 0 && fold_register(j, &s, &at, &one);)
+			r = om_carry_put(&c, &one);
+	for (uint32_t i = j->first; r == 0 && i != NONE; i = reg_at(t, i)->next) {
+		if (reg_at(t, i)->day != day || reg_at(t, i)->flags & REG_GHOST)
+			continue;
+		reg_to_reading(t, reg_at(t, i), &one);
+		r = om_carry_put(&c, &one);
+	}
+	return r ?: fn(ctx, &c);
+}
+
+static int compare_days(const void *x, const void *y)
+{
+	uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+
+	return a < b ? -1 : a > b;
+}
+
+/* The days of a job that are to be sealed, each once, ascending. */
+static int days_to_seal(const struct om_totals *t, const struct job *j, uint32_t before_day,
+			struct list *days)
+{
+	struct section s;
+	size_t n = 0;
+	int r = 0;
+
+	days->count = 0;
+	for (uint32_t i = j->first; r == 0 && i != NONE; i = reg_at(t, i)->next)
+		if (is_to_seal(reg_at(t, i), before_day))
+			r = list_push(days, reg_at(t, i)->day);
+	for (uint32_t at = 0; r == 0 && fold_next(j, &at, &s);)
+		if (s.is_owed)
+			r = list_push(days, s.day);
+	if (r || days->count == 0)
+		return r;
+	qsort(days->item, days->count, sizeof(*days->item), compare_days);
+	for (size_t i = 0; i < days->count; i++)
+		if (i == 0 || days->item[i] != days->item[n - 1])
+			days->item[n++] = days->item[i];
+	days->count = n;
+	return 0;
+}
+
+int om_totals_seal(struct om_totals *t, uint32_t before_day, int (*fn)(void *ctx, const struct om_carry *c),
+		   void *ctx)
+{
+	struct list days = { 0 };
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < t->jobs.count; i++) {
+		const struct job *j = job_at(t, i);
+
+		r = days_to_seal(t, j, before_day, &days);
+		for (size_t n = 0; r == 0 && n < days.count; n++)
+			r = seal_day(t, j, days.item[n], fn, ctx);
+	}
+	free(days.item);
+	return r;
+}
+
+enum om_phase phase_of(const struct om_dated *d)
 {
 	enum om_phase phase;
 
 	return d && om_phase_parse(d->value, &phase) == 0 ? phase : OM_PHASE_UNKNOWN;
 }
 
+const char *value_of(const struct job *j, enum om_assignment_kind kind, uint32_t day, const char *otherwise)
+{
+	const struct om_dated *d = job_holds(j, kind, day);
+
+	return d ? d->value : otherwise;
+}
+
+static int show(const struct om_totals *t, const struct job *j, const struct om_reading *r,
+		int (*fn)(void *ctx, const struct om_attributed *a), void *ctx)
+{
+	struct om_attributed a = {
+		.reading = r,
+		.tenant = value_of(j, OM_ASSIGN_TENANT, r->key.day, t->unknown),
+		.model = value_of(j, OM_ASSIGN_MODEL, r->key.day, t->unassigned),
+		.phase = phase_of(job_holds(j, OM_ASSIGN_PHASE, r->key.day)),
+	};
+
+	return fn(ctx, &a);
+}
+
+static int show_folded(const struct om_totals *t, uint32_t job,
+		       int (*fn)(void *ctx, const struct om_attributed *a), void *ctx)
+{
+	const struct job *j = job_at(t, job);
+	struct om_reading one;
+	struct section s;
+	int r = 0;
+
+	for (uint32_t at = 0; r == 0 && fold_next(j, &at, &s);)
+		for (uint32_t in = 0; r == 0 && fold_register(j, &s, &in, &one);)
+			if (store_find_reg(t, job, s.day, one.key.format, one.key.meter) == NONE)
+				r = show(t, j, &one, fn, ctx);
+	return r;
+}
+
 int om_totals_each_register(struct om_totals *t, int (*fn)(void *ctx, const struct om_attributed *a),
 			    void *ctx)
 {
-	for (size_t i = 0; i < t->count; i++) {
-		const struct job *j = &t->jobs[t->job_of[i]];
-		uint32_t day = t->registers[i].key.day;
-		struct om_attributed a = {
-			.reading = &t->registers[i],
-			.tenant = assigned_value(j, OM_ASSIGN_TENANT, day, "unknown"),
-			.model = assigned_value(j, OM_ASSIGN_MODEL, day, "unassigned"),
-			.phase = phase_of(held(j, OM_ASSIGN_PHASE, day)),
-		};
-		int r = fn(ctx, &a);
+	struct om_reading one;
+	int r = 0;
 
-		if (r)
-			return r;
+	for (uint32_t i = 0; r == 0 && i < t->regs.count; i++) {
+		const struct reg *g = reg_at(t, i);
+
+		if (g->flags & (REG_FREE | REG_GHOST))
+			continue;
+		reg_to_reading(t, g, &one);
+		r = show(t, job_at(t, g->job), &one, fn, ctx);
 	}
-	return 0;
+	for (uint32_t job = 0; r == 0 && t->folded && job < t->jobs.count; job++)
+		r = show_folded(t, job, fn, ctx);
+	return r;
 }
 
 size_t om_totals_registers(const struct om_totals *t)
 {
-	return t->count;
-}
-
-/* A register as a line of the sum: sorted by subject, equal ones are added. */
-struct line {
-	const struct job *job;
-	const struct om_reading *reading;
-	const char *tenant, *model; /* as they hold on the reading's day */
-};
-
-static int compare_subjects(const struct line *a, const struct line *b)
-{
-	int r = strcmp(a->tenant, b->tenant);
-
-	return r ? r : strcmp(a->model, b->model);
-}
-
-/* Within a subject by job and day: what is reconciled together. */
-static int compare_lines(const void *x, const void *y)
-{
-	const struct line *a = x, *b = y;
-	uint32_t day_a = a->reading->key.day, day_b = b->reading->key.day;
-	int r = compare_subjects(a, b);
-
-	if (r)
-		return r;
-	if (a->job != b->job)
-		return a->job < b->job ? -1 : 1;
-	return day_a < day_b ? -1 : day_a > day_b;
-}
-
-static void add_saturating(opcount *to, opcount v)
-{
-	if (opcount_add(*to, v, to))
-		*to = OPCOUNT_MAX;
-}
-
-/* The part of a figure that an assignment speaks of; rounded away from doubt. */
-static opcount part(opcount v, uint32_t ppm, bool up)
-{
-	opcount r;
-
-	if (opcount_muldiv(v, ppm, 1000000, &r))
-		return OPCOUNT_MAX;
-	return up && r < v && ppm ? r + 1 : r;
-}
-
-static void add_training(struct om_subject_total *s, const struct line *l, opcount low, opcount high,
-			 opcount ceiling)
-{
-	const struct om_dated *a = held(l->job, OM_ASSIGN_PHASE, l->reading->key.day);
-	uint32_t share = 1000000;
-
-	switch (phase_of(a)) {
-	case OM_PHASE_TRAINING:
-	case OM_PHASE_FROZEN:
-	case OM_PHASE_MIXED:
-		add_saturating(&s->training_low, part(low, a->share_low_ppm, false));
-		share = a->share_high_ppm;
-		break;
-	case OM_PHASE_INFERENCE:
-		/* What is not the inference share may be training. */
-		share = 1000000 - a->share_low_ppm;
-		break;
-	case OM_PHASE_UNKNOWN:
-		break;
-	}
-	add_saturating(&s->training_high, share == 1000000 ? high : part(high, share, true));
-	add_saturating(&s->training_ceiling, share == 1000000 ? ceiling : part(ceiling, share, true));
-}
-
-static void add_line(struct om_subject_total *s, const struct line *l)
-{
-	const struct om_value *v = &l->reading->value;
-	uint8_t meter = l->reading->key.meter;
-
-	for (int i = 0; i < OM_LOSS_END; i++)
-		s->losses += v->lost[i];
-	s->calls += meter == OM_METER_SHAPE ? v->calls : 0;
-	s->launches += meter == OM_METER_LAUNCH ? v->calls : 0;
-	s->meters |= 1u << meter;
-	s->registers++;
-	if (v->to_ns > s->as_of_ns)
-		s->as_of_ns = v->to_ns;
-}
-
-/* One job's day, all meters together. */
-static void add_interval(struct om_subject_total *s, const struct line *l, const struct om_evidence *e)
-{
-	struct om_interval i;
-	opcount high;
-
-	om_reconcile(e, &i);
-	high = i.roof == OM_ROOF_ALLOCATION ? i.asked_high : i.high;
-	add_saturating(&s->all_low, i.low);
-	add_saturating(&s->all_high, high);
-	add_saturating(&s->all_ceiling, i.high);
-	add_training(s, l, i.low, high, i.high);
-	add_saturating(&s->contradicted, i.contradicted);
-	add_saturating(&s->unattributed, i.unattributed);
-	s->is_bounded = s->is_bounded && i.is_bounded;
-	s->attempted |= !(e->meters >> OM_METER_DEVICE & 1);
-}
-
-static bool same_day(const struct line *a, const struct line *b)
-{
-	return a->job == b->job && a->reading->key.day == b->reading->key.day;
-}
-
-int om_totals_each(struct om_totals *t, int (*fn)(void *ctx, const struct om_subject_total *s), void *ctx)
-{
-	_cleanup_free_ struct line *lines = NULL;
-	struct om_subject_total s = { .is_bounded = true, .lineage = "" };
-	struct om_evidence e = { 0 };
-	int r;
-
-	if (t->count == 0)
-		return 0;
-	lines = malloc(t->count * sizeof(*lines));
-	if (!lines)
-		return -ENOMEM;
-	for (size_t i = 0; i < t->count; i++) {
-		const struct job *j = &t->jobs[t->job_of[i]];
-		uint32_t day = t->registers[i].key.day;
-
-		lines[i] = (struct line){ j, &t->registers[i],
-					  assigned_value(j, OM_ASSIGN_TENANT, day, "unknown"),
-					  assigned_value(j, OM_ASSIGN_MODEL, day, "unassigned") };
-	}
-	qsort(lines, t->count, sizeof(*lines), compare_lines);
-	for (size_t i = 0; i < t->count; i++) {
-		if (i && !same_day(&lines[i - 1], &lines[i])) {
-			add_interval(&s, &lines[i - 1], &e);
-			memset(&e, 0, sizeof(e));
-		}
-		if (i && compare_subjects(&lines[i - 1], &lines[i])) {
-			r = fn(ctx, &s);
-			if (r)
-				return r;
-			s = (struct om_subject_total){ .is_bounded = true, .lineage = "" };
-		}
-		s.tenant = lines[i].tenant;
-		s.model = lines[i].model;
-		add_line(&s, &lines[i]);
-		om_evidence_add(&e, lines[i].reading);
-	}
-	add_interval(&s, &lines[t->count - 1], &e);
-	return fn(ctx, &s);
+	return t->live + t->folded - t->overlap;
 }
