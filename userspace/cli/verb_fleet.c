@@ -13,6 +13,7 @@ int verb_fleet(int argc, char **argv)
 	struct fleet_config c = { .name = "fleet",
 				  .regimes_dir = OPMETER_DATADIR "/regimes",
 				  .interval_ns = 1000000000ULL,
+				  .seal_after_ns = 48 * 3600 * 1000000000ULL,
 				  .registers_max = 4000000 };
 	const struct option options[] = {
 		{ "brokers", "LIST", OPTION_STRING, &c.brokers,
@@ -20,27 +21,33 @@ int verb_fleet(int argc, char **argv)
 		{ "kafka-config", "FILE", OPTION_STRING, &c.kafka_config,
 		  "librdkafka properties, key=value a line (none)" },
 		{ "name", "NAME", OPTION_STRING, &c.name,
-		  "of the fleet; part of the ids of its alerts (fleet)" },
+		  "of the fleet: its instances share the work; part of the ids of its alerts (fleet)" },
 		{ "regimes", "DIR", OPTION_STRING, &c.regimes_dir,
 		  "regimes to judge by (" OPMETER_DATADIR "/regimes)" },
 		{ "owners", "FILE", OPTION_STRING, &c.owners_path,
 		  "legal entities and their parents (none)" },
+		{ "tenants", "FILE", OPTION_STRING, &c.tenants_path,
+		  "names of all tenants, one a line; assignments to others are refused (none)" },
 		{ "interval", "TIME", OPTION_DURATION, &c.interval_ns,
-		  "how often totals are judged and published (1s)" },
+		  "how often totals are published and judged (1s)" },
+		{ "seal-after", "TIME", OPTION_DURATION, &c.seal_after_ns,
+		  "how long after its end a day is sealed (48h; 0: never)" },
 		{ "registers-max", "N", OPTION_UINT, &c.registers_max,
-		  "bound of the memory, about 400 bytes each (4000000)" },
+		  "of one partition: bound of the memory, about 300 bytes each (4000000)" },
 		{ "create-topics", NULL, OPTION_FLAG, &c.create_topics, "create missing topics" },
 		{ "once", NULL, OPTION_FLAG, &c.once, "read what is there, judge it once, and end" },
-		{ "json", NULL, OPTION_FLAG, &c.json, "alerts, and with --once totals, as JSON lines" },
+		{ "json", NULL, OPTION_FLAG, &c.json,
+		  "alerts, what this instance owns, and with --once totals, as JSON lines" },
 		{ "seconds", "N", OPTION_UINT, &c.seconds, "end by itself after N seconds (0: never)" },
 		{ 0 },
 	};
 	const struct option_spec spec = {
 		.verb = "fleet",
-		.summary = "Keeps the fleet's totals from the readings and assignments topics and judges "
-			   "them by policy.\n"
-			   "Its state is its input: kill it at any moment, start it anywhere, and the totals "
-			   "are the same.",
+		.summary =
+			"Keeps the fleet's totals from the readings and assignments topics and judges "
+			"them by policy.\n"
+			"Its state is its input: start as many as you like under one name, kill them at any "
+			"moment: the totals are the same.",
 		.options = options,
 	};
 	int operand, r = options_parse(&spec, argc, argv, &operand);

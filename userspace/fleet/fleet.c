@@ -1,50 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fleet.h"
+#include "fleet_internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <jansson.h>
-#include <librdkafka/rdkafka.h>
 
-#include "../../exporters/kafka.h"
-#include "../base/cleanup.h"
 #include "../base/exit_code.h"
-#include "../core/policy.h"
-#include "../core/totals.h"
-#include "id_set.h"
 
-#define PARTITIONS_MAX 4096
 #define CONNECT_MS 10000
-
-struct partition {
-	enum om_topic topic;
-	int32_t number;
-	bool ended; /* read to the end at least once */
-};
-
-struct fleet {
-	const struct fleet_config *config;
-	char source[80];
-	struct regimes *regimes;
-	struct owners *owners;
-	struct om_totals *totals;
-	rd_kafka_t *consumer;
-	struct om_exporter *producer;
-	struct id_set published;
-	struct partition partitions[PARTITIONS_MAX];
-	size_t partition_count, ended;
-	struct {
-		uint64_t readings, assignments, alerts, tombstones, damaged, unknown_version, regressions,
-			full;
-	} seen;
-	uint64_t sent, acked, failed;
-	bool changed;
-	int error;
-};
+#define FLUSH_MS 10000
 
 static volatile sig_atomic_t is_stopping;
 
@@ -53,7 +23,7 @@ static void on_signal(int sig)
 	is_stopping = 1;
 }
 
-static uint64_t now_ns(clockid_t clock)
+uint64_t fleet_now_ns(clockid_t clock)
 {
 	struct timespec t;
 
@@ -65,14 +35,11 @@ static struct fleet *fleet_free(struct fleet *f)
 {
 	if (!f)
 		return NULL;
+	judge_end(f);
+	intake_close(f);
 	if (f->producer)
 		f->producer->ops->free(f->producer);
-	if (f->consumer) {
-		rd_kafka_consumer_close(f->consumer);
-		rd_kafka_destroy(f->consumer);
-	}
-	id_set_done(&f->published);
-	om_totals_free(f->totals);
+	tenant_names_free(f->tenants);
 	owners_free(f->owners);
 	regimes_free(f->regimes);
 	free(f);
@@ -94,248 +61,30 @@ static void on_acked(void *ctx, uint64_t cookie, int err)
 		f->acked++;
 }
 
-static int send_event(struct fleet *f, struct om_event *ev)
+/* A full window is given a moment; a broker that is away must not keep us from the group. */
+int fleet_send(struct fleet *f, const struct om_event *ev)
 {
-	int r;
+	int r = f->producer->ops->send(f->producer, ev);
 
-	/* The window is full: what is ahead of us goes first. */
-	while ((r = f->producer->ops->send(f->producer, ev)) == 1 && !is_stopping)
-		f->producer->ops->poll(f->producer, 100);
-	if (r == 0)
-		f->sent++;
-	return r < 0 ? r : 0;
-}
-
-/* An event in one of the alerts topics: its id was published. */
-static void take_alert(struct fleet *f, const rd_kafka_message_t *m)
-{
-	_cleanup_(json_decrefp) json_t *o = json_loadb(m->payload, m->len, 0, NULL);
-	const char *text = json_string_value(json_object_get(o, "id"));
-	struct om_id id;
-	int r;
-
-	if (!text || om_id_parse(text, &id)) {
-		f->seen.damaged++;
-		return;
+	for (int i = 0; r == 1 && i < 20 && !is_stopping; i++) {
+		f->producer->ops->poll(f->producer, 50);
+		r = f->producer->ops->send(f->producer, ev);
 	}
-	f->seen.alerts++;
-	r = id_set_add(&f->published, &id);
-	if (r < 0)
-		f->error = r;
-}
-
-static void take_assignment(struct fleet *f, const rd_kafka_message_t *m)
-{
-	_cleanup_(json_decrefp) json_t *o = json_loadb(m->payload, m->len, 0, NULL);
-	const json_t *data = json_object_get(o, "data");
-	_cleanup_free_ char *text = data ? json_dumps(data, JSON_COMPACT) : NULL;
-	struct om_assignment a;
-	int r = text ? om_assignment_decode(text, strlen(text), &a) : -EBADMSG;
-
-	if (r == -EPROTONOSUPPORT)
-		f->seen.unknown_version++;
-	else if (r)
-		f->seen.damaged++;
-	if (r)
-		return;
-	f->seen.assignments++;
-	r = om_totals_assign(f->totals, &a);
-	f->changed |= r == 0;
-	f->seen.full += r == -ENOSPC;
-}
-
-static void take_reading(struct fleet *f, const rd_kafka_message_t *m)
-{
-	uint8_t key[OM_REGISTER_KEY_SIZE];
-	struct om_reading r;
-	int rc = om_reading_decode(m->payload, m->len, &r);
-
-	/* The key decides what compaction keeps, so it must be the reading's own. */
-	if (rc == 0)
-		om_register_key_encode(&r.key, key);
-	if (rc == -EPROTONOSUPPORT)
-		f->seen.unknown_version++;
-	else if (rc || m->key_len != sizeof(key) || memcmp(m->key, key, sizeof(key)))
-		f->seen.damaged++, rc = -EBADMSG;
-	if (rc)
-		return;
-	f->seen.readings++;
-	rc = om_totals_put(f->totals, &r);
-	f->changed |= rc == 0;
-	f->seen.regressions += rc == 2;
-	f->seen.full += rc == -ENOSPC;
-}
-
-static void take_end(struct fleet *f, const char *topic, int32_t number)
-{
-	for (size_t i = 0; i < f->partition_count; i++) {
-		struct partition *p = &f->partitions[i];
-
-		if (p->number == number && !strcmp(om_topic_name(p->topic), topic) && !p->ended) {
-			p->ended = true;
-			f->ended++;
-		}
-	}
-}
-
-static void take(struct fleet *f, const rd_kafka_message_t *m)
-{
-	const char *topic;
-
-	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-		take_end(f, rd_kafka_topic_name(m->rkt), m->partition);
-		return;
-	}
-	if (m->err) {
-		log_warn("kafka: %s", rd_kafka_message_errstr(m));
-		return;
-	}
-	topic = rd_kafka_topic_name(m->rkt);
-	if (!m->payload)
-		f->seen.tombstones++; /* means nothing without a carry record, which this form has not */
-	else if (!strcmp(topic, om_topic_name(OM_TOPIC_READINGS)))
-		take_reading(f, m);
-	else if (!strcmp(topic, om_topic_name(OM_TOPIC_ASSIGNMENTS)))
-		take_assignment(f, m);
-	else
-		take_alert(f, m);
-}
-
-static int emit(void *ctx, const struct alert *a)
-{
-	struct fleet *f = ctx;
-	_cleanup_free_ char *text = NULL;
-	char key[OM_ID_STRLEN];
-	struct om_event ev = { .key = key, .key_len = OM_ID_STRLEN - 1, .time_ns = a->time_ns };
-	int r;
-
-	if (id_set_has(&f->published, &a->id))
-		return 0;
-	text = alert_encode(a);
-	if (!text)
-		return -ENOMEM;
-	om_id_format(&a->id, key);
-	ev.topic = a->type == ALERT_CASE ? OM_TOPIC_CASES
-		   : a->shadow		 ? OM_TOPIC_ALERTS_SHADOW
-					 : OM_TOPIC_ALERTS;
-	ev.value = text;
-	ev.value_len = strlen(text);
-	r = send_event(f, &ev);
-	if (r)
-		return r;
-	r = id_set_add(&f->published, &a->id);
-	if (f->config->json)
-		printf("%s\n", text);
-	else
-		printf("%s\n", a->sentence);
-	fflush(stdout);
-	return r < 0 ? r : 0;
-}
-
-static json_t *decimal(opcount v)
-{
-	char buf[OPCOUNT_STRLEN];
-
-	return json_string(opcount_format(v, buf));
-}
-
-/* docs/formats.md, "Totals"; this form reads all partitions: partition 0. */
-static int send_total(struct fleet *f, const struct om_subject_total *s)
-{
-	char key[256], as_of[OM_TIME_STRLEN];
-	_cleanup_free_ char *text = NULL;
-	struct om_event ev = { .topic = OM_TOPIC_TOTALS, .key = key, .time_ns = s->as_of_ns };
-	json_t *o =
-		json_pack("{s:i,s:s,s:s,s:i,s:{s:o,s:o,s:o},s:{s:o,s:o,s:o},s:b,s:b,s:o,s:o,s:o,s:o,s:s}",
-			  "v", 1, "tenant", s->tenant, "model", s->model, "partition", 0, "training", "low",
-			  decimal(s->training_low), "high", decimal(s->training_high), "ceiling",
-			  decimal(s->training_ceiling), "all", "low", decimal(s->all_low), "high",
-			  decimal(s->all_high), "ceiling", decimal(s->all_ceiling), "attempted", s->attempted,
-			  "bounded", s->is_bounded, "contradicted", decimal(s->contradicted), "unattributed",
-			  decimal(s->unattributed), "losses", decimal(s->losses), "registers",
-			  decimal(s->registers), "as_of", om_time_format(s->as_of_ns, as_of));
-
-	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-	json_decref(o);
-	if (!text)
-		return -ENOMEM;
-	ev.key_len = (size_t)snprintf(key, sizeof(key), "%s/0/%s/%s", f->config->name, s->tenant, s->model);
-	ev.value = text;
-	ev.value_len = strlen(text);
-	if (f->config->once && f->config->json)
-		printf("%s\n", text);
-	return send_event(f, &ev);
-}
-
-static int judge(void *ctx, const struct om_subject_total *s)
-{
-	struct fleet *f = ctx;
-	struct policy p = { f->regimes, f->owners, f->source, now_ns(CLOCK_REALTIME) };
-	int r = send_total(f, s);
-
-	return r ?: policy_judge(&p, s, emit, f);
-}
-
-static int add_topic(struct fleet *f, enum om_topic topic, rd_kafka_topic_partition_list_t *list,
-		     struct error_text *err)
-{
-	rd_kafka_topic_t *t = rd_kafka_topic_new(f->consumer, om_topic_name(topic), NULL);
-	const struct rd_kafka_metadata *md = NULL;
-	rd_kafka_resp_err_t e = rd_kafka_metadata(f->consumer, 0, t, &md, CONNECT_MS);
-	int r = 0;
-
-	rd_kafka_topic_destroy(t);
-	if (e)
-		return error_set(err, -EIO, "kafka: %s: %s (is --brokers right, and is a broker there?)",
-				 om_topic_name(topic), rd_kafka_err2str(e));
-	if (md->topics[0].err || md->topics[0].partition_cnt == 0)
-		r = error_set(err, -ENOENT, "kafka: topic %s: %s: create it, or give --create-topics",
-			      om_topic_name(topic), rd_kafka_err2str(md->topics[0].err));
-	for (int i = 0; r == 0 && i < md->topics[0].partition_cnt; i++) {
-		if (f->partition_count == PARTITIONS_MAX) {
-			r = error_set(err, -E2BIG, "kafka: more than %d partitions", PARTITIONS_MAX);
-			break;
-		}
-		rd_kafka_topic_partition_list_add(list, om_topic_name(topic), md->topics[0].partitions[i].id)
-			->offset = RD_KAFKA_OFFSET_BEGINNING;
-		f->partitions[f->partition_count++] =
-			(struct partition){ topic, md->topics[0].partitions[i].id, false };
-	}
-	rd_kafka_metadata_destroy(md);
+	f->sent += r == 0;
 	return r;
 }
 
-static int open_consumer(struct fleet *f, struct error_text *err)
+static int load_files(struct fleet *f, struct error_text *err)
 {
-	static const char *const settings[][2] = { { "group.id", "opmeter-fleet" },
-						   { "enable.auto.commit", "false" },
-						   { "enable.partition.eof", "true" },
-						   { "auto.offset.reset", "earliest" } };
-	static const enum om_topic topics[] = { OM_TOPIC_ALERTS, OM_TOPIC_ALERTS_SHADOW, OM_TOPIC_CASES,
-						OM_TOPIC_ASSIGNMENTS, OM_TOPIC_READINGS };
-	struct om_kafka_config kafka = { f->config->brokers, f->config->kafka_config };
-	rd_kafka_conf_t *conf = om_kafka_conf(&kafka, err);
-	rd_kafka_topic_partition_list_t *list;
-	char why[256];
-	int r = 0;
+	const struct fleet_config *c = f->config;
+	int r = regimes_load(c->regimes_dir, &f->regimes, err);
 
-	if (!conf)
+	if (r == 0 && c->owners_path)
+		r = owners_load(c->owners_path, &f->owners, err);
+	if (r)
 		return -EINVAL;
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
-		rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why));
-	f->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
-	if (!f->consumer) {
-		rd_kafka_conf_destroy(conf);
-		return error_set(err, -EINVAL, "kafka: %s", why);
-	}
-	rd_kafka_poll_set_consumer(f->consumer);
-	list = rd_kafka_topic_partition_list_new(64);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(topics); i++)
-		r = add_topic(f, topics[i], list, err);
-	if (r == 0 && rd_kafka_assign(f->consumer, list))
-		r = error_set(err, -EIO, "kafka: the partitions cannot be read");
-	rd_kafka_topic_partition_list_destroy(list);
-	return r;
+	r = c->tenants_path ? tenant_names_load(c->tenants_path, &f->tenants) : 0;
+	return r ? error_set(err, -EINVAL, "%s: cannot be read: %s", c->tenants_path, strerror(-r)) : 0;
 }
 
 static int fleet_open(const struct fleet_config *config, struct fleet **ret, struct error_text *err)
@@ -348,76 +97,200 @@ static int fleet_open(const struct fleet_config *config, struct fleet **ret, str
 		return -ENOMEM;
 	f->config = config;
 	snprintf(f->source, sizeof(f->source), "/opmeter/%.60s", config->name);
-	r = regimes_load(config->regimes_dir, &f->regimes, err);
-	if (r == 0 && config->owners_path)
-		r = owners_load(config->owners_path, &f->owners, err);
-	if (r)
-		return -EINVAL;
-	f->totals = om_totals_new(config->registers_max);
-	if (!f->totals)
-		return -ENOMEM;
-	if (config->create_topics)
+	snprintf(f->group, sizeof(f->group), "opmeter-fleet-%.60s", config->name);
+	if (getrandom(&f->me.instance, sizeof(f->me.instance), 0) != sizeof(f->me.instance))
+		return -errno;
+	r = load_files(f, err);
+	if (r == 0 && config->create_topics)
 		r = om_kafka_create_topics(&kafka, 0, 0, CONNECT_MS, err);
 	r = r ?: om_kafka_open(&kafka, &f->producer, err);
 	if (r)
 		return r;
 	f->producer->acked = on_acked;
 	f->producer->acked_ctx = f;
-	r = open_consumer(f, err);
+	r = intake_open(f, err);
 	if (r)
 		return r;
 	*ret = TAKE_PTR(f);
 	return 0;
 }
 
-static int judge_all(struct fleet *f)
+static void add_ranges(const struct fleet *f, char *buf, size_t size)
 {
-	if (!f->changed)
-		return 0;
-	f->changed = false;
-	return om_totals_each(f->totals, judge, f);
+	size_t at = 0;
+
+	buf[0] = '\0';
+	for (uint32_t i = 0, k; i < f->partitions && at + 24 < size; i = k + 1) {
+		for (k = i; k < f->partitions && f->parts[k]; k++)
+			;
+		if (k == i)
+			continue;
+		at += (size_t)snprintf(buf + at, size - at,
+				       k == i + 1 ? "%s%" PRIu32 : "%s%" PRIu32 "-%" PRIu32, at ? "," : "", i,
+				       k - 1);
+	}
+}
+
+/* What this instance owns, each time that it changes: for people, and as a line of JSON for programs. */
+static void say_what_is_owned(struct fleet *f)
+{
+	char ranges[1024];
+	uint32_t owned = 0, live = 0;
+	size_t registers = 0;
+	json_t *list;
+
+	for (uint32_t i = 0; i < f->partitions; i++) {
+		owned += f->parts[i] != NULL;
+		live += f->parts[i] && part_is_live(f->parts[i]);
+		registers += f->parts[i] ? om_totals_registers(f->parts[i]->totals) : 0;
+	}
+	if (owned && live < owned)
+		return;
+	f->is_owner_changed = false;
+	add_ranges(f, ranges, sizeof(ranges));
+	log_info("instance %016" PRIx64 " owns %" PRIu32 " of %" PRIu32 " partitions (%s)%s, %zu registers",
+		 f->me.instance, owned, f->partitions, ranges, judge_speaks(f) ? " and judges" : "",
+		 registers);
+	if (!f->config->json || f->config->once)
+		return;
+	list = json_array();
+	for (uint32_t i = 0; i < f->partitions; i++)
+		if (f->parts[i])
+			json_array_append_new(list, json_integer(i));
+	{
+		char instance[24];
+		_cleanup_free_ char *text = NULL;
+		json_t *o;
+
+		snprintf(instance, sizeof(instance), "%016" PRIx64, f->me.instance);
+		o = json_pack("{s:s,s:o,s:b,s:I}", "instance", instance, "owns", list, "judge",
+			      judge_speaks(f), "registers", (json_int_t)registers);
+		text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+		json_decref(o);
+		printf("%s\n", text ?: "");
+		fflush(stdout);
+	}
+}
+
+static void choose_judge(struct fleet *f)
+{
+	bool owns_first = f->partitions && f->parts[0];
+
+	if (owns_first && f->judge && !f->judge_is_reader)
+		return;
+	if (owns_first && f->judge)
+		judge_end(f);
+	if (owns_first || (f->config->once && f->was_assigned && !f->judge)) {
+		judge_begin(f, owns_first);
+		f->judge_is_reader = !owns_first;
+	}
+}
+
+/* Totals of every partition that was read to its end. A full window stops the round and not us. */
+static int publish_all(struct fleet *f)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < f->partitions; i++) {
+		struct part *p = f->parts[i];
+
+		if (!p || !part_is_live(p))
+			continue;
+		r = publish_part(f, p);
+		r = r ?: part_maintain(f, p);
+	}
+	return r < 0 ? r : 0;
+}
+
+static bool is_done(const struct fleet *f)
+{
+	for (uint32_t i = 0; i < f->partitions; i++)
+		if (f->parts[i] && (!part_is_live(f->parts[i]) || f->parts[i]->is_full))
+			return false;
+	return f->config->once && f->was_assigned && judge_has_judged(f);
+}
+
+static int fleet_step(struct fleet *f, uint64_t *next, int timeout_ms)
+{
+	size_t n = judge_poll(f);
+	uint64_t now;
+	int r = 0;
+
+	n += intake_poll(f, n ? 0 : timeout_ms);
+	f->producer->ops->poll(f->producer, 0);
+	choose_judge(f);
+	now = fleet_now_ns(CLOCK_MONOTONIC);
+	if (now < *next)
+		return f->error;
+	*next = now + (f->config->once ? 20000000ULL : f->config->interval_ns);
+	if (f->is_owner_changed)
+		say_what_is_owned(f);
+	r = publish_all(f);
+	return r ?: judge_tick(f) ?: f->error;
 }
 
 static int fleet_loop(struct fleet *f)
 {
-	uint64_t start = now_ns(CLOCK_MONOTONIC), next = start, now = start;
-	uint64_t end = f->config->seconds ? start + f->config->seconds * 1000000000ULL : UINT64_MAX;
+	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC), next = now;
+	uint64_t end = f->config->seconds ? now + f->config->seconds * 1000000000ULL : UINT64_MAX;
 	int r = 0;
 
-	while (r == 0 && !is_stopping && now < end) {
-		rd_kafka_message_t *m = rd_kafka_consumer_poll(f->consumer, 50);
-
-		if (m) {
-			take(f, m);
-			rd_kafka_message_destroy(m);
-		}
-		f->producer->ops->poll(f->producer, 0);
-		now = now_ns(CLOCK_MONOTONIC);
-		/* Before every partition was read to its end, a total would be a part of one. */
-		if (f->ended < f->partition_count || now < next)
-			continue;
-		next = now + f->config->interval_ns;
-		r = judge_all(f) ?: f->error;
-		if (f->config->once)
+	while (r == 0 && !is_stopping && fleet_now_ns(CLOCK_MONOTONIC) < end) {
+		r = fleet_step(f, &next, 20);
+		if (r == 0 && is_done(f)) {
+			if (f->config->json)
+				r = judge_print(f);
 			break;
+		}
 	}
-	if (f->producer->ops->flush(f->producer, 10000))
-		log_warn(
-			"the broker has not acknowledged everything; the next run publishes what is missing");
+	if (f->producer->ops->flush(f->producer, FLUSH_MS))
+		log_warn("the broker has not acknowledged everything; the next run writes what is missing");
 	return r;
 }
 
 static void say_what_was_seen(const struct fleet *f)
 {
-	log_info("%zu registers from %llu readings, %llu assignments; %llu damaged, %llu of a later version, "
-		 "%llu regressions "
-		 "(the maximum stays), %llu tombstones, %llu refused for want of room; %llu sent, %llu "
-		 "acknowledged",
-		 om_totals_registers(f->totals), (unsigned long long)f->seen.readings,
-		 (unsigned long long)f->seen.assignments, (unsigned long long)f->seen.damaged,
-		 (unsigned long long)f->seen.unknown_version, (unsigned long long)f->seen.regressions,
-		 (unsigned long long)f->seen.tombstones, (unsigned long long)f->seen.full,
-		 (unsigned long long)f->sent, (unsigned long long)f->acked);
+	uint64_t refused[REFUSAL_END] = { 0 }, regressions = 0, nulls = 0;
+	size_t registers = 0;
+	char text[400] = "";
+
+	for (uint32_t i = 0; i < f->partitions; i++) {
+		const struct part *p = f->parts[i];
+
+		if (!p)
+			continue;
+		registers += om_totals_registers(p->totals);
+		regressions += p->regressions;
+		nulls += p->nulls;
+		for (int k = 1; k < REFUSAL_END; k++)
+			refused[k] += p->refused[k].count;
+	}
+	for (int k = 1; k < REFUSAL_END; k++) {
+		size_t at = strlen(text);
+
+		if (refused[k])
+			snprintf(text + at, sizeof(text) - at, ", %" PRIu64 " %s", refused[k],
+				 refusal_name((enum refusal)k));
+	}
+	log_info("%zu registers from %" PRIu64 " readings, %" PRIu64 " records in all; refused%s; %" PRIu64
+		 " regressions (the maximum stays), %" PRIu64 " nulls; %" PRIu64 " sent, %" PRIu64
+		 " acknowledged, %" PRIu64 " failed; %" PRIu64 " rebalances",
+		 registers, f->readings, f->records, text[0] ? text + 1 : " none", regressions, nulls,
+		 f->sent, f->acked, f->failed, f->rebalances);
+}
+
+static int exit_code_of(int r)
+{
+	switch (r) {
+	case -EINVAL:
+		return EXIT_USAGE;
+	case -EACCES:
+		return EXIT_NOPERM;
+	case -EPROTO:
+		return EXIT_FINDING;
+	default:
+		return EXIT_FAILED;
+	}
 }
 
 int fleet_run(const struct fleet_config *config)
@@ -431,11 +304,11 @@ int fleet_run(const struct fleet_config *config)
 	r = fleet_open(config, &f, &err);
 	if (r) {
 		log_error("%s", err.text[0] ? err.text : strerror(-r));
-		return r == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+		return exit_code_of(r);
 	}
 	r = fleet_loop(f);
 	say_what_was_seen(f);
 	if (r)
 		log_error("ended: %s", strerror(-r));
-	return r ? EXIT_FAILED : EXIT_OK;
+	return r == -EACCES ? EXIT_NOPERM : r ? EXIT_FAILED : EXIT_OK;
 }

@@ -3,30 +3,29 @@
 #define OPMETER_FLEET_FLEET_H
 
 /*
- * The fleet's totals, first form: one instance reads every partition of the
- * readings and assignments topics from their beginning and joins what it reads.
- * Its state is its input: it commits no offset, keeps no file, and can be
- * killed at any moment; the next one comes to the same totals. An alert is
- * published once, because the ids that are in the alerts topics already are
- * read before anything is judged, and nothing is judged before every partition
- * was read to its end.
+ * The fleet's totals. Instances of one name share the partitions of the readings
+ * topic and each reads its own from the beginning: its state is its input. It
+ * commits no offset, keeps no file, and can be killed, doubled, frozen or replaced at
+ * any moment with the same totals. docs/fleet.md says how.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct fleet_config {
-	const char *name; /* of the fleet: part of the source and the ids of its alerts */
+	const char *name; /* of the fleet: of its group and totals, and part of the ids of its alerts */
 	const char *brokers;
 	const char *kafka_config; /* NULL: none */
 	const char *regimes_dir;
-	const char *owners_path; /* NULL: owners are not judged */
-	uint64_t interval_ns;	 /* how often is judged */
-	uint64_t seconds;	 /* end after this many; 0: when told to */
-	uint64_t registers_max;
+	const char *owners_path;  /* NULL: owners are not judged */
+	const char *tenants_path; /* NULL: any tenant's name is taken */
+	uint64_t interval_ns;	  /* how often totals are published and judged */
+	uint64_t seal_after_ns;	  /* a day is sealed so long after its end; 0: never */
+	uint64_t seconds;	  /* end after this many; 0: when told to */
+	uint64_t registers_max;	  /* of one partition */
 	bool create_topics;
 	bool once; /* end when everything that was there is read and judged */
-	bool json; /* totals and alerts as JSON lines */
+	bool json; /* alerts, what is owned, and with `once` totals, as JSON lines */
 };
 
 /* Returns an enum exit_code; the reason of a failure has been logged. */

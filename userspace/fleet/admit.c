@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "admit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <jansson.h>
+
+#include "../../exporters/topic.h"
+#include "../base/cleanup.h"
+
+#define SECOND_NS 1000000000ULL
+#define DAY_NS (86400 * SECOND_NS)
+/* A node's clock may be off, and a first drain may bring what was done before its ledger was there. */
+#define SLACK_NS DAY_NS
+/* Of one device; ten times the largest that is sold. */
+#define DEVICE_PEAK_MAX 200000000000000000ULL
+
+static const struct {
+	const char *name, *what_to_do;
+} refusals[REFUSAL_END] = {
+	[ADMITTED] = { "admitted", "nothing" },
+	[REFUSED_DAMAGED] = { "damaged",
+			      "find out who writes to this topic: its records are in the dead letters" },
+	[REFUSED_UNKNOWN_VERSION] = { "unknown-version",
+				      "update the fleet's instances: a node already writes a later version" },
+	[REFUSED_FORGED] = { "forged", "find out who writes under another ledger's name; give each node a "
+				       "certificate and a prefixed ACL" },
+	[REFUSED_MISPLACED] = { "misplaced", "a writer uses another partitioner, or the topic was given more "
+					     "partitions: the "
+					     "records are moved" },
+	[REFUSED_IMPOSSIBLE] = { "impossible", "look at the node: its readings claim more than its devices "
+					       "can do; nothing of "
+					       "them is counted" },
+	[REFUSED_NO_SUCH_TENANT] = { "no-such-tenant", "add the tenant to --tenants, or correct the map or "
+						       "label that names it" },
+	[REFUSED_BARE_TOMBSTONE] = { "bare-tombstone",
+				     "find out who wrote a null to the readings topic; the node "
+				     "sends the register again" },
+	[REFUSED_FULL] = { "full", "raise --registers-max, or start more instances" },
+};
+
+const char *refusal_name(enum refusal r)
+{
+	return r < REFUSAL_END ? refusals[r].name : "invalid";
+}
+
+const char *refusal_what_to_do(enum refusal r)
+{
+	return r < REFUSAL_END ? refusals[r].what_to_do : "";
+}
+
+struct tenant_names {
+	char **name; /* sorted */
+	size_t count;
+};
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int add_name(struct tenant_names *t, char *line)
+{
+	char **more;
+
+	line[strcspn(line, "#\r\n \t")] = '\0';
+	if (!*line)
+		return 0;
+	more = reallocarray(t->name, t->count + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	t->name = more;
+	t->name[t->count] = strdup(line);
+	return t->name[t->count] ? (t->count++, 0) : -ENOMEM;
+}
+
+int tenant_names_load(const char *path, struct tenant_names **ret)
+{
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+	struct tenant_names *t;
+	char line[256];
+	int r = 0;
+
+	if (!f)
+		return -errno;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	while (r == 0 && fgets(line, sizeof(line), f))
+		r = add_name(t, line);
+	if (r) {
+		tenant_names_free(t);
+		return r;
+	}
+	qsort(t->name, t->count, sizeof(*t->name), compare_names);
+	*ret = t;
+	return 0;
+}
+
+struct tenant_names *tenant_names_free(struct tenant_names *t)
+{
+	for (size_t i = 0; t && i < t->count; i++)
+		free(t->name[i]);
+	if (t)
+		free(t->name);
+	free(t);
+	return NULL;
+}
+
+bool tenant_names_has(const struct tenant_names *t, const char *name)
+{
+	return t->count && bsearch(&name, t->name, t->count, sizeof(*t->name), compare_names);
+}
+
+/* A record says under which ledger it was written; who may write is the broker's matter (ACLs). */
+static bool is_source(const struct raw_record *m, const struct om_id *ledger)
+{
+	char want[9 + OM_ID_STRLEN] = "/opmeter/";
+
+	if (!m->source)
+		return true;
+	om_id_format(ledger, want + 9);
+	return m->source_len == strlen(want) && !memcmp(m->source, want, m->source_len);
+}
+
+static enum refusal place(const struct admission *a, const struct raw_record *m)
+{
+	uint32_t p;
+
+	if (om_topic_partition(m->key, m->key_len, a->partitions, &p))
+		return REFUSED_FORGED;
+	return p == a->partition ? ADMITTED : REFUSED_MISPLACED;
+}
+
+/*
+ * What the node says of itself bounds what it can claim: peak x time since its
+ * ledger began. Peaks take every pipe at once, so no honest reading comes near.
+ */
+static bool is_impossible(const struct om_reading *r, uint64_t now_ns)
+{
+	uint64_t until = r->value.to_ns + SLACK_NS, peak = r->node.peak_ops_per_s;
+	opcount bound;
+
+	if (r->value.to_ns > UINT64_MAX - SLACK_NS || until > now_ns + SLACK_NS)
+		until = now_ns + SLACK_NS;
+	if (r->key.day > now_ns / DAY_NS + 1)
+		return true;
+	if (r->node.device_count && peak / r->node.device_count > DEVICE_PEAK_MAX)
+		return true;
+	if (!peak || !r->node.ledger_start_ns)
+		return false;
+	if (until <= r->node.ledger_start_ns)
+		return om_value_lower(&r->value) > 0;
+	if (opcount_muldiv(peak, until - r->node.ledger_start_ns, SECOND_NS, &bound))
+		return false;
+	return om_value_lower(&r->value) > bound;
+}
+
+enum refusal admit_reading(const struct admission *a, const struct raw_record *m, struct om_reading *ret)
+{
+	uint8_t key[OM_REGISTER_KEY_SIZE];
+	int r = om_reading_decode(m->value, m->value_len, ret);
+
+	if (r)
+		return r == -EPROTONOSUPPORT ? REFUSED_UNKNOWN_VERSION : REFUSED_DAMAGED;
+	/* The key decides what compaction keeps, so it must be the reading's own. */
+	om_register_key_encode(&ret->key, key);
+	if (m->key_len != sizeof(key) || memcmp(m->key, key, sizeof(key)) || !is_source(m, &ret->key.ledger))
+		return REFUSED_FORGED;
+	if (is_impossible(ret, a->now_ns))
+		return REFUSED_IMPOSSIBLE;
+	return place(a, m);
+}
+
+static bool is_name(const char *s)
+{
+	return *s &&
+	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == strlen(s);
+}
+
+static bool key_is_own(const struct raw_record *m, const struct om_assignment *a)
+{
+	char want[2 * OM_ID_STRLEN + 16], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN];
+	int n = snprintf(want, sizeof(want), "%s/%s/%s", om_id_format(&a->ledger, ledger),
+			 om_id_format(&a->job, job), om_assignment_kind_name(a->kind));
+
+	return m->key_len == (size_t)n && !memcmp(m->key, want, m->key_len);
+}
+
+enum refusal admit_assignment(const struct admission *a, const struct raw_record *m,
+			      struct om_assignment *ret)
+{
+	_cleanup_(json_decrefp) json_t *o = json_loadb(m->value, m->value_len, 0, NULL);
+	const json_t *data = json_object_get(o, "data");
+	_cleanup_free_ char *text = json_is_object(data) ? json_dumps(data, JSON_COMPACT) : NULL;
+	int r = text ? om_assignment_decode(text, strlen(text), ret) : -EBADMSG;
+
+	if (r)
+		return r == -EPROTONOSUPPORT ? REFUSED_UNKNOWN_VERSION : REFUSED_DAMAGED;
+	if (!key_is_own(m, ret))
+		return REFUSED_FORGED;
+	if (ret->kind == OM_ASSIGN_TENANT &&
+	    (!is_name(ret->value) || (a->tenants && !tenant_names_has(a->tenants, ret->value))))
+		return REFUSED_NO_SUCH_TENANT;
+	return place(a, m);
+}

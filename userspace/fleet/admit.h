@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_FLEET_ADMIT_H
+#define OPMETER_FLEET_ADMIT_H
+
+/*
+ * Which records may move a total. Everything on a topic is outside data: whoever may
+ * write there may write anything. A record is taken whole or refused under one of the
+ * names below; what is refused moves nothing. Pure: no clock but the caller's.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../core/assignment.h"
+#include "../core/register.h"
+
+enum refusal {
+	ADMITTED,
+	REFUSED_DAMAGED,	 /* not a record of this topic, or cut, or of impossible bounds */
+	REFUSED_UNKNOWN_VERSION, /* of a later version: kept for a reader that knows it */
+	REFUSED_FORGED,		 /* its key or its source is not the record's own */
+	REFUSED_MISPLACED,	 /* of another partition: sent there, not counted here */
+	REFUSED_IMPOSSIBLE,	 /* more than the node's devices can have done since its ledger began */
+	REFUSED_NO_SUCH_TENANT,	 /* the provider has no such tenant, or it is no name */
+	REFUSED_BARE_TOMBSTONE,	 /* a null that no carry covers, of a register that nobody knows */
+	REFUSED_FULL,		 /* no room: --registers-max */
+	REFUSAL_END,
+};
+/* "damaged" ...: in dead letters, metrics and alerts. */
+const char *refusal_name(enum refusal r);
+/* What a person is to do about it. */
+const char *refusal_what_to_do(enum refusal r);
+
+/* Names of tenants, one a line; `#` begins a comment. */
+struct tenant_names;
+int tenant_names_load(const char *path, struct tenant_names **ret);
+struct tenant_names *tenant_names_free(struct tenant_names *t);
+bool tenant_names_has(const struct tenant_names *t, const char *name);
+
+struct admission {
+	uint32_t partition, partitions;	    /* where the record was read */
+	uint64_t now_ns;		    /* Unix time */
+	const struct tenant_names *tenants; /* NULL: any name */
+};
+struct raw_record {
+	const void *key, *value;
+	size_t key_len, value_len;
+	const char *source; /* of its ce_source header; a loan; NULL: it has none */
+	size_t source_len;
+};
+/* REFUSED_MISPLACED fills *ret, too: the record is in order but for its place. */
+enum refusal admit_reading(const struct admission *a, const struct raw_record *m, struct om_reading *ret);
+/* The value is a CloudEvent in structured mode. -ENOMEM is taken for damage. */
+enum refusal admit_assignment(const struct admission *a, const struct raw_record *m,
+			      struct om_assignment *ret);
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_FLEET_INTERNAL_H
+#define OPMETER_FLEET_INTERNAL_H
+
+/*
+ * The stages of the aggregator, in the data's way:
+ *
+ *   intake.c     who reads which partition: the group, and what goes with it
+ *   part.c       one readings partition: its records into registers, seals, debts
+ *   publish.c    its totals and their head onto the totals topic, under an epoch
+ *   view.c       all heads and totals of the topic, as a reader sees them
+ *   judge.c      one instance: adds over partitions, forms families, asks policy
+ *   findings.c   groups of tenants, silent nodes, refused records, unexplained work
+ *   speaker.c    alerts, each once, fenced by a transactional producer
+ *
+ * One thread. docs/fleet.md, "The aggregator", says why this is exact.
+ */
+
+#include <librdkafka/rdkafka.h>
+
+#include "../../exporters/kafka.h"
+#include <time.h>
+
+#include "../base/cleanup.h"
+#include "../core/policy.h"
+#include "../core/totals.h"
+#include "admit.h"
+#include "fleet.h"
+#include "id_set.h"
+#include "key_map.h"
+
+#define PARTITIONS_MAX 4096
+
+/* What orders the writers of one partition's totals: the larger holds. */
+struct epoch {
+	uint64_t number, instance; /* 0,0: none */
+};
+static inline int epoch_compare(struct epoch a, struct epoch b)
+{
+	if (a.number != b.number)
+		return a.number < b.number ? -1 : 1;
+	return a.instance < b.instance ? -1 : a.instance > b.instance;
+}
+#define EPOCH_STRLEN 48
+#define HEADER_EPOCH "opmeter_epoch" /* "<number>.<instance, 16 hex digits>" */
+void epoch_format(struct epoch e, char buf[EPOCH_STRLEN]);
+/* Of a message; 0,0 if it has none. */
+struct epoch epoch_of(const rd_kafka_message_t *m);
+
+struct refusal_count {
+	uint64_t count;
+	uint64_t last_ms; /* the broker's time of the last one */
+};
+
+enum companion { COMPANION_ASSIGNMENTS, COMPANION_CARRY, COMPANION_TOTALS, COMPANION_END };
+
+/* A readings partition that this instance owns. */
+struct part {
+	uint32_t number;
+	struct om_totals *totals;
+	bool readings_ended, companion_ended[COMPANION_END];
+	struct epoch epoch, highest; /* its own, once it publishes; the highest on the topic */
+	uint64_t round;		     /* of publication, within the epoch */
+	struct key_map subjects;     /* of keys on the totals topic: struct subject, in publish.c */
+	bool is_changed;	     /* something came since the last round */
+	bool is_full;		     /* every total is to be written again */
+	uint64_t seal_ns, owed_ns;   /* CLOCK_MONOTONIC: not before */
+	struct refusal_count refused[REFUSAL_END];
+	uint64_t dead_letters, regressions, nulls;
+};
+
+struct fleet {
+	const struct fleet_config *config;
+	char source[80], group[96];
+	struct epoch me; /* instance only */
+	struct regimes *regimes;
+	struct owners *owners;
+	struct tenant_names *tenants;
+	rd_kafka_t *consumer;  /* member of the group: readings */
+	rd_kafka_t *companion; /* the same partitions of the other topics, assigned by hand */
+	struct om_exporter *producer;
+	struct part *parts[PARTITIONS_MAX];
+	uint32_t partitions; /* of the readings topic */
+	bool was_assigned, is_owner_changed;
+	struct judge *judge;  /* where partition 0 is owned, or a --once wants to see */
+	bool judge_is_reader; /* the latter: it says nothing */
+	uint64_t records, readings, sent, acked, failed, rebalances, refused_by_broker;
+	int error;
+};
+
+uint64_t fleet_now_ns(clockid_t clock);
+/* 0 taken; 1 the producer's window is full: try later; -errno. */
+int fleet_send(struct fleet *f, const struct om_event *ev);
+
+/* intake.c */
+int intake_open(struct fleet *f, struct error_text *err);
+void intake_close(struct fleet *f);
+/* Takes what is there, waiting at most timeout_ms for the first of it. Returns how many records. */
+size_t intake_poll(struct fleet *f, int timeout_ms);
+rd_kafka_t *intake_consumer(struct fleet *f, const char *const settings[][2], size_t n,
+			    struct error_text *err);
+int intake_partitions(struct fleet *f, rd_kafka_t *rk, enum om_topic topic, uint32_t *ret,
+		      struct error_text *err);
+void intake_error(struct fleet *f, const rd_kafka_message_t *m);
+
+/* part.c */
+struct part *part_new(struct fleet *f, uint32_t number);
+struct part *part_free(struct part *p);
+bool part_is_live(const struct part *p);
+void part_take_reading(struct fleet *f, struct part *p, const rd_kafka_message_t *m);
+void part_take_assignment(struct fleet *f, struct part *p, const rd_kafka_message_t *m);
+void part_take_carry(struct fleet *f, struct part *p, const rd_kafka_message_t *m);
+/* Seals what is due and writes what the readings topic is owed; for live parts only. */
+int part_maintain(struct fleet *f, struct part *p);
+void part_refuse(struct fleet *f, struct part *p, const rd_kafka_message_t *m, enum refusal why);
+
+/* publish.c */
+void subjects_done(struct key_map *m);
+void publish_take_total(struct fleet *f, struct part *p, const rd_kafka_message_t *m);
+/* One round of a live part: 0; 1: the producer is full, to be gone on with; -errno. */
+int publish_part(struct fleet *f, struct part *p);
+
+/* view.c: the totals topic as its readers see it. */
+struct view;
+/* One partition's head. */
+struct view_head {
+	struct epoch epoch;
+	uint64_t round, subjects, registers, time_ns;
+	struct refusal_count refused[REFUSAL_END];
+	bool is_whole; /* all its totals are here */
+};
+struct view *view_new(const char *fleet, uint32_t partitions);
+struct view *view_free(struct view *v);
+/* 0, -ENOMEM. What is no record of this fleet is left. */
+int view_take(struct view *v, const rd_kafka_message_t *m);
+bool view_is_whole(const struct view *v);
+bool view_is_changed(struct view *v); /* since the last call */
+const struct view_head *view_head(const struct view *v, uint32_t partition);
+/* Every subject of a group, added over partitions, in the order of its names; loans during the call. */
+int view_each(struct view *v, enum om_group group, int (*fn)(void *ctx, const struct om_subject_total *s),
+	      void *ctx);
+
+/* speaker.c */
+struct speaker;
+/* Fences every other speaker of this fleet before it returns. */
+int speaker_open(struct fleet *f, struct speaker **ret, struct error_text *err);
+struct speaker *speaker_free(struct speaker *s);
+struct saying {
+	enum om_topic topic;
+	struct om_id id;
+	char *text;
+};
+/* All of them or none: 0; -EAGAIN: none, try again; -EOWNERDEAD: another one speaks now. */
+int speaker_say(struct speaker *s, const struct saying *sayings, size_t n);
+
+/* judge.c */
+void judge_begin(struct fleet *f, bool speaks);
+void judge_end(struct fleet *f);
+size_t judge_poll(struct fleet *f);
+int judge_tick(struct fleet *f);
+bool judge_speaks(const struct fleet *f);
+bool judge_has_judged(const struct fleet *f); /* what all own parts have published, too */
+int judge_print(struct fleet *f);	      /* totals as JSON lines */
+
+/* findings.c */
+struct findings {
+	struct fleet *fleet;
+	struct view *view;
+	struct policy policy;
+	int (*emit)(void *ctx, const struct alert *a);
+	void *ctx;
+	struct key_map *nodes; /* struct node_sign */
+};
+/* A node's last sign of life. */
+struct node_sign {
+	struct key_node node; /* key: its source */
+	uint64_t last_ns, interval_ns, peak_ops_per_s;
+};
+int findings_totals(struct findings *j);
+int findings_refusals(struct findings *j);
+int findings_silence(struct findings *j);
+
+#endif

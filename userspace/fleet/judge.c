@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The judge: the instance that owns partition 0 of the readings topic. It first
+ * fences its predecessor, then reads what was said and all totals to their ends, and
+ * only then judges: so every finding is said once, whoever says it.
+ */
+#include "fleet_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <jansson.h>
+
+#include "../core/total_record.h"
+
+#define BATCH 20000
+#define SECOND_NS 1000000000ULL
+#define RETRY_NS (2 * SECOND_NS)
+
+static const enum om_topic judge_topics[] = { OM_TOPIC_TOTALS, OM_TOPIC_ALERTS, OM_TOPIC_ALERTS_SHADOW,
+					      OM_TOPIC_CASES };
+
+struct judge {
+	bool speaks, is_open, has_judged;
+	uint64_t retry_ns; /* CLOCK_MONOTONIC */
+	struct speaker *speaker;
+	rd_kafka_t *rk;
+	uint32_t unread; /* partitions that were not yet read to their end */
+	struct view *view;
+	struct id_set published;
+	struct key_map nodes;
+	struct saying *sayings;
+	size_t count, room;
+	uint64_t looked_ns; /* CLOCK_MONOTONIC of the last look at what no record brings: silence, dates */
+	uint64_t said, repeated;
+};
+
+void judge_begin(struct fleet *f, bool speaks)
+{
+	if (f->judge)
+		return;
+	f->judge = calloc(1, sizeof(*f->judge));
+	if (f->judge)
+		f->judge->speaks = speaks;
+	else
+		f->error = -ENOMEM;
+}
+
+static void drop_sayings(struct judge *j)
+{
+	for (size_t i = 0; i < j->count; i++)
+		free(j->sayings[i].text);
+	j->count = 0;
+}
+
+static void free_node(struct key_node *n)
+{
+	free(n);
+}
+
+static void judge_close(struct judge *j)
+{
+	j->speaker = speaker_free(j->speaker);
+	if (j->rk)
+		rd_kafka_destroy_flags(j->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	j->rk = NULL;
+	j->view = view_free(j->view);
+	id_set_done(&j->published);
+	key_map_done(&j->nodes, free_node);
+	drop_sayings(j);
+	j->is_open = j->has_judged = false;
+}
+
+void judge_end(struct fleet *f)
+{
+	struct judge *j = f->judge;
+
+	if (!j)
+		return;
+	judge_close(j);
+	free(j->sayings);
+	free(j);
+	f->judge = NULL;
+}
+
+bool judge_speaks(const struct fleet *f)
+{
+	return f->judge && f->judge->speaks;
+}
+
+static int judge_open(struct fleet *f, struct error_text *err)
+{
+	struct judge *j = f->judge;
+	rd_kafka_topic_partition_list_t *list;
+	int r = j->speaks ? speaker_open(f, &j->speaker, err) : 0;
+
+	if (r)
+		return r;
+	j->rk = intake_consumer(f, NULL, 0, err);
+	j->view = view_new(f->config->name, f->partitions);
+	if (!j->rk || !j->view)
+		return -EIO;
+	list = rd_kafka_topic_partition_list_new(64);
+	j->unread = 0;
+	for (size_t t = 0; r == 0 && t < ARRAY_SIZE(judge_topics); t++) {
+		uint32_t n = 0;
+
+		r = intake_partitions(f, j->rk, judge_topics[t], &n, err);
+		for (uint32_t i = 0; r == 0 && i < n; i++)
+			rd_kafka_topic_partition_list_add(list, om_topic_name(judge_topics[t]), (int32_t)i)
+				->offset = RD_KAFKA_OFFSET_BEGINNING;
+		j->unread += n;
+	}
+	if (r == 0 && rd_kafka_assign(j->rk, list))
+		r = error_set(err, -EIO, "kafka: the alerts and totals cannot be read");
+	rd_kafka_topic_partition_list_destroy(list);
+	j->is_open = r == 0;
+	return r;
+}
+
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static void take_heartbeat(struct fleet *f, const rd_kafka_message_t *m, const json_t *event)
+{
+	struct judge *j = f->judge;
+	const char *source = json_string_value(json_object_get(event, "source"));
+	const json_t *data = json_object_get(event, "data");
+	const char *peak = json_string_value(json_object_get(data, "peak_ops_per_s"));
+	int64_t ms = rd_kafka_message_timestamp(m, NULL);
+	struct node_sign *n;
+
+	if (!source)
+		return;
+	n = (struct node_sign *)key_map_find(&j->nodes, source, strlen(source));
+	if (!n) {
+		n = calloc(1, sizeof(*n));
+		if (!n || key_map_add(&j->nodes, &n->node, source, strlen(source))) {
+			free(n);
+			f->error = -ENOMEM;
+			return;
+		}
+	}
+	/* What arrives while we watch is a sign of life now, whatever the node's clock says. */
+	n->last_ns = max_u64(n->last_ns, j->unread ? (ms > 0 ? (uint64_t)ms * 1000000 : 0)
+						   : fleet_now_ns(CLOCK_REALTIME));
+	n->interval_ns = (uint64_t)json_integer_value(json_object_get(data, "interval_s")) * SECOND_NS;
+	n->peak_ops_per_s = peak ? strtoull(peak, NULL, 10) : 0;
+}
+
+static void take_said(struct fleet *f, const rd_kafka_message_t *m)
+{
+	_cleanup_(json_decrefp) json_t *o = m->payload ? json_loadb(m->payload, m->len, 0, NULL) : NULL;
+	const char *id_text = json_string_value(json_object_get(o, "id"));
+	const char *type = json_string_value(json_object_get(o, "type"));
+	struct om_id id;
+	int r;
+
+	if (type && !strcmp(type, alert_type_name(ALERT_HEARTBEAT))) {
+		take_heartbeat(f, m, o);
+		return;
+	}
+	if (!id_text || om_id_parse(id_text, &id))
+		return; /* whatever else stands there was said by nobody of us */
+	r = id_set_add(&f->judge->published, &id);
+	if (r < 0)
+		f->error = r;
+}
+
+static void take(struct fleet *f, const rd_kafka_message_t *m)
+{
+	struct judge *j = f->judge;
+	int r;
+
+	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+		if (j->unread)
+			j->unread--;
+	} else if (m->err) {
+		intake_error(f, m);
+	} else if (!strcmp(rd_kafka_topic_name(m->rkt), om_topic_name(OM_TOPIC_TOTALS))) {
+		r = view_take(j->view, m);
+		if (r < 0)
+			f->error = r;
+	} else {
+		take_said(f, m);
+	}
+}
+
+size_t judge_poll(struct fleet *f)
+{
+	struct judge *j = f->judge;
+	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC);
+	size_t n = 0;
+
+	if (!j)
+		return 0;
+	if (!j->is_open) {
+		struct error_text err = { 0 };
+
+		if (now < j->retry_ns)
+			return 0;
+		if (judge_open(f, &err)) {
+			log_warn("%s: alerts wait", err.text[0] ? err.text : "the judge cannot begin");
+			judge_close(j);
+			j->retry_ns = now + RETRY_NS;
+			return 0;
+		}
+	}
+	while (n < BATCH) {
+		rd_kafka_message_t *m = rd_kafka_consumer_poll(j->rk, 0);
+
+		if (!m)
+			break;
+		take(f, m);
+		rd_kafka_message_destroy(m);
+		n++;
+	}
+	return n;
+}
+
+static int keep_saying(void *ctx, const struct alert *a)
+{
+	struct fleet *f = ctx;
+	struct judge *j = f->judge;
+	struct saying s = { .id = a->id };
+
+	if (id_set_has(&j->published, &a->id))
+		return 0;
+	for (size_t i = 0; i < j->count; i++)
+		if (om_id_equal(&j->sayings[i].id, &a->id))
+			return 0;
+	if (j->count == j->room) {
+		size_t room = j->room ? 2 * j->room : 32;
+		struct saying *more = reallocarray(j->sayings, room, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		j->sayings = more;
+		j->room = room;
+	}
+	s.text = alert_encode(a);
+	if (!s.text)
+		return -ENOMEM;
+	s.topic = a->type == ALERT_CASE ? OM_TOPIC_CASES
+		  : a->shadow		? OM_TOPIC_ALERTS_SHADOW
+					: OM_TOPIC_ALERTS;
+	j->sayings[j->count++] = s;
+	return 0;
+}
+
+static void show(const struct fleet *f, const struct saying *s)
+{
+	_cleanup_(json_decrefp) json_t *o = json_loads(s->text, 0, NULL);
+	const char *sentence = json_string_value(json_object_get(json_object_get(o, "data"), "sentence"));
+
+	printf("%s\n", f->config->json || !sentence ? s->text : sentence);
+	fflush(stdout);
+}
+
+static int say_all(struct fleet *f)
+{
+	struct judge *j = f->judge;
+	int r;
+
+	if (j->count == 0)
+		return 0;
+	r = speaker_say(j->speaker, j->sayings, j->count);
+	for (size_t i = 0; r == 0 && i < j->count; i++) {
+		int added = id_set_add(&j->published, &j->sayings[i].id);
+
+		if (added < 0)
+			f->error = added;
+		show(f, &j->sayings[i]);
+		j->said++;
+	}
+	drop_sayings(j);
+	if (r == -EOWNERDEAD) {
+		/* Another judge, or a broker that lost us: whoever still owns partition 0 begins anew. */
+		log_warn("kafka: the alerts' producer was replaced: reading again what was said");
+		judge_close(j);
+		j->retry_ns = fleet_now_ns(CLOCK_MONOTONIC) + RETRY_NS;
+	}
+	return r;
+}
+
+static bool sees_own_parts(const struct fleet *f)
+{
+	for (uint32_t i = 0; i < f->partitions; i++) {
+		const struct part *p = f->parts[i];
+		const struct view_head *h = view_head(f->judge->view, i);
+
+		if (p && (epoch_compare(h->epoch, p->epoch) != 0 || h->round < p->round || p->is_full))
+			return false;
+	}
+	return true;
+}
+
+bool judge_has_judged(const struct fleet *f)
+{
+	const struct judge *j = f->judge;
+
+	return j && j->is_open && j->unread == 0 && view_is_whole(j->view) && sees_own_parts(f) &&
+	       (j->has_judged || !j->speaks);
+}
+
+int judge_tick(struct fleet *f)
+{
+	struct judge *j = f->judge;
+	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC);
+	struct findings findings = { .fleet = f, .emit = keep_saying, .ctx = f };
+	bool is_due;
+	int r;
+
+	if (!j || !j->speaks || !j->is_open || j->unread || !view_is_whole(j->view))
+		return 0;
+	is_due = view_is_changed(j->view) || now - j->looked_ns > 5 * SECOND_NS;
+	if (!is_due)
+		return 0;
+	j->looked_ns = now;
+	findings.view = j->view;
+	findings.nodes = &j->nodes;
+	findings.policy = (struct policy){ .regimes = f->regimes,
+					   .owners = f->owners,
+					   .source = f->source,
+					   .now_ns = fleet_now_ns(CLOCK_REALTIME) };
+	r = findings_totals(&findings);
+	r = r ?: findings_refusals(&findings);
+	r = r ?: findings_silence(&findings);
+	if (r) {
+		drop_sayings(j);
+		return r;
+	}
+	r = say_all(f);
+	j->has_judged = r == 0;
+	return 0;
+}
+
+static int print_total(void *ctx, const struct om_subject_total *s)
+{
+	_cleanup_free_ char *text = om_total_encode(s, 0);
+
+	if (!text)
+		return -ENOMEM;
+	printf("%s\n", text);
+	return 0;
+}
+
+int judge_print(struct fleet *f)
+{
+	int r = view_each(f->judge->view, OM_GROUP_MODEL, print_total, NULL);
+
+	r = r ?: view_each(f->judge->view, OM_GROUP_LINEAGE, print_total, NULL);
+	fflush(stdout);
+	return r;
+}

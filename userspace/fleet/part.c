@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One readings partition: its readings, assignments and carries into registers, in
+ * any order. What the compacted topic is owed (a maximum over which something
+ * smaller was written, a tombstone under a carry) is written when everything was
+ * read to its end; so are seals.
+ */
+#include "fleet_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SECOND_NS 1000000000ULL
+#define DEAD_LETTERS_MAX 10000 /* of one partition and assignment: a rebuild sees old ones again */
+#define CARRIES_AT_ONCE 2000
+#define DEBTS_AT_ONCE 5000
+#define AGAIN_NS (2 * SECOND_NS) /* what was written comes back in that time, or is written again */
+
+struct part *part_new(struct fleet *f, uint32_t number)
+{
+	struct part *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->number = number;
+	p->is_full = true;
+	p->totals = om_totals_new(f->config->registers_max);
+	return p->totals ? p : part_free(p);
+}
+
+struct part *part_free(struct part *p)
+{
+	if (!p)
+		return NULL;
+	om_totals_free(p->totals);
+	subjects_done(&p->subjects);
+	free(p);
+	return NULL;
+}
+
+bool part_is_live(const struct part *p)
+{
+	bool is_live = p->readings_ended;
+
+	for (int i = 0; i < COMPANION_END; i++)
+		is_live = is_live && p->companion_ended[i];
+	return is_live;
+}
+
+/* As it was, with where it stood and why it was refused. */
+static void send_dead_letter(struct fleet *f, const rd_kafka_message_t *m, enum refusal why)
+{
+	char key[96], partition[16], offset[24];
+	const char *headers[] = { "reason",
+				  refusal_name(why),
+				  "topic",
+				  rd_kafka_topic_name(m->rkt),
+				  "partition",
+				  partition,
+				  "offset",
+				  offset,
+				  "content-type",
+				  "application/octet-stream",
+				  NULL };
+	struct om_event ev = { .topic = OM_TOPIC_DEADLETTERS,
+			       .key = key,
+			       .value = m->payload ?: "",
+			       .value_len = m->len,
+			       .headers = headers };
+
+	snprintf(partition, sizeof(partition), "%d", (int)m->partition);
+	snprintf(offset, sizeof(offset), "%lld", (long long)m->offset);
+	ev.key_len = (size_t)snprintf(key, sizeof(key), "%s/%s/%s", rd_kafka_topic_name(m->rkt), partition,
+				      offset);
+	fleet_send(f, &ev);
+}
+
+void part_refuse(struct fleet *f, struct part *p, const rd_kafka_message_t *m, enum refusal why)
+{
+	struct refusal_count *c = &p->refused[why];
+	int64_t ms = rd_kafka_message_timestamp(m, NULL);
+
+	c->count++;
+	if (ms > 0 && (uint64_t)ms > c->last_ms)
+		c->last_ms = (uint64_t)ms;
+	p->is_changed = true;
+	if (why != REFUSED_MISPLACED && p->dead_letters++ < DEAD_LETTERS_MAX)
+		send_dead_letter(f, m, why);
+}
+
+static void raw_of(const rd_kafka_message_t *m, struct raw_record *ret)
+{
+	rd_kafka_headers_t *h;
+	const void *source;
+
+	*ret = (struct raw_record){ m->key, m->payload, m->key_len, m->len, NULL, 0 };
+	if (rd_kafka_message_headers(m, &h) == 0 &&
+	    rd_kafka_header_get_last(h, "ce_source", &source, &ret->source_len) == 0)
+		ret->source = source;
+}
+
+static struct admission admission_of(const struct fleet *f, const struct part *p)
+{
+	return (struct admission){ p->number, f->partitions, fleet_now_ns(CLOCK_REALTIME), f->tenants };
+}
+
+static int send_reading(struct fleet *f, enum om_topic topic, const struct om_reading *r)
+{
+	uint8_t key[OM_REGISTER_KEY_SIZE], value[OM_READING_SIZE];
+	char source[16 + OM_ID_STRLEN] = "/opmeter/", id[96];
+	struct om_event ev = { .topic = topic,
+			       .key = key,
+			       .key_len = sizeof(key),
+			       .value = value,
+			       .value_len = sizeof(value),
+			       .ce_type = "opmeter.reading.v1",
+			       .ce_source = source,
+			       .ce_id = id,
+			       .time_ns = r->value.to_ns };
+	int n;
+
+	om_register_key_encode(&r->key, key);
+	om_reading_encode(r, value);
+	om_id_format(&r->key.ledger, source + 9);
+	n = snprintf(id, sizeof(id), "%llu-", (unsigned long long)r->sequence);
+	for (int i = 16; i < OM_REGISTER_KEY_SIZE; i++)
+		n += snprintf(id + n, sizeof(id) - (size_t)n, "%02x", key[i]);
+	return fleet_send(f, &ev);
+}
+
+/* A refused record under a register's key is what compaction will keep of it: the register is owed. */
+static void key_is_overwritten(struct part *p, const rd_kafka_message_t *m)
+{
+	struct om_register_key key;
+	struct om_reading known;
+
+	if (om_register_key_decode(m->key, m->key_len, &key) == 0 && om_totals_get(p->totals, &key, &known))
+		om_totals_null(p->totals, &key);
+}
+
+static void take_null(struct fleet *f, struct part *p, const rd_kafka_message_t *m)
+{
+	struct om_register_key key;
+	int r = om_register_key_decode(m->key, m->key_len, &key);
+
+	p->nulls++;
+	if (r) {
+		part_refuse(f, p, m, REFUSED_DAMAGED);
+		return;
+	}
+	r = om_totals_null(p->totals, &key);
+	if (r == -ENOMEM)
+		f->error = r;
+	p->is_changed = true;
+}
+
+void part_take_reading(struct fleet *f, struct part *p, const rd_kafka_message_t *m)
+{
+	struct admission a = admission_of(f, p);
+	struct raw_record raw;
+	struct om_reading r;
+	enum refusal why;
+	int rc;
+
+	f->readings++;
+	if (!m->payload) {
+		take_null(f, p, m);
+		return;
+	}
+	raw_of(m, &raw);
+	why = admit_reading(&a, &raw, &r);
+	if (why == REFUSED_MISPLACED)
+		send_reading(f, OM_TOPIC_READINGS, &r);
+	if (why) {
+		part_refuse(f, p, m, why);
+		key_is_overwritten(p, m);
+		return;
+	}
+	rc = om_totals_put(p->totals, &r);
+	p->regressions += rc == 2;
+	p->is_changed |= rc == 0;
+	if (rc == -ENOSPC)
+		part_refuse(f, p, m, REFUSED_FULL);
+	else if (rc < 0)
+		f->error = rc;
+}
+
+void part_take_assignment(struct fleet *f, struct part *p, const rd_kafka_message_t *m)
+{
+	struct admission a = admission_of(f, p);
+	struct om_assignment assignment;
+	struct raw_record raw;
+	enum refusal why;
+	int r;
+
+	if (!m->payload)
+		return; /* assignments are closed by their `to`, not by nulls */
+	raw_of(m, &raw);
+	raw.source = NULL; /* structured mode: the event has it inside */
+	why = admit_assignment(&a, &raw, &assignment);
+	if (why == REFUSED_MISPLACED) {
+		struct om_event ev = { .topic = OM_TOPIC_ASSIGNMENTS,
+				       .key = m->key,
+				       .key_len = m->key_len,
+				       .value = m->payload,
+				       .value_len = m->len };
+
+		fleet_send(f, &ev);
+	}
+	if (why) {
+		part_refuse(f, p, m, why);
+		return;
+	}
+	r = om_totals_assign(p->totals, &assignment);
+	p->is_changed |= r == 0;
+	if (r == -ENOSPC)
+		part_refuse(f, p, m, REFUSED_FULL);
+	else if (r < 0)
+		f->error = r;
+}
+
+void part_take_carry(struct fleet *f, struct part *p, const rd_kafka_message_t *m)
+{
+	struct om_carry c = { 0 };
+	uint8_t key[OM_CARRY_KEY_SIZE];
+	int r;
+
+	if (!m->payload)
+		return; /* a carry is never taken back: what it covers may be gone */
+	r = om_carry_decode(m->payload, m->len, &c);
+	if (r) {
+		part_refuse(f, p, m, r == -EPROTONOSUPPORT ? REFUSED_UNKNOWN_VERSION : REFUSED_DAMAGED);
+		return;
+	}
+	om_carry_key_encode(&c.ledger, &c.job, c.day, key);
+	if (m->key_len != sizeof(key) || memcmp(m->key, key, sizeof(key)) != 0) {
+		part_refuse(f, p, m, REFUSED_FORGED);
+	} else {
+		r = om_totals_carry(p->totals, &c);
+		p->is_changed |= r == 0;
+		if (r == -ENOSPC)
+			part_refuse(f, p, m, REFUSED_FULL);
+		else if (r < 0)
+			f->error = r;
+	}
+	om_carry_done(&c);
+}
+
+struct sealing {
+	struct fleet *f;
+	size_t count;
+};
+
+static int archive_day(void *ctx, const struct om_carry *c)
+{
+	struct sealing *s = ctx;
+	int r = 0;
+
+	if (s->count++ == CARRIES_AT_ONCE)
+		return 1;
+	for (size_t i = 0; r == 0 && i < c->count; i++)
+		r = send_reading(s->f, OM_TOPIC_ARCHIVE, &c->reg[i]);
+	return r;
+}
+
+static int send_carry(void *ctx, const struct om_carry *c)
+{
+	struct sealing *s = ctx;
+	uint8_t key[OM_CARRY_KEY_SIZE];
+	_cleanup_free_ uint8_t *value = NULL;
+	const char *headers[] = { "ce_specversion",
+				  "1.0",
+				  "ce_type",
+				  "opmeter.carry.v1",
+				  "ce_source",
+				  s->f->source,
+				  "content-type",
+				  "application/vnd.opmeter.carry.v1",
+				  NULL };
+	struct om_event ev = {
+		.topic = OM_TOPIC_CARRY, .key = key, .key_len = sizeof(key), .headers = headers
+	};
+	int r;
+
+	if (s->count++ == CARRIES_AT_ONCE)
+		return 1;
+	r = om_carry_encode(c, &value, &ev.value_len);
+	if (r)
+		return r;
+	om_carry_key_encode(&c->ledger, &c->job, c->day, key);
+	ev.value = value;
+	return fleet_send(s->f, &ev);
+}
+
+/* The archive has it before the carry is written; the carry is read back before anything is folded. */
+static int seal(struct fleet *f, struct part *p)
+{
+	uint32_t open_day = om_carry_open_day(fleet_now_ns(CLOCK_REALTIME), f->config->seal_after_ns);
+	struct sealing s = { f, 0 };
+	int r = om_totals_seal(p->totals, open_day, archive_day, &s);
+
+	if (r < 0 || s.count == 0 || f->producer->ops->flush(f->producer, 5000))
+		return r < 0 ? r : 0;
+	s.count = 0;
+	r = om_totals_seal(p->totals, open_day, send_carry, &s);
+	return r < 0 ? r : 0;
+}
+
+struct debts {
+	struct fleet *f;
+	struct part *p;
+	size_t count;
+};
+
+static int settle(void *ctx, enum om_owed what, const struct om_reading *r)
+{
+	struct debts *d = ctx;
+	uint8_t key[OM_REGISTER_KEY_SIZE];
+	struct om_event ev = { .topic = OM_TOPIC_READINGS, .key = key, .key_len = sizeof(key) };
+
+	if (what == OM_OWED_UNKNOWN) {
+		/* Counted by the register, not by the null: it is told at every call. */
+		d->p->refused[REFUSED_BARE_TOMBSTONE].count++;
+		d->p->refused[REFUSED_BARE_TOMBSTONE].last_ms = fleet_now_ns(CLOCK_REALTIME) / 1000000;
+		return 0;
+	}
+	if (d->count++ == DEBTS_AT_ONCE)
+		return 1;
+	if (what == OM_OWED_MAXIMUM)
+		return send_reading(d->f, OM_TOPIC_READINGS, r);
+	om_register_key_encode(&r->key, key);
+	return fleet_send(d->f, &ev);
+}
+
+int part_maintain(struct fleet *f, struct part *p)
+{
+	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC);
+	struct debts d = { f, p, 0 };
+	uint64_t bare = p->refused[REFUSED_BARE_TOMBSTONE].count;
+	int r = 0;
+
+	if (now >= p->owed_ns) {
+		p->owed_ns = now + AGAIN_NS;
+		p->refused[REFUSED_BARE_TOMBSTONE].count = 0;
+		r = om_totals_each_owed(p->totals, settle, &d);
+		p->is_changed |= p->refused[REFUSED_BARE_TOMBSTONE].count != bare;
+	}
+	if (r >= 0 && f->config->seal_after_ns && now >= p->seal_ns) {
+		p->seal_ns = now + 2 * AGAIN_NS;
+		r = seal(f, p);
+	}
+	return r < 0 ? r : 0;
+}

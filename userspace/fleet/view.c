@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The totals topic as its readers see it. Records of a round wait until the head
+ * that ends the round has come; then all of them are taken, or, when a higher epoch
+ * was seen, none. A partition is whole when as many totals of its head's epoch are
+ * there as the head says; until every one is whole nothing is added up.
+ */
+#include "fleet_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <jansson.h>
+
+#include "../core/total_record.h"
+
+struct seen {
+	struct key_node node;
+	struct epoch epoch;
+	struct om_total_record record;
+	bool has_record;
+};
+
+struct staged {
+	struct staged *next;
+	struct epoch epoch;
+	bool has_record; /* false: a tombstone */
+	struct om_total_record record;
+	size_t key_len;
+	char key[];
+};
+
+struct view_part {
+	struct view_head head;
+	struct key_map seen;
+	struct staged *first, **last;
+};
+
+struct view {
+	char fleet[96];
+	uint32_t partitions;
+	struct view_part *part;
+	bool is_changed;
+};
+
+static void free_seen(struct key_node *n)
+{
+	struct seen *s = (struct seen *)n;
+
+	if (s->has_record)
+		om_total_record_done(&s->record);
+	free(s);
+}
+
+static void free_staged(struct staged *s)
+{
+	if (s->has_record)
+		om_total_record_done(&s->record);
+	free(s);
+}
+
+struct view *view_new(const char *fleet, uint32_t partitions)
+{
+	struct view *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	snprintf(v->fleet, sizeof(v->fleet), "%s", fleet);
+	v->partitions = partitions;
+	v->part = calloc(partitions, sizeof(*v->part));
+	if (!v->part)
+		return view_free(v);
+	for (uint32_t i = 0; i < partitions; i++)
+		v->part[i].last = &v->part[i].first;
+	return v;
+}
+
+struct view *view_free(struct view *v)
+{
+	for (uint32_t i = 0; v && v->part && i < v->partitions; i++) {
+		while (v->part[i].first) {
+			struct staged *s = v->part[i].first;
+
+			v->part[i].first = s->next;
+			free_staged(s);
+		}
+		key_map_done(&v->part[i].seen, free_seen);
+	}
+	if (v)
+		free(v->part);
+	free(v);
+	return NULL;
+}
+
+/* Which partition's record this is, and whether it is its head. False: none of this fleet. */
+static bool parse_key(const struct view *v, const rd_kafka_message_t *m, uint32_t *ret, bool *ret_is_head)
+{
+	size_t len = strlen(v->fleet), at = len + 1;
+	const char *key = m->key;
+	uint64_t n = 0;
+
+	if (m->key_len < len + 2 || memcmp(key, v->fleet, len) != 0 || key[len] != '/')
+		return false;
+	for (; at < m->key_len && key[at] >= '0' && key[at] <= '9' && n <= v->partitions; at++)
+		n = 10 * n + (uint64_t)(key[at] - '0');
+	if (at == len + 1 || n >= v->partitions || (at < m->key_len && key[at] != '/'))
+		return false;
+	*ret = (uint32_t)n;
+	*ret_is_head = at == m->key_len;
+	return true;
+}
+
+static uint64_t number_of(const json_t *o, const char *name)
+{
+	const char *s = json_string_value(json_object_get(o, name));
+
+	return s ? strtoull(s, NULL, 10) : 0;
+}
+
+static int parse_head(const rd_kafka_message_t *m, struct view_head *ret)
+{
+	_cleanup_(json_decrefp) json_t *o = json_loadb(m->payload, m->len, 0, NULL);
+	const json_t *refused = json_object_get(o, "refused");
+	const char *time = json_string_value(json_object_get(o, "as_of"));
+
+	*ret = (struct view_head){ .epoch = epoch_of(m) };
+	if (!ret->epoch.number || json_integer_value(json_object_get(o, "v")) != 2)
+		return -EBADMSG;
+	ret->round = number_of(o, "round");
+	ret->subjects = number_of(o, "subjects");
+	ret->registers = number_of(o, "registers");
+	if (!time || om_time_parse(time, &ret->time_ns))
+		return -EBADMSG;
+	for (int i = 1; i < REFUSAL_END; i++) {
+		const json_t *c = json_object_get(refused, refusal_name((enum refusal)i));
+
+		ret->refused[i].count = number_of(c, "count");
+		ret->refused[i].last_ms = number_of(c, "last_ms");
+	}
+	return 0;
+}
+
+static int stage(struct view_part *p, const rd_kafka_message_t *m)
+{
+	struct staged *s = calloc(1, sizeof(*s) + m->key_len);
+
+	if (!s)
+		return -ENOMEM;
+	s->epoch = epoch_of(m);
+	s->key_len = m->key_len;
+	memcpy(s->key, m->key, m->key_len);
+	if (m->payload) {
+		int r = om_total_decode(m->payload, m->len, &s->record);
+
+		if (r) { /* not for us: of a later version, which its head counts, so we wait */
+			free(s);
+			return r == -ENOMEM ? r : 0;
+		}
+		s->has_record = true;
+	}
+	*p->last = s;
+	p->last = &s->next;
+	return 0;
+}
+
+static int take_staged(struct view_part *p, struct staged *s)
+{
+	struct seen *known = (struct seen *)key_map_find(&p->seen, s->key, s->key_len);
+
+	if (!s->has_record) {
+		if (known) {
+			key_map_remove(&p->seen, &known->node);
+			free_seen(&known->node);
+		}
+		return 0;
+	}
+	if (!known) {
+		known = calloc(1, sizeof(*known));
+		if (!known || key_map_add(&p->seen, &known->node, s->key, s->key_len)) {
+			free(known);
+			return -ENOMEM;
+		}
+	}
+	if (known->has_record)
+		om_total_record_done(&known->record);
+	known->record = s->record;
+	known->has_record = true;
+	known->epoch = s->epoch;
+	s->has_record = false;
+	return 0;
+}
+
+/* What an earlier writer left is not part of this one's totals. */
+static int drop_below(void *ctx, struct key_node *n)
+{
+	struct view_part *p = ctx;
+	struct seen *s = (struct seen *)n;
+
+	if (epoch_compare(s->epoch, p->head.epoch) != 0) {
+		key_map_remove(&p->seen, n);
+		free_seen(n);
+	}
+	return 0;
+}
+
+static int take_head(struct view_part *p, const struct view_head *head)
+{
+	struct staged *s = p->first, *next;
+	bool is_new = epoch_compare(head->epoch, p->head.epoch) != 0;
+	int r = 0;
+
+	if (epoch_compare(head->epoch, p->head.epoch) < 0)
+		return 0; /* a writer that has been replaced and does not know it yet */
+	p->head = *head;
+	p->first = NULL;
+	p->last = &p->first;
+	for (; s; s = next) {
+		next = s->next;
+		s->next = NULL;
+		if (epoch_compare(s->epoch, head->epoch) > 0) { /* its own head is still to come */
+			*p->last = s;
+			p->last = &s->next;
+			continue;
+		}
+		if (r == 0 && epoch_compare(s->epoch, head->epoch) == 0)
+			r = take_staged(p, s);
+		free_staged(s);
+	}
+	if (is_new)
+		key_map_each(&p->seen, drop_below, p);
+	p->head.is_whole = p->seen.count == head->subjects;
+	return r;
+}
+
+int view_take(struct view *v, const rd_kafka_message_t *m)
+{
+	struct view_head head;
+	uint32_t number;
+	bool is_head;
+	int r;
+
+	if (!parse_key(v, m, &number, &is_head))
+		return 0;
+	if (!is_head)
+		return stage(&v->part[number], m);
+	if (!m->payload || parse_head(m, &head))
+		return 0;
+	r = take_head(&v->part[number], &head);
+	v->is_changed = true;
+	return r;
+}
+
+bool view_is_whole(const struct view *v)
+{
+	for (uint32_t i = 0; i < v->partitions; i++)
+		if (!v->part[i].head.is_whole)
+			return false;
+	return v->partitions > 0;
+}
+
+bool view_is_changed(struct view *v)
+{
+	bool was = v->is_changed;
+
+	v->is_changed = false;
+	return was;
+}
+
+const struct view_head *view_head(const struct view *v, uint32_t partition)
+{
+	return &v->part[partition].head;
+}
+
+struct listing {
+	const struct om_subject_total **item;
+	size_t count;
+	enum om_group group;
+};
+
+static int list_one(void *ctx, struct key_node *n)
+{
+	struct listing *l = ctx;
+	const struct seen *s = (const struct seen *)n;
+
+	if (s->has_record && s->record.total.group == l->group)
+		l->item[l->count++] = &s->record.total;
+	return 0;
+}
+
+static int compare_subjects(const struct om_subject_total *a, const struct om_subject_total *b)
+{
+	int r = strcmp(a->tenant, b->tenant);
+
+	r = r ?: strcmp(a->model, b->model);
+	return r ?: strcmp(a->lineage, b->lineage);
+}
+
+static int compare_items(const void *a, const void *b)
+{
+	return compare_subjects(*(const struct om_subject_total *const *)a,
+				*(const struct om_subject_total *const *)b);
+}
+
+static int compare_members(const void *a, const void *b)
+{
+	return strcmp(((const struct om_member *)a)->tenant, ((const struct om_member *)b)->tenant);
+}
+
+static void add_saturating(opcount *to, opcount v)
+{
+	if (opcount_add(*to, v, to))
+		*to = OPCOUNT_MAX;
+}
+
+/* The parts of a tenant in several partitions become one. */
+static size_t fold_members(struct om_member *m, size_t n)
+{
+	size_t kept = 0;
+
+	qsort(m, n, sizeof(*m), compare_members);
+	for (size_t i = 0; i < n; i++) {
+		if (kept && !strcmp(m[kept - 1].tenant, m[i].tenant)) {
+			add_saturating(&m[kept - 1].training_low, m[i].training_low);
+			add_saturating(&m[kept - 1].training_high, m[i].training_high);
+			add_saturating(&m[kept - 1].training_ceiling, m[i].training_ceiling);
+			m[kept - 1].registers += m[i].registers;
+		} else {
+			m[kept++] = m[i];
+		}
+	}
+	return kept;
+}
+
+static int give_sum(const struct om_subject_total *const *part, size_t n,
+		    int (*fn)(void *ctx, const struct om_subject_total *s), void *ctx)
+{
+	struct om_subject_total sum = *part[0];
+	_cleanup_free_ struct om_member *members = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count += part[i]->member_count;
+	if (count) {
+		members = calloc(count, sizeof(*members));
+		if (!members)
+			return -ENOMEM;
+		count = 0;
+		for (size_t i = 0; i < n; i++)
+			for (size_t k = 0; k < part[i]->member_count; k++)
+				members[count++] = part[i]->members[k];
+		sum.members = members;
+		sum.member_count = fold_members(members, count);
+	}
+	for (size_t i = 1; i < n; i++)
+		om_subject_total_add(&sum, part[i]);
+	return fn(ctx, &sum);
+}
+
+int view_each(struct view *v, enum om_group group, int (*fn)(void *ctx, const struct om_subject_total *s),
+	      void *ctx)
+{
+	_cleanup_free_ const struct om_subject_total **item = NULL;
+	struct listing l = { .group = group };
+	size_t n = 0;
+	int r = 0;
+
+	for (uint32_t i = 0; i < v->partitions; i++)
+		n += v->part[i].seen.count;
+	item = calloc(n + 1, sizeof(*item));
+	if (!item)
+		return -ENOMEM;
+	l.item = item;
+	for (uint32_t i = 0; i < v->partitions; i++)
+		key_map_each(&v->part[i].seen, list_one, &l);
+	qsort(item, l.count, sizeof(*item), compare_items);
+	for (size_t i = 0, j; r == 0 && i < l.count; i = j) {
+		for (j = i + 1; j < l.count && !compare_subjects(item[i], item[j]); j++)
+			;
+		r = give_sum(item + i, j - i, fn, ctx);
+	}
+	return r;
+}
