@@ -96,6 +96,14 @@ static void set_flag(struct reg *g, enum reg_flag flag, bool is_on)
 	g->flags = (uint8_t)(is_on ? g->flags | flag : g->flags & ~flag);
 }
 
+/* Nearly every reading is later and nowhere below: the join is the reading itself. */
+static bool just_grows(const struct reg *g, const struct om_reading *r)
+{
+	return !g->flags && r->sequence > g->sequence && r->value.to_ns > g->value.to_ns &&
+	       r->value.from_ns == g->value.from_ns && (g->attempted || !r->attempted) &&
+	       r->node.ledger_start_ns && !om_value_is_regression(&g->value, &r->value);
+}
+
 /* Joins a reading into a live register that has a value. */
 static int join_live(struct om_totals *t, uint32_t i, const struct om_reading *r)
 {
@@ -160,6 +168,11 @@ int om_totals_put(struct om_totals *t, const struct om_reading *r)
 	if (rc)
 		return rc;
 	i = store_find_reg(t, job, k->day, k->format, k->meter);
+	if (i != NONE && just_grows(reg_at(t, i), r)) {
+		reg_from_reading(reg_at(t, i), r);
+		sum_touch(t, job, false);
+		return 0;
+	}
 	if (i != NONE && !(reg_at(t, i)->flags & REG_GHOST))
 		return join_live(t, i, r);
 	if (i == NONE)

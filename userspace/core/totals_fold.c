@@ -39,6 +39,9 @@ bool fold_next(const struct job *j, uint32_t *at, struct section *ret)
 
 bool fold_find(const struct job *j, uint32_t day, struct section *ret)
 {
+	/* Days are mostly sealed in their order. */
+	if (j->folded_size == 0 || day > j->folded_last)
+		return false;
 	for (uint32_t at = 0; fold_next(j, &at, ret);)
 		if (ret->day >= day)
 			return ret->day == day;
@@ -77,7 +80,10 @@ static uint32_t place(const struct job *j, uint32_t day, uint32_t *ret_size)
 	struct section s;
 	uint32_t at = 0, begin = 0;
 
-	for (*ret_size = 0; fold_next(j, &at, &s); begin = at) {
+	*ret_size = 0;
+	if (j->folded_size == 0 || day > j->folded_last)
+		return j->folded_size;
+	for (; fold_next(j, &at, &s); begin = at) {
 		if (s.day < day)
 			continue;
 		if (s.day == day)
@@ -105,6 +111,8 @@ static int replace(struct om_totals *t, struct job *j, uint32_t day, const uint8
 	put_head(block + begin, day, size, is_owed);
 	memcpy(block + begin + HEAD, bytes, size);
 	j->folded = block;
+	if (j->folded_size == 0 || day > j->folded_last)
+		j->folded_last = day;
 	j->folded_size += after - before;
 	t->folded_bytes += after;
 	t->folded_bytes -= before;
@@ -116,28 +124,56 @@ static void carry_donep(struct om_carry *c)
 	om_carry_done(c);
 }
 
+static uint32_t encode_all(const struct om_carry *c, uint8_t *out)
+{
+	uint32_t size = 0;
+
+	for (size_t i = 0; i < c->count; i++)
+		size += (uint32_t)om_folded_encode(&c->reg[i], out + size);
+	return size;
+}
+
+/* What is known of the day, and the carry. */
+static int join(const struct job *j, const struct section *known, const struct om_carry *c,
+		struct om_carry *all)
+{
+	struct om_reading one;
+	int r = 0;
+
+	for (uint32_t at = 0; r == 0 && fold_register(j, known, &at, &one);)
+		r = om_carry_put(all, &one);
+	for (size_t i = 0; r == 0 && i < c->count; i++)
+		r = om_carry_put(all, &c->reg[i]);
+	return r;
+}
+
 int fold_join(struct om_totals *t, struct job *j, const struct om_carry *c, bool *ret_news, bool *ret_below)
 {
 	_cleanup_(carry_donep) struct om_carry all = { .ledger = c->ledger, .job = c->job, .day = c->day };
-	_cleanup_free_ uint8_t *bytes = malloc(OM_CARRY_REGISTERS_MAX * OM_FOLDED_SIZE_MAX);
+	uint8_t bytes[OM_CARRY_REGISTERS_MAX * OM_FOLDED_SIZE_MAX];
 	struct section known = { 0 };
-	bool is_known = fold_find(j, c->day, &known);
-	uint32_t size = 0;
-	struct om_reading one;
-	size_t before;
-	int r = bytes ? 0 : -ENOMEM;
+	size_t before = 0;
+	uint32_t size;
+	int r;
 
-	for (uint32_t at = 0; r == 0 && is_known && fold_register(j, &known, &at, &one);)
-		r = om_carry_put(&all, &one);
-	before = all.count;
-	for (size_t i = 0; r == 0 && i < c->count; i++)
-		r = om_carry_put(&all, &c->reg[i]);
+	*ret_news = true;
+	*ret_below = false;
+	if (!fold_find(j, c->day, &known)) {
+		r = replace(t, j, c->day, bytes, encode_all(c, bytes), false);
+		t->folded += r ? 0 : c->count;
+		return r;
+	}
+	for (uint32_t at = 0; at < known.size; before++) {
+		struct om_reading one;
+
+		fold_register(j, &known, &at, &one);
+	}
+	r = join(j, &known, c, &all);
 	if (r)
 		return r;
-	for (size_t i = 0; i < all.count; i++)
-		size += (uint32_t)om_folded_encode(&all.reg[i], bytes + size);
+	size = encode_all(&all, bytes);
 	/* The form is canonical: equal bytes are equal registers. */
-	*ret_news = !is_known || size != known.size || memcmp(bytes, known.bytes, size);
+	*ret_news = size != known.size || memcmp(bytes, known.bytes, size);
 	*ret_below = all.count != c->count;
 	for (size_t i = 0; !*ret_below && i < all.count; i++)
 		*ret_below = !om_reading_equal(&all.reg[i], &c->reg[i]);

@@ -30,9 +30,12 @@ struct list {
 };
 int list_push(struct list *l, uint32_t v); /* 0, -ENOMEM */
 
-/* Open addressing, at most half full; NONE: free. */
+/* Open addressing, at most half full. The hash stands beside the position, so that looking past a slot and
+ * growing touch nothing else. */
 struct index {
-	uint32_t *slot;
+	struct {
+		uint32_t hash, at; /* at: NONE: free */
+	} * slot;
 	size_t mask, count;
 };
 
@@ -41,7 +44,7 @@ struct chunks {
 	char **chunk;
 	size_t size, count, room; /* of one thing; things; chunks */
 };
-#define CHUNK_THINGS 1024
+#define CHUNK_THINGS 256
 
 enum reg_flag {
 	REG_GHOST = 1,	  /* known by a null only: no value */
@@ -103,7 +106,8 @@ struct job {
 	uint8_t *folded;       /* sections of sealed days, ascending: totals_fold.c */
 	struct membership *in; /* `near`, or allocated */
 	struct membership near[JOB_NEAR];
-	uint32_t folded_size, first; /* live registers */
+	uint32_t folded_size, folded_last; /* folded_last: the last section's day */
+	uint32_t first;			   /* live registers */
 	uint32_t in_count;
 	uint8_t flags;
 };

@@ -52,62 +52,38 @@ static uint64_t mix(uint64_t h)
 }
 
 /* Ids are random already, but a ledger that lies may choose them: both halves count. */
-static uint64_t hash_ids(const struct om_id *ledger, const struct om_id *job)
+static uint32_t hash_ids(const struct om_id *ledger, const struct om_id *job)
 {
 	uint64_t a[2], b[2];
 
 	memcpy(a, ledger, 16);
 	memcpy(b, job, 16);
-	return mix(mix(a[0] ^ b[0]) + mix(a[1]) * 3 + b[1]);
+	return (uint32_t)mix(mix(a[0] ^ b[0]) + mix(a[1]) * 3 + b[1]);
 }
 
-static uint64_t hash_key(uint32_t job, uint32_t day, uint8_t format, uint8_t meter)
+static uint32_t hash_key(uint32_t job, uint32_t day, uint8_t format, uint8_t meter)
 {
-	return mix(mix((uint64_t)job << 32 | day) ^ ((uint64_t)format << 8 | meter));
+	return (uint32_t)mix(mix((uint64_t)job << 32 | day) ^ ((uint64_t)format << 8 | meter));
 }
 
-static uint64_t hash_cell(enum om_group group, const char *a, const char *b)
+static uint32_t hash_cell(enum om_group group, const char *a, const char *b)
 {
-	return mix(mix((uintptr_t)a) + (uintptr_t)b + group);
+	return (uint32_t)mix(mix((uintptr_t)a) + (uintptr_t)b + group);
 }
 
-static uint64_t hash_text(const char *s)
+static uint32_t hash_text(const char *s)
 {
 	uint64_t h = 0xcbf29ce484222325ULL;
 
 	for (; *s; s++)
 		h = (h ^ (unsigned char)*s) * 0x100000001b3ULL;
-	return mix(h);
-}
-
-static uint64_t hash_of_reg(const struct om_totals *t, uint32_t i)
-{
-	const struct reg *g = reg_at(t, i);
-
-	return hash_key(g->job, g->day, g->format, g->meter);
-}
-
-static uint64_t hash_of_job(const struct om_totals *t, uint32_t i)
-{
-	return hash_ids(&job_at(t, i)->ledger, &job_at(t, i)->id);
-}
-
-static uint64_t hash_of_cell(const struct om_totals *t, uint32_t i)
-{
-	return hash_cell(cell_at(t, i)->group, cell_at(t, i)->a, cell_at(t, i)->b);
+	return (uint32_t)mix(h);
 }
 
 static const char *name_at(const struct om_totals *t, uint32_t i)
 {
 	return *(const char **)chunks_at(&t->names, i);
 }
-
-static uint64_t hash_of_name(const struct om_totals *t, uint32_t i)
-{
-	return hash_text(name_at(t, i));
-}
-
-typedef uint64_t hash_fn(const struct om_totals *t, uint32_t i);
 
 static int index_init(struct index *x, size_t slots)
 {
@@ -116,52 +92,63 @@ static int index_init(struct index *x, size_t slots)
 		return -ENOMEM;
 	memset(x->slot, 0xff, slots * sizeof(*x->slot));
 	x->mask = slots - 1;
+	x->count = 0;
 	return 0;
 }
 
-static void index_put(struct index *x, uint64_t hash, uint32_t i)
+static void index_put(struct index *x, uint32_t hash, uint32_t i)
 {
 	size_t at = hash & x->mask;
 
-	while (x->slot[at] != NONE)
+	while (x->slot[at].at != NONE)
 		at = (at + 1) & x->mask;
-	x->slot[at] = i;
+	x->slot[at].hash = hash;
+	x->slot[at].at = i;
 	x->count++;
 }
 
-/* Room for one more. */
-static int index_grow(const struct om_totals *t, struct index *x, hash_fn *hash)
+/* The next position that may be meant; *at: where to look, moved behind it. NONE: no more. */
+static uint32_t index_next(const struct index *x, uint32_t hash, size_t *at)
 {
-	struct index bigger = { 0 };
+	for (; x->slot[*at & x->mask].at != NONE; ++*at)
+		if (x->slot[*at & x->mask].hash == hash)
+			return x->slot[(*at)++ & x->mask].at;
+	return NONE;
+}
+
+/* Room for one more. */
+static int index_grow(struct index *x)
+{
+	struct index bigger;
 
 	if (2 * (x->count + 1) <= x->mask + 1)
 		return 0;
 	if (index_init(&bigger, 2 * (x->mask + 1)))
 		return -ENOMEM;
 	for (size_t at = 0; at <= x->mask; at++)
-		if (x->slot[at] != NONE)
-			index_put(&bigger, hash(t, x->slot[at]), x->slot[at]);
+		if (x->slot[at].at != NONE)
+			index_put(&bigger, x->slot[at].hash, x->slot[at].at);
 	free(x->slot);
 	*x = bigger;
 	return 0;
 }
 
 /* What stands behind the gap moves up, as far as its own place lets it. */
-static void index_drop(const struct om_totals *t, struct index *x, hash_fn *hash, uint32_t i)
+static void index_drop(struct index *x, uint32_t hash, uint32_t i)
 {
-	size_t gap = hash(t, i) & x->mask, at;
+	size_t gap = hash & x->mask;
 
-	while (x->slot[gap] != i)
+	while (x->slot[gap].at != i)
 		gap = (gap + 1) & x->mask;
-	for (at = (gap + 1) & x->mask; x->slot[at] != NONE; at = (at + 1) & x->mask) {
-		size_t home = hash(t, x->slot[at]) & x->mask;
+	for (size_t at = (gap + 1) & x->mask; x->slot[at].at != NONE; at = (at + 1) & x->mask) {
+		size_t home = x->slot[at].hash & x->mask;
 
 		if (((at - home) & x->mask) < ((at - gap) & x->mask))
 			continue;
 		x->slot[gap] = x->slot[at];
 		gap = at;
 	}
-	x->slot[gap] = NONE;
+	x->slot[gap].at = NONE;
 	x->count--;
 }
 
@@ -207,21 +194,26 @@ void store_done(struct om_totals *t)
 	free(t->decoded);
 }
 
+static bool is_job(const struct om_totals *t, uint32_t i, const struct om_id *ledger, const struct om_id *job)
+{
+	return om_id_equal(&job_at(t, i)->id, job) && om_id_equal(&job_at(t, i)->ledger, ledger);
+}
+
 uint32_t store_find_job(struct om_totals *t, const struct om_id *ledger, const struct om_id *job)
 {
-	uint32_t i = t->last_job;
+	uint32_t hash, i = t->last_job;
+	size_t at;
 
-	if (i != NONE && om_id_equal(&job_at(t, i)->id, job) && om_id_equal(&job_at(t, i)->ledger, ledger))
+	if (i != NONE && is_job(t, i, ledger, job))
 		return i;
-	for (size_t at = hash_ids(ledger, job) & t->by_job.mask;; at = (at + 1) & t->by_job.mask) {
-		i = t->by_job.slot[at];
-		if (i == NONE)
-			return NONE;
-		if (om_id_equal(&job_at(t, i)->id, job) && om_id_equal(&job_at(t, i)->ledger, ledger)) {
+	hash = hash_ids(ledger, job);
+	for (at = hash; (i = index_next(&t->by_job, hash, &at)) != NONE;) {
+		if (is_job(t, i, ledger, job)) {
 			t->last_job = i;
 			return i;
 		}
 	}
+	return NONE;
 }
 
 /* Room for `count` + 1, so that a later push never fails. */
@@ -249,7 +241,7 @@ int store_need_job(struct om_totals *t, const struct om_id *ledger, const struct
 		return 0;
 	if (t->jobs.count >= t->max)
 		return -ENOSPC;
-	if (list_reserve(&t->dirty, t->jobs.count) || index_grow(t, &t->by_job, hash_of_job))
+	if (list_reserve(&t->dirty, t->jobs.count) || index_grow(&t->by_job))
 		return -ENOMEM;
 	j = chunks_add(&t->jobs);
 	if (!j)
@@ -265,17 +257,15 @@ int store_need_job(struct om_totals *t, const struct om_id *ledger, const struct
 
 uint32_t store_find_reg(const struct om_totals *t, uint32_t job, uint32_t day, uint8_t format, uint8_t meter)
 {
-	for (size_t at = hash_key(job, day, format, meter) & t->by_key.mask;;
-	     at = (at + 1) & t->by_key.mask) {
-		uint32_t i = t->by_key.slot[at];
-		const struct reg *g;
+	uint32_t hash = hash_key(job, day, format, meter), i;
 
-		if (i == NONE)
-			return NONE;
-		g = reg_at(t, i);
+	for (size_t at = hash; (i = index_next(&t->by_key, hash, &at)) != NONE;) {
+		const struct reg *g = reg_at(t, i);
+
 		if (g->job == job && g->day == day && g->format == format && g->meter == meter)
 			return i;
 	}
+	return NONE;
 }
 
 int store_add_reg(struct om_totals *t, uint32_t job, uint32_t day, uint8_t format, uint8_t meter,
@@ -286,7 +276,7 @@ int store_add_reg(struct om_totals *t, uint32_t job, uint32_t day, uint8_t forma
 
 	if (t->live + t->ghosts >= t->max)
 		return -ENOSPC;
-	if (index_grow(t, &t->by_key, hash_of_reg))
+	if (index_grow(&t->by_key))
 		return -ENOMEM;
 	*ret = t->free_reg;
 	if (*ret != NONE) {
@@ -310,7 +300,7 @@ void store_drop_reg(struct om_totals *t, uint32_t i)
 	struct reg *g = reg_at(t, i);
 	uint32_t *link = &job_at(t, g->job)->first;
 
-	index_drop(t, &t->by_key, hash_of_reg, i);
+	index_drop(&t->by_key, hash_key(g->job, g->day, g->format, g->meter), i);
 	while (*link != i)
 		link = &reg_at(t, *link)->next;
 	*link = g->next;
@@ -320,17 +310,16 @@ void store_drop_reg(struct om_totals *t, uint32_t i)
 
 int store_need_cell(struct om_totals *t, enum om_group group, const char *a, const char *b, uint32_t *ret)
 {
-	size_t at = hash_cell(group, a, b) & t->by_cell.mask;
+	uint32_t hash = hash_cell(group, a, b);
 	struct cell *c;
 
-	for (; t->by_cell.slot[at] != NONE; at = (at + 1) & t->by_cell.mask) {
-		*ret = t->by_cell.slot[at];
+	for (size_t at = hash; (*ret = index_next(&t->by_cell, hash, &at)) != NONE;) {
 		c = cell_at(t, *ret);
 		if (c->group == group && c->a == a && c->b == b)
 			return 0;
 	}
 	if (list_reserve(&t->stale, t->cells.count) || list_reserve(&t->changed, t->cells.count) ||
-	    index_grow(t, &t->by_cell, hash_of_cell))
+	    index_grow(&t->by_cell))
 		return -ENOMEM;
 	c = chunks_add(&t->cells);
 	if (!c)
@@ -339,19 +328,20 @@ int store_need_cell(struct om_totals *t, enum om_group group, const char *a, con
 	c->a = a;
 	c->b = b;
 	*ret = (uint32_t)t->cells.count - 1;
-	index_put(&t->by_cell, hash_cell(group, a, b), *ret);
+	index_put(&t->by_cell, hash, *ret);
 	return 0;
 }
 
 const char *store_name(struct om_totals *t, const char *text)
 {
-	size_t at = hash_text(text) & t->by_name.mask, size = strlen(text) + 1;
+	uint32_t hash = hash_text(text), i;
+	size_t size = strlen(text) + 1;
 	char **place, *copy;
 
-	for (; t->by_name.slot[at] != NONE; at = (at + 1) & t->by_name.mask)
-		if (!strcmp(name_at(t, t->by_name.slot[at]), text))
-			return name_at(t, t->by_name.slot[at]);
-	if (index_grow(t, &t->by_name, hash_of_name))
+	for (size_t at = hash; (i = index_next(&t->by_name, hash, &at)) != NONE;)
+		if (!strcmp(name_at(t, i), text))
+			return name_at(t, i);
+	if (index_grow(&t->by_name))
 		return NULL;
 	copy = malloc(size);
 	if (!copy)
@@ -364,7 +354,7 @@ const char *store_name(struct om_totals *t, const char *text)
 	}
 	*place = copy;
 	t->name_bytes += size;
-	index_put(&t->by_name, hash_text(text), (uint32_t)t->names.count - 1);
+	index_put(&t->by_name, hash, (uint32_t)t->names.count - 1);
 	return copy;
 }
 

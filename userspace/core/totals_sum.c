@@ -48,7 +48,7 @@ static opcount part_of(opcount v, uint32_t ppm, bool up)
 
 	if (opcount_muldiv(v, ppm, 1000000, &r))
 		return OPCOUNT_MAX;
-	return up && r < v && ppm ? r + 1 : r;
+	return up && v % 1000000 * ppm % 1000000 ? r + 1 : r;
 }
 
 static void add_training(struct sum *s, const struct om_dated *phase, opcount low, opcount high,
