@@ -39,10 +39,12 @@ static uint64_t roll(uint64_t below)
 /* Days of work between pauses; now and then the scale changes. In GPU seconds. */
 static void synthesize(struct run *r, uint64_t seed)
 {
-	uint64_t scale = 1000 + roll(9000), left = 5 + roll(36), working = 1;
+	uint64_t scale, left, working = 1;
 	opcount sum = 0;
 
 	state = seed * 977 + 11;
+	scale = 1000 + roll(9000);
+	left = 5 + roll(36);
 	*r = (struct run){ .days = 120 + (int)roll(380) };
 	for (int d = 0; d < r->days; d++, left--) {
 		if (!left) {

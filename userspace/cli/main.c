@@ -24,6 +24,7 @@ static const struct verb {
 	{ "fleet", verb_fleet, "keep the fleet's totals from Kafka and judge them by policy" },
 	{ "topics", verb_topics, "the topics on Kafka: list, create, check" },
 	{ "top", verb_top, "show what tenants compute, as it happens" },
+	{ "forecast", verb_forecast, "say when each model will meet each threshold" },
 	{ "explain", verb_explain, "say why a job counts as it does" },
 	{ "lineage", verb_lineage, "which runs are of one model: list, join, part" },
 	{ "replay", verb_replay, "count the operations of a recorded run" },

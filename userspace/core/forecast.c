@@ -98,8 +98,9 @@ void om_forecast(const struct om_forecast_point *points, size_t count, int32_t t
 	struct om_forecast_point now;
 	size_t n, first = 0;
 
-	*ret = (struct om_forecast){ OM_FORECAST_NONE, OM_FORECAST_NEVER, OM_FORECAST_NEVER, OM_FORECAST_NEVER,
-				     0, 0, 0, 0 };
+	*ret = (struct om_forecast){
+		OM_FORECAST_NONE, OM_FORECAST_NEVER, OM_FORECAST_NEVER, OM_FORECAST_NEVER, 0, 0, 0, 0
+	};
 	while (first < count && !is_first_use(&points[first]))
 		first++;
 	if (first == count || points[first].day > today)

@@ -43,9 +43,9 @@ const char *om_forecast_state_name(enum om_forecast_state s);
 
 struct om_forecast {
 	enum om_forecast_state state;
-	int32_t earliest, likely, latest;     /* UTC days; OM_FORECAST_NEVER */
-	opcount fast, likely_rate, slow;      /* operations a day */
-	uint32_t days;			      /* since the first operation, today included */
+	int32_t earliest, likely, latest; /* UTC days; OM_FORECAST_NEVER */
+	opcount fast, likely_rate, slow;  /* operations a day */
+	uint32_t days;			  /* since the first operation, today included */
 };
 
 /*
