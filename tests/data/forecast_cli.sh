@@ -27,10 +27,11 @@ assert r["earliest"] and (not r["likely"] or r["earliest"] <= r["likely"]), r
 EOF
 "$B/opmeter" forecast --dir "$dir/ledger" --regimes "$dir/regimes" | grep -q 'notice due' || fail "the table does not say that a notice is due"
 # The law's own threshold is far away.
-"$B/opmeter" forecast --dir "$dir/ledger" --regimes data/regimes --json | grep -q '"us-bis-4e091"' || fail "no forecast of 4E091"
+"$B/opmeter" forecast --dir "$dir/ledger" --regimes data/regimes --json | grep '"us-bis-4e091"' | grep -q '"state":"far"' || fail "no forecast of 4E091"
 if "$B/opmeter" forecast --dir "$dir/ledger" --regimes data/regimes --json | grep '"us-bis-4e091"' | grep -q '"notice_due":true'; then
 	fail "a notice of 4E091 for a run of a few seconds"
 fi
 rc=0
 "$B/opmeter" forecast --dir "$dir/nowhere" --regimes data/regimes 2>"$dir/err" || rc=$?
-[ "$rc" = 1 ] && grep -q nowhere "$dir/err" || fail "a ledger that is not there: exit $rc, $(cat "$dir/err")"
+[ "$rc" = 1 ] || fail "a ledger that is not there: exit $rc, not 1"
+grep -q nowhere "$dir/err" || fail "a ledger that is not there is not named: $(cat "$dir/err")"

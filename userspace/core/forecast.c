@@ -10,7 +10,7 @@ static const int32_t windows[] = { 7, 14, 28, 56 };
 
 const char *om_forecast_state_name(enum om_forecast_state s)
 {
-	static const char *const names[] = { "none", "met", "will-be-met", "resting" };
+	static const char *const names[] = { "none", "met", "will-be-met", "far", "resting" };
 
 	return names[s];
 }
@@ -123,7 +123,7 @@ void om_forecast(const struct om_forecast_point *points, size_t count, int32_t t
 	if (ret->days > 56 && !grown(now.high, at_day(points, count, today - 56).high))
 		ret->state = OM_FORECAST_RESTING;
 	else
-		ret->state = OM_FORECAST_WILL;
+		ret->state = ret->earliest == OM_FORECAST_NEVER ? OM_FORECAST_FAR : OM_FORECAST_WILL;
 }
 
 bool om_forecast_is_due(const struct om_forecast *f, int32_t today, uint32_t horizon_days)

@@ -35,6 +35,7 @@ enum om_forecast_state {
 	OM_FORECAST_NONE,    /* no operation yet */
 	OM_FORECAST_MET,     /* the lower bound meets the threshold already */
 	OM_FORECAST_WILL,    /* at the rates seen, in the interval */
+	OM_FORECAST_FAR,     /* not within 1,000,000 days, even at the fast rate */
 	OM_FORECAST_RESTING, /* nothing in the last 56 days: no date at that rate */
 };
 const char *om_forecast_state_name(enum om_forecast_state s);
