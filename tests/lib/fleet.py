@@ -122,6 +122,8 @@ class Follower:
 
     def read(self):
         for line in self.p.stdout:
+            if not line.endswith("\n"):
+                return  # cut by close()
             r = json.loads(line)
             with self.lock:
                 at = (r["topic"], r["partition"], r["offset"])
@@ -140,9 +142,9 @@ class Follower:
         out = {}
         with self.lock:
             for key, v in self.totals.items():
-                if not v or not key.startswith(fleet + "/"):
+                group = v.get("group", "model") if v else "head"
+                if group == "head" or not key.startswith(fleet + "/"):
                     continue
-                group = v.get("group", "model")
                 at = (group, v["lineage"]) if group == "lineage" else (group, v["tenant"], v["model"])
                 s = out.setdefault(at, {f: 0 for f in FIELDS} | {"registers": 0})
                 for f in FIELDS:
