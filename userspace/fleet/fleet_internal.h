@@ -131,8 +131,13 @@ struct view_head {
 };
 struct view *view_new(const char *fleet, uint32_t partitions);
 struct view *view_free(struct view *v);
+struct view_record {
+	const void *key, *value; /* value NULL: a tombstone */
+	size_t key_len, value_len;
+	struct epoch epoch;
+};
 /* 0, -ENOMEM. What is no record of this fleet is left. */
-int view_take(struct view *v, const rd_kafka_message_t *m);
+int view_take(struct view *v, const struct view_record *m);
 bool view_is_whole(const struct view *v);
 bool view_is_changed(struct view *v); /* since the last call */
 const struct view_head *view_head(const struct view *v, uint32_t partition);

@@ -182,7 +182,9 @@ static void take(struct fleet *f, const rd_kafka_message_t *m)
 	} else if (m->err) {
 		intake_error(f, m);
 	} else if (!strcmp(rd_kafka_topic_name(m->rkt), om_topic_name(OM_TOPIC_TOTALS))) {
-		r = view_take(j->view, m);
+		struct view_record record = { m->key, m->payload, m->key_len, m->len, epoch_of(m) };
+
+		r = view_take(j->view, &record);
 		if (r < 0)
 			f->error = r;
 	} else {

@@ -94,7 +94,7 @@ struct view *view_free(struct view *v)
 }
 
 /* Which partition's record this is, and whether it is its head. False: none of this fleet. */
-static bool parse_key(const struct view *v, const rd_kafka_message_t *m, uint32_t *ret, bool *ret_is_head)
+static bool parse_key(const struct view *v, const struct view_record *m, uint32_t *ret, bool *ret_is_head)
 {
 	size_t len = strlen(v->fleet), at = len + 1;
 	const char *key = m->key;
@@ -118,13 +118,13 @@ static uint64_t number_of(const json_t *o, const char *name)
 	return s ? strtoull(s, NULL, 10) : 0;
 }
 
-static int parse_head(const rd_kafka_message_t *m, struct view_head *ret)
+static int parse_head(const struct view_record *m, struct view_head *ret)
 {
-	_cleanup_(json_decrefp) json_t *o = json_loadb(m->payload, m->len, 0, NULL);
+	_cleanup_(json_decrefp) json_t *o = json_loadb(m->value, m->value_len, 0, NULL);
 	const json_t *refused = json_object_get(o, "refused");
 	const char *time = json_string_value(json_object_get(o, "as_of"));
 
-	*ret = (struct view_head){ .epoch = epoch_of(m) };
+	*ret = (struct view_head){ .epoch = m->epoch };
 	if (!ret->epoch.number || json_integer_value(json_object_get(o, "v")) != 2)
 		return -EBADMSG;
 	ret->round = number_of(o, "round");
@@ -141,17 +141,17 @@ static int parse_head(const rd_kafka_message_t *m, struct view_head *ret)
 	return 0;
 }
 
-static int stage(struct view_part *p, const rd_kafka_message_t *m)
+static int stage(struct view_part *p, const struct view_record *m)
 {
 	struct staged *s = calloc(1, sizeof(*s) + m->key_len);
 
 	if (!s)
 		return -ENOMEM;
-	s->epoch = epoch_of(m);
+	s->epoch = m->epoch;
 	s->key_len = m->key_len;
 	memcpy(s->key, m->key, m->key_len);
-	if (m->payload) {
-		int r = om_total_decode(m->payload, m->len, &s->record);
+	if (m->value) {
+		int r = om_total_decode(m->value, m->value_len, &s->record);
 
 		if (r) { /* not for us: of a later version, which its head counts, so we wait */
 			free(s);
@@ -233,7 +233,7 @@ static int take_head(struct view_part *p, const struct view_head *head)
 	return r;
 }
 
-int view_take(struct view *v, const rd_kafka_message_t *m)
+int view_take(struct view *v, const struct view_record *m)
 {
 	struct view_head head;
 	uint32_t number;
@@ -244,7 +244,7 @@ int view_take(struct view *v, const rd_kafka_message_t *m)
 		return 0;
 	if (!is_head)
 		return stage(&v->part[number], m);
-	if (!m->payload || parse_head(m, &head))
+	if (!m->value || parse_head(m, &head))
 		return 0;
 	r = take_head(&v->part[number], &head);
 	v->is_changed = true;

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Which records may move a total, and what a reader of the totals topic makes of writers that come, go and do not know it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "exporters/topic.h"
+#include "userspace/core/total_record.h"
+#include "userspace/fleet/fleet_internal.h"
+
+#define DAY 20780
+#define NOW ((DAY + 1) * 86400ULL * 1000000000ULL)
+#define HOUR 3600000000000ULL
+#define PARTITIONS 6
+
+static struct om_reading honest(void)
+{
+	struct om_reading r = { .key = { .day = DAY, .format = OM_FORMAT_BF16, .meter = OM_METER_SHAPE }, .sequence = 3 };
+
+	memset(r.key.ledger.byte, 0x5a, 16);
+	memset(r.key.job.byte, 0x33, 16);
+	r.value = (struct om_value){ .exact = 1000000, .calls = 10, .from_ns = NOW - 2 * HOUR, .to_ns = NOW - HOUR };
+	r.node = (struct om_node_facts){ .ledger_start_ns = NOW - 48 * HOUR, .peak_ops_per_s = 1000000000, .device_count = 8 };
+	return r;
+}
+
+static struct wire {
+	uint8_t key[OM_REGISTER_KEY_SIZE], value[OM_READING_SIZE];
+	char source[64];
+} wire;
+
+static struct raw_record record_of(const struct om_reading *r)
+{
+	char id[OM_ID_STRLEN];
+
+	om_register_key_encode(&r->key, wire.key);
+	om_reading_encode(r, wire.value);
+	snprintf(wire.source, sizeof(wire.source), "/opmeter/%s", om_id_format(&r->key.ledger, id));
+	return (struct raw_record){ wire.key, wire.value, sizeof(wire.key), sizeof(wire.value), wire.source, strlen(wire.source) };
+}
+
+static struct admission here(const struct om_reading *r)
+{
+	struct admission a = { .partitions = PARTITIONS, .now_ns = NOW };
+	uint8_t key[OM_REGISTER_KEY_SIZE];
+
+	om_register_key_encode(&r->key, key);
+	assert_int_equal(om_topic_partition(key, sizeof(key), PARTITIONS, &a.partition), 0);
+	return a;
+}
+
+static enum refusal admit(const struct om_reading *r)
+{
+	struct admission a = here(r);
+	struct raw_record m = record_of(r);
+	struct om_reading got;
+
+	return admit_reading(&a, &m, &got);
+}
+
+static void an_honest_reading_is_taken(void **state)
+{
+	struct om_reading r = honest(), got;
+	struct admission a = here(&r);
+	struct raw_record m = record_of(&r);
+
+	assert_int_equal(admit_reading(&a, &m, &got), ADMITTED);
+	assert_true(got.value.exact == r.value.exact);
+	m.source = NULL; /* a file that was replayed names none */
+	assert_int_equal(admit_reading(&a, &m, &got), ADMITTED);
+}
+
+static void what_is_cut_or_of_later_make_is_refused_by_name(void **state)
+{
+	struct om_reading r = honest(), got;
+	struct admission a = here(&r);
+	struct raw_record m = record_of(&r);
+
+	for (size_t len = 0; len < OM_READING_SIZE; len++) {
+		m.value_len = len;
+		assert_int_equal(admit_reading(&a, &m, &got), REFUSED_DAMAGED);
+	}
+	m.value_len = OM_READING_SIZE;
+	wire.value[4] = 9;
+	assert_int_equal(admit_reading(&a, &m, &got), REFUSED_UNKNOWN_VERSION);
+	assert_string_equal(refusal_name(REFUSED_UNKNOWN_VERSION), "unknown-version");
+}
+
+static void anothers_name_is_refused(void **state)
+{
+	struct om_reading r = honest(), got;
+	struct admission a = here(&r);
+	struct raw_record m = record_of(&r);
+
+	wire.source[12] = wire.source[12] == 'a' ? 'b' : 'a';
+	assert_int_equal(admit_reading(&a, &m, &got), REFUSED_FORGED);
+	m = record_of(&r);
+	wire.key[33] ^= 1; /* another day's register */
+	assert_int_equal(admit_reading(&a, &m, &got), REFUSED_FORGED);
+	m = record_of(&r);
+	m.key_len = 39;
+	assert_int_equal(admit_reading(&a, &m, &got), REFUSED_FORGED);
+}
+
+static void another_partitions_record_is_no_part_of_this_one(void **state)
+{
+	struct om_reading r = honest(), got;
+	struct admission a = here(&r);
+	struct raw_record m = record_of(&r);
+
+	a.partition = (a.partition + 1) % PARTITIONS;
+	assert_int_equal(admit_reading(&a, &m, &got), REFUSED_MISPLACED);
+	assert_true(got.value.exact == r.value.exact);
+}
+
+/* Peak x time since the ledger began, and a day's slack: just below is taken, just above is not. */
+static void more_than_the_devices_can_do_is_impossible(void **state)
+{
+	struct om_reading r = honest();
+	opcount bound = (opcount)r.node.peak_ops_per_s * (47 + 24) * 3600;
+
+	r.value.exact = bound;
+	assert_int_equal(admit(&r), ADMITTED);
+	r.value.exact = bound + 1;
+	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
+	r.value.to_ns = UINT64_MAX; /* a clock of its own buys no more than a day */
+	r.value.exact = bound * 2;
+	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
+	r = honest();
+	r.node.peak_ops_per_s = UINT64_MAX; /* nor does a peak of its own */
+	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
+	r = honest();
+	r.key.day = DAY + 3;
+	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
+	r = honest();
+	r.node.ledger_start_ns = NOW + 90 * 24 * HOUR;
+	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
+	r = honest();
+	r.node.peak_ops_per_s = 0; /* no device is known: nothing to hold it against */
+	r.value.exact = OPCOUNT_MAX;
+	assert_int_equal(admit(&r), ADMITTED);
+}
+
+static enum refusal admit_named(const char *tenant, const char *key_kind, const struct tenant_names *names)
+{
+	struct om_reading r = honest();
+	struct om_assignment a = { .ledger = r.key.ledger, .job = r.key.job, .kind = OM_ASSIGN_TENANT, .share_low_ppm = 1000000,
+				   .share_high_ppm = 1000000, .rule = "test", .version = "1" }, got;
+	struct admission at = here(&r);
+	char key[128], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN], event[2048];
+	_cleanup_free_ char *text = NULL;
+	struct raw_record m = { .key = key, .value = event };
+
+	snprintf(a.value, sizeof(a.value), "%s", tenant);
+	text = om_assignment_encode(&a);
+	m.key_len = (size_t)snprintf(key, sizeof(key), "%s/%s/%s", om_id_format(&a.ledger, ledger), om_id_format(&a.job, job), key_kind);
+	m.value_len = (size_t)snprintf(event, sizeof(event), "{\"specversion\":\"1.0\",\"data\":%s}", text);
+	at.tenants = names;
+	return admit_assignment(&at, &m, &got);
+}
+
+static void a_tenant_must_be_one(void **state)
+{
+	char path[] = "/tmp/opmeter-tenants-XXXXXX";
+	struct tenant_names *names = NULL;
+	int fd = mkstemp(path);
+	const char text[] = "# ours\nzeta\nacme  # first\n\n";
+
+	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	close(fd);
+	assert_int_equal(tenant_names_load(path, &names), 0);
+	unlink(path);
+	assert_int_equal(admit_named("acme", "tenant", names), ADMITTED);
+	assert_int_equal(admit_named("zeta", "tenant", names), ADMITTED);
+	assert_int_equal(admit_named("acm", "tenant", names), REFUSED_NO_SUCH_TENANT);
+	assert_int_equal(admit_named("other", "tenant", NULL), ADMITTED);
+	assert_int_equal(admit_named("a/b", "tenant", NULL), REFUSED_NO_SUCH_TENANT);
+	assert_int_equal(admit_named("", "tenant", NULL), REFUSED_NO_SUCH_TENANT);
+	assert_int_equal(admit_named("acme", "phase", names), REFUSED_FORGED);
+	tenant_names_free(names);
+	assert_true(tenant_names_load("/nonexistent/tenants", &names) < 0);
+}
+
+static void a_map_keeps_what_is_put_and_not_taken(void **state)
+{
+	struct key_map m = { 0 };
+	char key[16];
+
+	for (int i = 0; i < 1000; i++) {
+		struct key_node *n = calloc(1, sizeof(*n));
+
+		snprintf(key, sizeof(key), "key-%d", i);
+		assert_null(key_map_find(&m, key, strlen(key)));
+		assert_int_equal(key_map_add(&m, n, key, strlen(key)), 0);
+	}
+	for (int i = 0; i < 1000; i += 2) {
+		struct key_node *n;
+
+		snprintf(key, sizeof(key), "key-%d", i);
+		n = key_map_find(&m, key, strlen(key));
+		assert_non_null(n);
+		key_map_remove(&m, n);
+		free(n);
+	}
+	assert_int_equal(m.count, 500);
+	for (int i = 0; i < 1000; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		assert_true(!key_map_find(&m, key, strlen(key)) == (i % 2 == 0));
+	}
+	key_map_done(&m, (void (*)(struct key_node *))free);
+}
+
+/* A writer of totals, as publish.c writes them. */
+static void put_total(struct view *v, uint32_t partition, struct epoch e, const char *tenant, opcount low, bool is_there)
+{
+	struct om_subject_total s = { .tenant = tenant, .model = "m", .lineage = "", .registers = 1, .training_low = low,
+				      .training_high = low, .training_ceiling = low, .is_bounded = true };
+	char key[OM_TOTAL_KEY_MAX];
+	_cleanup_free_ char *text = om_total_encode(&s, partition);
+	struct view_record m = { .key = key, .epoch = e };
+
+	assert_int_equal(om_total_key("f", partition, &s, key), 0);
+	m.key_len = strlen(key);
+	m.value = is_there ? text : NULL;
+	m.value_len = is_there ? strlen(text) : 0;
+	assert_int_equal(view_take(v, &m), 0);
+}
+
+static void put_head(struct view *v, uint32_t partition, struct epoch e, unsigned round, unsigned subjects)
+{
+	char key[32], text[200];
+	struct view_record m = { .key = key, .value = text, .epoch = e };
+
+	m.key_len = (size_t)snprintf(key, sizeof(key), "f/%u", (unsigned)partition);
+	m.value_len = (size_t)snprintf(text, sizeof(text),
+				       "{\"v\":2,\"group\":\"head\",\"round\":\"%u\",\"subjects\":\"%u\",\"refused\":{\"damaged\":{\"count\":\"2\","
+				       "\"last_ms\":\"5\"}},\"as_of\":\"2026-11-29T00:00:00Z\"}",
+				       round, subjects);
+	assert_int_equal(view_take(v, &m), 0);
+}
+
+static struct wanted {
+	const char *tenant;
+	opcount low;
+} wanted;
+
+static int look(void *ctx, const struct om_subject_total *s)
+{
+	struct wanted *w = ctx;
+
+	if (!strcmp(s->tenant, w->tenant))
+		w->low += s->training_low;
+	return 0;
+}
+
+static opcount sum_of(struct view *v, const char *tenant)
+{
+	wanted = (struct wanted){ tenant, 0 };
+	assert_int_equal(view_each(v, OM_GROUP_MODEL, look, &wanted), 0);
+	return wanted.low;
+}
+
+static const struct epoch first = { 1, 7 }, second = { 2, 3 };
+
+static void a_round_counts_when_its_head_comes(void **state)
+{
+	struct view *v = view_new("f", 2);
+
+	put_total(v, 0, first, "acme", 5, true);
+	assert_true(sum_of(v, "acme") == 0);
+	assert_false(view_is_whole(v));
+	put_head(v, 0, first, 1, 1);
+	assert_true(sum_of(v, "acme") == 5);
+	assert_false(view_is_whole(v)); /* the other partition has said nothing */
+	put_head(v, 1, first, 1, 0);
+	assert_true(view_is_whole(v));
+	assert_int_equal(view_head(v, 0)->refused[REFUSED_DAMAGED].count, 2);
+	/* Work that moves from one tenant to another is never seen at both, nor at none. */
+	put_total(v, 0, first, "acme", 5, false);
+	put_total(v, 0, first, "zeta", 5, true);
+	assert_true(sum_of(v, "acme") == 5 && sum_of(v, "zeta") == 0);
+	put_head(v, 0, first, 2, 1);
+	assert_true(sum_of(v, "acme") == 0 && sum_of(v, "zeta") == 5);
+	view_free(v);
+}
+
+static void partitions_add_up(void **state)
+{
+	struct view *v = view_new("f", 2);
+
+	put_total(v, 0, first, "acme", 5, true);
+	put_total(v, 1, second, "acme", 6, true);
+	put_head(v, 0, first, 1, 1);
+	put_head(v, 1, second, 1, 1);
+	assert_true(view_is_whole(v) && sum_of(v, "acme") == 11);
+	view_free(v);
+}
+
+/* A frozen writer wakes up: what it writes changes nothing, and what it wrote over is missed until the owner mends it. */
+static void a_zombie_is_ignored(void **state)
+{
+	struct view *v = view_new("f", 1), *later = view_new("f", 1);
+
+	put_total(v, 0, first, "acme", 5, true);
+	put_head(v, 0, first, 1, 1);
+	put_total(v, 0, second, "acme", 9, true);
+	put_head(v, 0, second, 1, 1);
+	assert_true(sum_of(v, "acme") == 9);
+	put_total(v, 0, first, "acme", 6, true);
+	put_head(v, 0, first, 2, 1);
+	assert_true(view_is_whole(v) && sum_of(v, "acme") == 9);
+	/* One who reads the compacted topic now finds the zombie's record in the place of the owner's: not whole. */
+	put_total(later, 0, first, "acme", 6, true);
+	put_head(later, 0, second, 1, 1);
+	assert_false(view_is_whole(later));
+	put_total(later, 0, second, "acme", 9, true);
+	put_head(later, 0, second, 2, 1);
+	assert_true(view_is_whole(later) && sum_of(later, "acme") == 9);
+	view_free(v);
+	view_free(later);
+}
+
+static void what_the_last_owner_left_goes_with_it(void **state)
+{
+	struct view *v = view_new("f", 1);
+
+	put_total(v, 0, first, "acme", 5, true);
+	put_total(v, 0, first, "gone", 4, true);
+	put_head(v, 0, first, 1, 2);
+	put_total(v, 0, second, "acme", 5, true);
+	put_head(v, 0, second, 1, 1);
+	assert_true(view_is_whole(v) && sum_of(v, "gone") == 0 && sum_of(v, "acme") == 5);
+	view_free(v);
+}
+
+static void noise_on_the_totals_topic_moves_nothing(void **state)
+{
+	static const char *const keys[] = { "", "f", "f/", "f/x", "f/2", "f/99999999999999999999", "g/0", "f/0/model/a/m", "ff/0" };
+	struct view *v = view_new("f", 1);
+
+	put_total(v, 0, first, "acme", 5, true);
+	put_head(v, 0, first, 1, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		static const char *const values[] = { "", "{", "[]", "{\"v\":9}", "{\"v\":2}", "null", NULL };
+
+		for (size_t k = 0; k < ARRAY_SIZE(values); k++) {
+			struct view_record m = { keys[i], values[k], strlen(keys[i]), values[k] ? strlen(values[k]) : 0, first };
+
+			assert_int_equal(view_take(v, &m), 0);
+		}
+	}
+	assert_true(sum_of(v, "acme") == 5);
+	view_free(v);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_honest_reading_is_taken),
+		cmocka_unit_test(what_is_cut_or_of_later_make_is_refused_by_name),
+		cmocka_unit_test(anothers_name_is_refused),
+		cmocka_unit_test(another_partitions_record_is_no_part_of_this_one),
+		cmocka_unit_test(more_than_the_devices_can_do_is_impossible),
+		cmocka_unit_test(a_tenant_must_be_one),
+		cmocka_unit_test(a_map_keeps_what_is_put_and_not_taken),
+		cmocka_unit_test(a_round_counts_when_its_head_comes),
+		cmocka_unit_test(partitions_add_up),
+		cmocka_unit_test(a_zombie_is_ignored),
+		cmocka_unit_test(what_the_last_owner_left_goes_with_it),
+		cmocka_unit_test(noise_on_the_totals_topic_moves_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
