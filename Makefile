@@ -70,7 +70,7 @@ clean: ## remove build/
 install: all ## install binary, data, man page and systemd units (DESTDIR, PREFIX=/usr)
 	$(Q)install -Dm755 $(B)/opmeter $(DESTDIR)$(PREFIX)/bin/opmeter
 	$(Q)install -Dm755 -t $(DESTDIR)$(PREFIX)/lib/opmeter $(CUPTI_SO)
-	$(Q)install -Dm644 -t $(DESTDIR)$(DATADIR) data/offsets.csv data/kernels.csv data/peaks.csv data/architectures.csv data/retention.yaml
+	$(Q)install -Dm644 -t $(DESTDIR)$(DATADIR) data/offsets.csv data/kernels.csv data/peaks.csv data/architectures.csv data/retention.yaml data/tpp.csv
 	$(Q)install -Dm644 -t $(DESTDIR)$(DATADIR)/regimes data/regimes/*.yaml
 	$(Q)install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man1 docs/man/opmeter.1
 	$(Q)install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system dist/systemd/*.service

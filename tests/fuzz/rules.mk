@@ -8,6 +8,8 @@ FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SEEDS_elf = $(FAKE_LIBS)
 FUZZ_SEEDS_yaml = $(wildcard data/regimes/*.yaml tests/demo/*.yaml)
+FUZZ_SEEDS_regime = $(wildcard data/regimes/*.yaml tests/demo/regimes/*.yaml)
+FUZZ_SEEDS_declaration = tests/golden/declarations_v1.jsonl
 FUZZ_SEEDS_run = $(wildcard tests/data/runs/*.gz)
 
 fuzz: $(FUZZERS:%=$(FUZZ_B)/fuzz_%) $(FAKE_LIBS) ## feed the readers of foreign input with noise (FUZZ_SECONDS=20 each)

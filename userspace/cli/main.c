@@ -32,9 +32,10 @@ static const struct verb {
 	{ "case", verb_case, "what reviewers work on: findings, acts of people, determinations" },
 	{ "evidence", verb_evidence, "keys, checkpoints and sealed bundles: make and verify" },
 	{ "prove", verb_prove, "prove the descriptor offsets of a cuBLASLt library" },
-	{ "policy", verb_policy, "check regimes, owners and tenant maps" },
+	{ "policy", verb_policy, "the law as data: check, explain, diff, replay" },
 	{ "declare", verb_declare, "say what the fleet cannot see: other providers, parents, publication" },
 	{ "owners", verb_owners, "legal entities: import, resolve, screen, bind tenants to them" },
+	{ "tpp", verb_tpp, "what an inventory could do, against caps on capacity" },
 	{ "off", verb_off, "stop counting at once; detaching follows in the background" },
 	{ "on", verb_on, "start counting again" },
 };

@@ -22,6 +22,7 @@ int verb_prove(int argc, char **argv);
 int verb_policy(int argc, char **argv);
 int verb_declare(int argc, char **argv);
 int verb_owners(int argc, char **argv);
+int verb_tpp(int argc, char **argv);
 int verb_off(int argc, char **argv);
 int verb_on(int argc, char **argv);
 int verb_device_sampler(int argc, char **argv);

@@ -24,6 +24,9 @@ struct policy {
 	/* What is observed here of another model (a parent, a generator): 0, or 1: nothing. May be NULL. */
 	int (*observed)(void *ctx, const char *subject, opcount *low, opcount *high);
 	void *observed_ctx;
+	/* True: that finding was told before; it is not made again. May be NULL. */
+	bool (*is_known)(void *ctx, const struct om_id *alert);
+	void *known_ctx;
 };
 
 /* A subject of several tenants or models: a lineage, or what the tenants of one ultimate parent train. */
@@ -94,23 +97,36 @@ int policy_judge(const struct policy *p, const struct om_subject_total *s,
 int policy_judge_subject(const struct policy *p, const struct policy_subject *s,
 			 int (*emit)(void *ctx, const struct alert *a), void *ctx);
 
+/* How policy_judge() sees a total. */
+#define POLICY_NAME_MAX 300
+void policy_subject_of(const struct om_subject_total *s, char name[POLICY_NAME_MAX],
+		       struct policy_subject *ret);
+
 /*
- * Families: tenants that share an ultimate parent. Put every tenant's models in, then
- * judge: what they train together is no model's figure, so no more than `possible`
- * comes of it, with `structuring` where the family reaches a level that no member does.
+ * What tenants train beside each other: each one's models, and families, the tenants that
+ * share an ultimate parent. Put every model's total in, in the order of om_totals_each(), then judge
+ * lineages by kin_judge() and families by kin_judge_families(). What a family trains together is no
+ * model's figure, so no more than `possible` comes of it, with `structuring` where it reaches a level
+ * that no member does.
  */
-struct families;
-struct families *families_new(void);
-struct families *families_free(struct families *f);
-static inline void families_freep(struct families **f)
+struct kin;
+struct kin *kin_new(void);
+struct kin *kin_free(struct kin *k);
+static inline void kin_freep(struct kin **k)
 {
-	*f = families_free(*f);
+	*k = kin_free(*k);
 }
-/* owners at day; a tenant whose parent is not known is of no family. 0, -ENOMEM. */
-int families_put(struct families *f, const struct owners *owners, int32_t day,
-		 const struct om_subject_total *s);
-/* Families of two tenants or more. */
-int families_judge(struct families *f, const struct policy *p, int (*emit)(void *ctx, const struct alert *a),
-		   void *ctx);
+/* owners at day; may be NULL. A tenant whose parent is not known is of no family. A lineage is passed over.
+ * 0, -ENOMEM. */
+int kin_put(struct kin *k, const struct owners *owners, int32_t day, const struct om_subject_total *s);
+/* policy_judge() that knows of a lineage which models its tenants have: `lineage-merge` is found so. */
+int kin_judge(const struct kin *k, const struct policy *p, const struct om_subject_total *s,
+	      int (*emit)(void *ctx, const struct alert *a), void *ctx);
+void kin_subject_of(const struct kin *k, const struct om_subject_total *s, char name[POLICY_NAME_MAX],
+		    struct policy_subject *ret);
+int kin_judge_families(struct kin *k, const struct policy *p, int (*emit)(void *ctx, const struct alert *a),
+		       void *ctx);
+/* The same without alerts: each family of two tenants or more. */
+int kin_each_family(struct kin *k, int (*fn)(void *ctx, const struct policy_subject *s), void *ctx);
 
 #endif

@@ -33,6 +33,17 @@ int policy_emit(const struct judgement *j, enum alert_type type, const struct re
 	return r;
 }
 
+bool policy_is_known(const struct judgement *j, enum alert_type type, const struct regime *g,
+		     const char *subject, const char *level)
+{
+	struct om_id id;
+
+	if (!j->p->is_known)
+		return false;
+	alert_make_id(type, j->p->source, g->id, g->version, subject, level, &id);
+	return j->p->is_known(j->p->known_ctx, &id);
+}
+
 json_t *policy_facts(const struct regime *g)
 {
 	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "regime", g->id, "version", g->version, "digest",

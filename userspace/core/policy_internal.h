@@ -13,6 +13,7 @@
 struct judgement {
 	const struct policy *p;
 	const struct policy_subject *s;
+	const char *tenant; /* whose owners are being judged */
 	int32_t day;
 	int (*emit)(void *ctx, const struct alert *a);
 	void *ctx;
@@ -50,6 +51,9 @@ json_t *policy_facts(const struct regime *g);
 void policy_add_figures(json_t *data, const struct om_subject_total *s);
 int policy_emit(const struct judgement *j, enum alert_type type, const struct regime *g, const char *subject,
 		const char *level, const char *sentence, json_t *data);
+/* Making a finding costs more than judging it: what is known need not be made. */
+bool policy_is_known(const struct judgement *j, enum alert_type type, const struct regime *g,
+		     const char *subject, const char *level);
 json_t *policy_notices(const struct judgement *j, const struct regime *g, const struct regime_level *level);
 json_t *policy_retention(const struct regime *g);
 void policy_case_id(const struct judgement *j, const struct regime *g, const char *subject, const char *level,

@@ -101,8 +101,11 @@ static int emit_level(const struct judgement *j, const struct verdict *v, const 
 {
 	const struct regime *g = v->regime;
 	char verdict[340], sentence[1000], figures[300], n[OPCOUNT_STRLEN], meters[120];
-	json_t *data = policy_facts(g);
+	json_t *data;
 
+	if (policy_is_known(j, ALERT_LEVEL, g, j->s->name, l->name))
+		return 0;
+	data = policy_facts(g);
 	if (!data)
 		return -ENOMEM;
 	level_words(v, l, verdict, sizeof(verdict));
@@ -128,8 +131,11 @@ static int emit_case(const struct judgement *j, const struct verdict *v, enum re
 {
 	const struct regime *g = v->regime;
 	char id[24], words[400], figures[300], sentence[1000];
-	json_t *data = policy_facts(g);
+	json_t *data;
 
+	if (policy_is_known(j, ALERT_CASE, g, j->s->name, regime_case_name(c)))
+		return 0;
+	data = policy_facts(g);
 	if (!data)
 		return -ENOMEM;
 	policy_case_id(j, g, j->s->name, regime_case_name(c), id);

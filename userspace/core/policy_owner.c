@@ -39,15 +39,18 @@ static int emit_owner(const struct judgement *j, const struct owner_finding *f)
 {
 	const struct regime *g = f->regime;
 	char sentence[600];
-	json_t *data = policy_facts(g);
+	json_t *data;
 
+	if (policy_is_known(j, ALERT_OWNER, g, j->tenant, f->answer.version))
+		return 0;
+	data = policy_facts(g);
 	if (!data)
 		return -ENOMEM;
 	/* No name of a parent, no country: this goes to the people who run the machines. */
 	snprintf(sentence, sizeof(sentence),
 		 "%s: %s under %s version %s (%s). The facts are in case %s, for compliance; nothing is to "
 		 "be done to the job.",
-		 j->s->tenant,
+		 j->tenant,
 		 f->answer.state == OWNER_KNOWN ? "ownership calls for a look"
 						: owner_state_text(f->answer.state),
 		 g->id, g->version, g->citation, f->case_id);
@@ -55,7 +58,7 @@ static int emit_owner(const struct judgement *j, const struct owner_finding *f)
 	json_object_set_new(data, "ownership_version", json_string(f->answer.version));
 	json_object_set_new(data, "known", json_boolean(f->answer.state == OWNER_KNOWN));
 	json_object_set_new(data, "demo", json_boolean(g->demo));
-	return policy_emit(j, ALERT_OWNER, g, j->s->tenant, f->answer.version, sentence, data);
+	return policy_emit(j, ALERT_OWNER, g, j->tenant, f->answer.version, sentence, data);
 }
 
 static json_t *path_json(const struct owner_answer *a)
@@ -88,8 +91,12 @@ static int emit_case(const struct judgement *j, const struct owner_finding *f)
 {
 	const struct regime *g = f->regime;
 	char sentence[600];
-	json_t *data = policy_facts(g), *checklist = json_array();
+	json_t *data, *checklist;
 
+	if (policy_is_known(j, ALERT_CASE, g, j->tenant, f->answer.version))
+		return 0;
+	data = policy_facts(g);
+	checklist = json_array();
 	if (!data || !checklist)
 		return -ENOMEM;
 	for (size_t i = 0; i < g->checklist_count; i++)
@@ -103,7 +110,7 @@ static int emit_case(const struct judgement *j, const struct owner_finding *f)
 	json_object_set_new(data, "state", json_string("detected"));
 	/* Who is not known is not cleared, and not condemned either: work waits for the answer. */
 	json_object_set_new(data, "hold", json_boolean(f->answer.state != OWNER_KNOWN));
-	json_object_set_new(data, "tenant", json_string(j->s->tenant));
+	json_object_set_new(data, "tenant", json_string(j->tenant));
 	json_object_set_new(data, "model", json_string(j->s->total->model));
 	json_object_set_new(data, "ownership", json_string(owner_state_text(f->answer.state)));
 	json_object_set_new(data, "ownership_version", json_string(f->answer.version));
@@ -113,33 +120,52 @@ static int emit_case(const struct judgement *j, const struct owner_finding *f)
 	json_object_set_new(data, "retention", policy_retention(g));
 	json_object_set_new(data, "demo", json_boolean(g->demo));
 	policy_add_figures(data, j->s->total);
-	return policy_emit(j, ALERT_CASE, g, j->s->tenant, f->answer.version, sentence, data);
+	return policy_emit(j, ALERT_CASE, g, j->tenant, f->answer.version, sentence, data);
 }
 
-int policy_judge_owners(const struct judgement *j, struct owner_finding *ret)
+static int judge_tenant(const struct judgement *j, struct owner_finding *ret)
 {
 	int r = 0;
 
-	memset(ret, 0, sizeof(*ret));
-	if (!j->p->owners || !j->s->tenant || !strcmp(j->s->tenant, "unknown"))
+	if (!j->tenant || !*j->tenant || !strcmp(j->tenant, "unknown"))
 		return 0;
 	for (size_t i = 0; r == 0 && i < regimes_count(j->p->regimes); i++) {
 		struct owner_finding f = { .regime = regimes_at(j->p->regimes, i) };
 
 		if (f.regime->kind != REGIME_OWNER || !regime_holds_on(f.regime, j->day))
 			continue;
-		owners_resolve(j->p->owners, j->s->tenant, j->day, &f.answer);
+		owners_resolve(j->p->owners, j->tenant, j->day, &f.answer);
 		f.flagged = is_flagged(j->p, f.regime, &f.answer);
 		if (!f.flagged)
 			continue;
 		f.material = is_material(j, f.regime);
 		/* The event is about the tenant: one, however many models it trains. */
-		policy_case_id(j, f.regime, j->s->tenant, f.answer.version, f.case_id);
+		policy_case_id(j, f.regime, j->tenant, f.answer.version, f.case_id);
 		r = emit_owner(j, &f);
 		if (r == 0 && f.material && f.regime->mode == REGIME_ENFORCE)
 			r = emit_case(j, &f);
 		if (!ret->regime || (f.material && !ret->material))
 			*ret = f;
+	}
+	return r;
+}
+
+int policy_judge_owners(const struct judgement *j, struct owner_finding *ret)
+{
+	const struct om_subject_total *t = j->s->total;
+	struct judgement one = *j;
+	int r = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	if (!j->p->owners)
+		return 0;
+	one.tenant = j->s->tenant;
+	if (j->s->tenant)
+		return judge_tenant(&one, ret);
+	/* Whoever takes part in a lineage takes part in the whole of it. */
+	for (size_t i = 0; r == 0 && j->s->group == POLICY_LINEAGE && i < t->member_count; i++) {
+		one.tenant = t->members[i].tenant;
+		r = judge_tenant(&one, ret);
 	}
 	return r;
 }

@@ -160,6 +160,7 @@ struct regime {
 	const char *floor_missing; /* as floor_what while the number is null, else NULL */
 	struct regime_level levels[REGIME_LEVELS_MAX];
 	size_t level_count;
+	opcount first_figure; /* the least that meets any level; OPCOUNT_MAX: none, or not known */
 	struct regime_condition requires[REGIME_REQUIRES_MAX];
 	size_t requires_count;
 	uint32_t cases;	       /* bit mask, 1 << enum regime_case: what opens one, where it is enforced */

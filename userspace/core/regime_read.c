@@ -216,5 +216,9 @@ int regime_read(struct regimes *r, struct yaml *y, struct error_text *err)
 	g->kind = (enum regime_kind)kind;
 	rc = read_kind(r, g, root, err);
 	rc = rc ?: regime_read_law(g, root, err);
+	/* Below the floor and from the threshold on it is exempt: that is to be said. */
+	g->first_figure = g->level_count ? regime_level_figure(g, &g->levels[0]) : OPCOUNT_MAX;
+	if (g->floor > g->threshold && g->first_figure > g->threshold)
+		g->first_figure = g->threshold;
 	return rc ?: yaml_done(root, err);
 }

@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Scenarios of law, from readings and files to the verdict, through the real binaries.
+
+Each object of tests/data/scenarios/*.json is made into a file of readings, assignments, owners, declarations (by
+`opmeter declare`) and regimes (those that are shipped, accepted by an acceptances.yaml where the scenario enforces them, with
+Note 2's number where it sets one), and judged by `opmeter policy replay`. One is judged out of a ledger too. Then every threshold
+is tried with one operation less, at it, and one more.
+"""
+import hashlib
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+HERE = Path(__file__).parent
+B = Path(os.environ.get("B", "build")).resolve()
+OPMETER = str(B / "opmeter")
+METERS = {"shape": 1, "launch": 2, "counter": 3, "device": 4, "allocation": 5}
+EPOCH = date(1970, 1, 1)
+LOSS_LATE = 5
+bad = []
+
+
+def u128(v):
+    return int(v).to_bytes(16, "little")
+
+
+def ops(text):
+    v = Decimal(str(text))
+    assert v == int(v), text
+    return int(v)
+
+
+def run(*args, code=0):
+    p = subprocess.run([OPMETER, *map(str, args)], capture_output=True, text=True, timeout=120)
+    if p.returncode != code:
+        raise SystemExit(f"opmeter {' '.join(map(str, args))}: exit {p.returncode}, not {code}: {p.stderr.strip()}{p.stdout[-300:]}")
+    return p.stdout
+
+
+def reading(ledger, job, day, meter, sequence, attempted, exact=0, low=0, high=0, calls=1, late=0, device_ns=0):
+    start = day * 86400 * 10**9
+    lost = [0] * 7
+    lost[LOSS_LATE] = late
+    b = b"OPRD" + struct.pack("<HH", 1, 320) + ledger + job + struct.pack("<IBBH", day, 4, METERS[meter], 1 if attempted else 0)
+    b += struct.pack("<Q", sequence) + u128(exact) + u128(low) + u128(high) + struct.pack("<ddQ", 0.0, 0.0, 0)
+    b += struct.pack("<QQQQQ", calls, device_ns, 0, 0, 0) + struct.pack("<7Q", *lost)
+    b += struct.pack("<QQ", start, start + 86400 * 10**9 - 1) + struct.pack("<QQ", start, 0)
+    b += struct.pack("<II", 8, 0) + struct.pack("<Q", 0) + bytes(48)
+    assert len(b) == 320
+    return b
+
+
+def split(total, n):
+    """n whole parts that add up to the last operation."""
+    return [total // n + (1 if i < total % n else 0) for i in range(n)]
+
+
+class Scenario:
+    def __init__(self, what, where):
+        self.what, self.dir = what, where
+        self.readings, self.assignments, self.sequence = [], [], 0
+        for n, job in enumerate(what["jobs"]):
+            self.job(n, job)
+        (where / "readings").write_bytes(b"".join(self.readings))
+        (where / "assignments.jsonl").write_text("".join(json.dumps(a) + "\n" for a in self.assignments))
+        (where / "owners.yaml").write_text(what.get("owners", "entities: []\ntenants: []\n"))
+        self.declare(what.get("declare", []))
+
+    def job(self, n, j):
+        ledger = hashlib.sha256(j.get("provider", "one").encode()).digest()[:16]
+        job = hashlib.sha256(f"{self.what['id']}/{n}".encode()).digest()[:16]
+        first, days = date.fromisoformat(j["from"]), j.get("days", 1)
+        start = (first - EPOCH).days
+        parts = split(ops(j.get("ops", 0)), days)
+        device = j.get("device")
+        for i in range(days):
+            self.sequence += 1
+            if parts[i]:
+                self.readings.append(reading(ledger, job, start + i, "shape", self.sequence, not device, exact=parts[i],
+                                             late=j.get("lost", {}).get(str(i), 0)))
+            if device:
+                v = split(ops(device), days)[i]
+                self.readings.append(reading(ledger, job, start + i, "device", self.sequence, False, low=v, high=v))
+            for gap in j.get("allocated", []):
+                if gap["day"] == i:
+                    self.readings.append(reading(ledger, job, start + i, "allocation", self.sequence, False, high=ops(gap["ops"])))
+        self.assign(ledger, job, "tenant", j["tenant"], j)
+        if "model" in j:
+            self.assign(ledger, job, "model", j["model"], j)
+        if "lineage" in j:
+            self.assign(ledger, job, "lineage", j["lineage"], j)
+        for p in j.get("phases", [{"phase": "training"}]):
+            self.assign(ledger, job, "phase", p["phase"], j, p)
+
+    def assign(self, ledger, job, kind, value, j, p={}):
+        share = p.get("share", ["1", "1"])
+        author = {"person": p["person"]} if "person" in p else {"rule": "scenario", "version": "1"}
+        self.assignments.append({"v": 1, "ledger": ledger.hex(), "job": job.hex(), "kind": kind, "value": value,
+                                 "from": j["from"] + "T00:00:00Z", "to": None, "share": {"low": share[0], "high": share[1]},
+                                 "evidence": self.what["id"], "author": author, "at": j["from"] + "T00:00:00Z"})
+
+    def declare(self, acts):
+        """Declared now; the history is judged at its end, so what is declared gets the scenario's own date."""
+        self.declarations = self.dir / "declarations.jsonl"
+        self.declarations.write_text("")
+        evidence = self.dir / "letter.txt"
+        evidence.write_text("the letter of the scenario\n")
+        for a in acts:
+            flags = ["--evidence-file", evidence] if a.get("evidence", True) else []
+            for k, v in a.get("options", {}).items():
+                flags += [f"--{k}"] + ([] if v is True else [v])
+            run("declare", a["kind"], a["subject"], "--file", self.declarations, "--by", "Jane Doe", *flags)
+
+    def regimes(self, name, law):
+        """The shipped regimes with what the scenario says of them."""
+        d = self.dir / name
+        shutil.copytree("data/regimes", d)
+        floor = law.get("floor")
+        text = (d / "us-bis-4e091.yaml").read_text()
+        if floor:
+            assert "operations: null" in text
+            (d / "us-bis-4e091.yaml").write_text(text.replace("operations: null", f"operations: {floor}")
+                                                 .replace('version: "2025-01-15"', f'version: "{law.get("version", "2025-01-15")}"'))
+        for f, mode in law.get("modes", {}).items():
+            p = d / f"{f}.yaml"
+            p.write_text(re.sub(r"^mode: .*$", f"mode: {mode}", p.read_text(), flags=re.M))
+        accepted = ["accepted:"]
+        for f in law.get("enforce", []):
+            text = (d / f"{f}.yaml").read_bytes()
+            version = re.search(rb'^version: "(.*)"$', text, re.M)[1].decode()
+            accepted.append(f'  - {{regime: {f}, version: "{version}", digest: {hashlib.sha256(text).hexdigest()}, by: "counsel of the '
+                            f'scenario", date: 2026-01-01, reference: "test"}}')
+        if len(accepted) > 1:
+            (d / "acceptances.yaml").write_text("\n".join(accepted) + "\n")
+        return d
+
+    def judge(self, *more):
+        law = self.what.get("law", {})
+        args = ["policy", "replay", "--json", "--all", "--assignment-file", self.dir / "assignments.jsonl", "--owners",
+                self.dir / "owners.yaml", "--declarations", self.declarations, "--regimes", self.regimes("old", law)]
+        if "against" in self.what:
+            args += ["--against", self.regimes("new", {**law, **self.what["against"]})]
+        if self.what.get("declare") and "until" not in self.what:  # what is declared now holds from now on
+            last = max(date.fromisoformat(j["from"]) + timedelta(days=j.get("days", 1) - 1) for j in self.what["jobs"])
+            args += ["--until", max(date.today() + timedelta(days=1), last).isoformat()]
+        for flag in ("until", "assignments", "against-assignments"):
+            if flag in self.what:
+                args += [f"--{flag}", self.what[flag]]
+        lines = [json.loads(l) for l in run(*args, *(more or ("--readings", self.dir / "readings"))).splitlines()]
+        return [l for l in lines if "subject" in l and "case" not in l], [l for l in lines if "case" in l]
+
+
+def close_to(a, b, share):
+    return abs(ops(a) - ops(b)) <= share * ops(b)
+
+
+def check_row(name, want, rows):
+    side = want.get("side", "old")
+    if want["subject"].startswith("family/FAMILY:"):
+        want["subject"] = "family/" + hashlib.sha256(want["subject"][14:].encode()).hexdigest()[:16]
+    got = [r for r in rows if r["subject"] == want["subject"] and r["regime"] == want["regime"]]
+    if len(got) != 1:
+        bad.append(f"{name}: {len(got)} rows of {want['subject']} under {want['regime']}")
+        return
+    v = got[0][side]
+    v = v or {"standing": "not judged", "level": None, "verdict": "", "findings": [], "since": {}}
+    for key in ("standing", "level"):
+        if key in want and v[key] != want[key]:
+            bad.append(f"{name}: {want['subject']} {want['regime']} {side}: {key} is {v[key]}, not {want[key]}: {v['verdict']}")
+    if want.get("words", "") not in v["verdict"]:
+        bad.append(f"{name}: '{want['words']}' is not in '{v['verdict']}'")
+    for bound in ("low", "high"):
+        for figure in ("observed", "counted"):
+            if f"{figure}_{bound}" in want and ops(v[figure][bound]) != ops(want[f"{figure}_{bound}"]):
+                bad.append(f"{name}: {figure} {bound} is {v[figure][bound]}, not {want[f'{figure}_{bound}']}")
+    for f in want.get("findings", []):
+        if f not in v["findings"]:
+            bad.append(f"{name}: {want['subject']} {want['regime']}: no finding {f}: {v['findings']}")
+    if "exactly" in want and v["findings"] != want["exactly"]:
+        bad.append(f"{name}: findings are {v['findings']}, not {want['exactly']}")
+    for level, day in want.get("since", {}).items():
+        if v["since"].get(level) != day:
+            bad.append(f"{name}: {level} since {v['since'].get(level)}, not {day}")
+
+
+def check_cases(name, want, cases):
+    for c in want:
+        got = [x for x in cases if all(x.get(k) == v for k, v in c.items() if k != "count")]
+        if len(got) != c.get("count", 1):
+            bad.append(f"{name}: {len(got)} cases like {c}: {cases}")
+
+
+def play(what, tmp):
+    where = Path(tmp) / what["id"]
+    where.mkdir()
+    s = Scenario(what, where)
+    rows, cases = s.judge()
+    for want in what["expect"]:
+        check_row(what["id"], want, rows)
+    check_cases(what["id"], what.get("cases", []), cases)
+    return s, rows, cases
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="opmeter-scenarios-") as tmp:
+        n = 0
+        for f in sorted((HERE / "scenarios").glob("*.json")):
+            for what in json.loads(f.read_text()):
+                play(what, tmp)
+                n += 1
+        thresholds = at_every_threshold(tmp)
+    print("\n".join(bad) or f"{n} scenarios, {thresholds} figures around thresholds: as they should be")
+    sys.exit(1 if bad else 0)
+
+
+# The least figure that meets each threshold, worked out here from the laws' own words.
+THRESHOLDS = [("us-bis-4e091", 10**26, ">="), ("us-bis-702-7", 10**26, ">"), ("us-eo-14110", 10**26, ">"), ("eu-ai-act-51", 10**25, ">"),
+              ("eu-gpai", 10**23, ">"), ("us-ca-sb53", 10**26, ">"), ("us-ny-raise-2026-03-27", 10**26, ">"), ("kr-ai-basic-act", 10**26, ">=")]
+
+
+def at_every_threshold(tmp):
+    n = 0
+    for name, figure, comparator in THRESHOLDS:
+        regime = name.replace("-2026-03-27", "")
+        day = {"us-eo-14110": "2024-06-01", "us-ny-raise-2026-03-27": "2027-02-01"}.get(name, "2026-11-23")
+        for d in (-1, 0, 1):
+            v = figure + d
+            meets = v >= figure if comparator == ">=" else v > figure
+            level = {"eu-gpai": "notice"}.get(name, "exceeded")
+            what = {"id": f"{name}{d:+d}", "law": {"floor": "1e20", "modes": {name: "notice"}},
+                    "jobs": [{"tenant": "acme", "model": "lm", "from": day, "days": 3, "ops": v}], "expect": []}
+            if regime in ("eu-gpai", "us-ny-raise"):
+                fact = {"eu-gpai": "generates-media", "us-ny-raise": "compute-cost-over-100m-usd"}[regime]
+                what["declare"] = [{"kind": "fact", "subject": "acme/lm", "options": {"fact": fact, "value": "true"}}]
+            want = {"subject": "acme/lm", "regime": regime, "observed_low": v}
+            want.update({"standing": "reached", "level": level} if meets else {"level": None if regime == "eu-gpai" else "urgent"})
+            what["expect"] = [want]
+            play(what, tmp)
+            n += 1
+    return n
+
+
+if __name__ == "__main__":
+    os.chdir(HERE.parent.parent)
+    main()

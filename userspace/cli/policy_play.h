@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_CLI_POLICY_PLAY_H
+#define OPMETER_CLI_POLICY_PLAY_H
+
+/* A history judged day by day by one side: the last verdicts, and when each level was first met. */
+
+#include "policy_input.h"
+
+struct play_outcome {
+	const struct regime *regime; /* the version that was judged last; NULL: none held */
+	char words[200];
+	opcount low, high, observed_low, observed_high;
+	uint32_t cases;
+	uint8_t level, standing;	   /* level: index + 1; 0: none */
+	uint32_t since[REGIME_LEVELS_MAX]; /* day + 1; 0: never */
+};
+
+struct play_subject {
+	char name[POLICY_NAME_MAX];
+	char owner_version[65];
+	struct play_outcome *outcome; /* one a regime id, in the order of play.ids */
+};
+
+struct play_case {
+	char id[24], cause[32], regime[64], subject[POLICY_NAME_MAX], hold;
+	uint32_t day;
+};
+
+struct play {
+	struct policy_side side;
+	const char **ids; /* of regimes, each once */
+	size_t id_count;
+	struct play_subject *subject; /* by name, after play_run() */
+	size_t subjects, room;
+	struct play_case *cases; /* in the order of days */
+	size_t case_count, case_room;
+	bool owner_flags; /* some tenant is flagged */
+	uint32_t day;
+	int error;
+};
+void play_done(struct play *p);
+/* Loads and plays. Logs what is wrong. Returns an enum exit_code. */
+int play_run(const struct policy_input *in, struct play *ret);
+const struct play_subject *play_find(const struct play *p, const char *name);
+/* The outcome of a regime by id; NULL: there is no such regime on this side. */
+const struct play_outcome *play_outcome(const struct play *p, const struct play_subject *s, const char *id);
+
+#endif
