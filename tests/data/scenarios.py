@@ -207,7 +207,22 @@ def play(what, tmp):
     for want in what["expect"]:
         check_row(what["id"], want, rows)
     check_cases(what["id"], what.get("cases", []), cases)
-    return s, rows, cases
+    if what["id"] in ("A01", "A02", "C02"):
+        out_of_a_ledger(s, rows)
+
+
+def out_of_a_ledger(s, rows):
+    """The same, recorded by a node: the same verdicts."""
+    shutil.rmtree(s.dir / "old")
+    shutil.rmtree(s.dir / "new", ignore_errors=True)
+    subprocess.run([B / "tests/tools/make_ledger", s.dir / "ledger", s.dir / "readings", s.dir / "assignments.jsonl"], check=True,
+                   capture_output=True)
+    run("ledger", "verify", "--dir", s.dir / "ledger")
+    there = s.dir / "assignments.jsonl"
+    there.write_text("")
+    again, _ = s.judge("--dir", s.dir / "ledger")
+    if again != rows:
+        bad.append(f"{s.what['id']}: out of a ledger the rows differ: {[(a, b) for a, b in zip(again, rows) if a != b][:1]}")
 
 
 def main():
