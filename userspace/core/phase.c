@@ -9,7 +9,6 @@
 #include "phase_internal.h"
 
 /* Shares of all operations, found on the recorded runs of tests/phases (docs/phases.md). */
-#define NOISE 0.0015	  /* complete families below this are chance */
 #define ADAPTERS 0.1	  /* their families are below it */
 #define LEARNS 0.25	  /* complete families, where threads agree */
 #define LEARNS_ALONE 0.45 /* the same on one thread, or where backward asks for no more than forward */
@@ -124,6 +123,14 @@ static void find_backward(struct judge *j, const struct groups *g, struct phase_
 
 /* --- what is left to tell --- */
 
+struct cues {
+	struct phase_learned learned;
+	struct phase_chain chain;
+	struct phase_only only;
+	double reduced; /* bytes of gradients that ranks add up */
+	bool is_by_gradients;
+};
+
 /* Products that are there in all three forms, each form with a share worth the name. */
 static uint32_t weights_of(const struct judge *j, const struct groups *g)
 {
@@ -172,129 +179,22 @@ static double at_once(const struct run *r)
 	return calls > 0 ? in_visits / calls : 0;
 }
 
-/* One side of a product, taken for tokens, and the weight that is left: a <= b. */
-struct side {
-	uint64_t tokens, a, b;
-	size_t shape;
-};
-
-static int by_tokens(const void *x, const void *y)
+/* Each group's tokens are what weight gradients contract over, told by the backward thread where there is
+ * one. */
+static int find_recomputation(const struct judge *j, const struct groups *g, const struct run *r,
+			      const struct cues *c, struct phase_judgement *ret)
 {
-	const struct side *a = x, *b = y;
+	struct phase_again again = { 0 };
+	int rc = 0;
 
-	return a->tokens < b->tokens ? -1 : a->tokens > b->tokens;
-}
-
-/* Whether the same tokens meet several layers: weights of three dimensions or more besides their own, or a
- * square one and another. One weight in both directions is none. */
-static bool meets_layers(const struct side *s, size_t count)
-{
-	bool has_square = false, has_other = false;
-	uint64_t seen[3];
-	int n = 0;
-
-	for (size_t i = 0; i < count && n < 3; i++) {
-		const uint64_t dim[] = { s[i].a, s[i].b };
-
-		has_square |= dim[0] == dim[1] && dim[0] != s[i].tokens;
-		has_other |= dim[0] != dim[1] && dim[0] != s[i].tokens && dim[1] != s[i].tokens;
-		for (int d = 0; d < 2 && n < 3; d++) {
-			bool is_known = dim[d] == s[i].tokens;
-
-			for (int k = 0; k < n; k++)
-				is_known |= seen[k] == dim[d];
-			if (!is_known)
-				seen[n++] = dim[d];
-		}
-	}
-	return n == 3 || (n == 2 && has_square && has_other);
-}
-
-/* Tokens that only pass through are never summed over, but in what X^T X is made for. */
-static bool is_contracted(const struct judge *j, uint64_t tokens)
-{
-	double over = 0;
-
-	for (size_t i = 0; i < j->shapes; i++)
-		if (j->shape[i].k == tokens && j->shape[i].batch == 1 && j->shape[i].m != j->shape[i].n)
-			over += j->shape[i].ops;
-	return over > 0.01 * j->ops;
-}
-
-/* Operations of X^T X and of squares, as a share: what optimizers and calibration are made of. */
-static double gram(const struct judge *j)
-{
-	double ops = 0;
-
-	for (size_t i = 0; i < j->shapes; i++)
-		ops += j->shape[i].m == j->shape[i].n ? j->shape[i].ops : 0;
-	return ops / j->ops;
-}
-
-/* Share of operations in products one side of which passes through several layers. */
-static double layered(const struct judge *j)
-{
-	_cleanup_free_ struct side *side = calloc(2 * j->shapes + 1, sizeof(*side));
-	_cleanup_free_ bool *is_layered = calloc(j->shapes + 1, sizeof(*is_layered));
-	double ops = 0;
-	size_t n = 0;
-
-	if (!side || !is_layered)
-		return 0;
-	for (size_t i = 0; i < j->shapes; i++) {
-		const struct shape *s = &j->shape[i];
-
-		for (int k = 0; k < 2 && s->m != s->n; k++) {
-			uint64_t o = k ? s->n : s->m;
-
-			side[n++] =
-				(struct side){ k ? s->m : s->n, o < s->k ? o : s->k, o < s->k ? s->k : o, i };
-		}
-	}
-	if (n)
-		qsort(side, n, sizeof(*side), by_tokens);
-	for (size_t i = 0, end; i < n; i = end) {
-		for (end = i; end < n && side[end].tokens == side[i].tokens;)
-			end++;
-		if (meets_layers(&side[i], end - i) && !is_contracted(j, side[i].tokens))
-			for (size_t k = i; k < end; k++)
-				is_layered[side[k].shape] = true;
-	}
-	for (size_t i = 0; i < j->shapes; i++)
-		ops += is_layered[i] ? j->shape[i].ops : 0;
-	return j->ops > 0 ? ops / j->ops : 0;
-}
-
-/* Forward work on the backward thread. Of three different dimensions, backward asks for the same over T and
- * over O; what is more than twice the larger is forward work again. Of equal ones only the sum tells. */
-static double again(const struct judge *j, const struct group *g)
-{
-	double own = g->by_thread[j->backward], rest = g->ops - own, most = 0;
-
-	if (g->dim[0] == g->dim[1] || g->dim[1] == g->dim[2])
-		return fmax(0, fmin(own - 2 * rest, rest));
-	for (int d = 0; d < 3; d++)
-		most = fmax(most, g->over_backward[d]);
-	return fmax(0, fmin(own - 2 * most, most));
-}
-
-/* On one thread: forward work beyond what the weight gradients answer for, whatever it is. */
-static double suspected(const struct group *g)
-{
-	double weight = phase_least(g->over);
-
-	return weight > 0 ? fmax(0, g->ops - 3 * weight) : 0;
-}
-
-static void find_recomputation(const struct judge *j, const struct groups *g, struct phase_judgement *ret)
-{
-	double sum = 0;
-
-	for (size_t i = 0; i < g->count && ret->verdict == PHASE_IS_TRAINING; i++)
-		sum += (j->backward < 0 ? suspected(&g->item[i]) : again(j, &g->item[i])) / j->ops;
-	ret->recompute_high = sum;
-	ret->recompute_low = ret->recompute_best = j->backward < 0 ? 0 : sum;
+	if (ret->verdict == PHASE_IS_TRAINING && !c->is_by_gradients)
+		rc = j->backward < 0 ? phase_again_by_order(j, g, r, &again)
+				     : phase_again_by_thread(j, g, &again);
+	ret->recompute_low = again.low;
+	ret->recompute_best = again.best;
+	ret->recompute_high = again.high;
 	ret->algorithmic = ret->executed - (opcount)(ret->recompute_best * opcount_to_double(ret->executed));
+	return rc;
 }
 
 /* --- the verdict --- */
@@ -319,7 +219,7 @@ static enum phase_verdict beside_others(const struct judge *j, const struct phas
 {
 	double foreign = l->foreign - fmin(l->foreign, l->evaluated);
 
-	if (foreign > OTHER_WORK / 2 || third_thread(j) > SERVER)
+	if (foreign - l->rolled_out > OTHER_WORK / 2 || third_thread(j) - l->rolled_out > SERVER)
 		return PHASE_IS_UNKNOWN;
 	/* Some weights learn at each pass, most others never do. */
 	if (p->complete >= ADAPTERS && l->share >= ADAPTERS && p->once < 0.6 && l->least_times > 0 &&
@@ -370,11 +270,13 @@ static int complete_families(const struct judge *j)
 }
 
 static bool serves(const struct judge *j, const struct groups *g, const struct phase_judgement *p,
-		   double chained)
+		   const struct phase_chain *chain)
 {
-	double squares = gram(j);
-	bool in_layers = layered(j) >= LAYERED || chained >= CHAINED ||
-			 (squares < 0.6 && chained >= CHAINED * (1 - squares));
+	double chained = chain->share, squares = phase_gram(j);
+	bool in_layers = phase_layered(j) >= LAYERED || chained >= CHAINED ||
+			 (squares < 0.6 && chained >= CHAINED * (1 - squares)) ||
+			 (thread_count(j) == 1 && chain->beside_gram >= CHAINED) ||
+			 (thread_count(j) == 1 && phase_attends_forward(j, g));
 
 	/* Adapters of many tenants meet few tokens each: some of their products look like gradients of
 	 * others. */
@@ -382,22 +284,41 @@ static bool serves(const struct judge *j, const struct groups *g, const struct p
 		return true;
 	if (p->complete >= NOISE || !in_layers)
 		return false;
-	return thread_count(j) == 1 || (chained >= CHAINED && phase_forms_apart(j, g, j->backward) < 0.1) ||
-	       (p->twice + p->once < 0.1 && gram(j) < 0.05);
+	return thread_count(j) == 1 || (chained >= CHAINED && chain->threads_alike) ||
+	       (chained >= CHAINED && phase_forms_apart(j, g, j->backward) < 0.1) ||
+	       (p->twice + p->once < 0.1 && phase_gram(j) < 0.05);
 }
 
-static enum phase_verdict verdict_of(const struct judge *j, const struct groups *g, const struct run *r,
-				     const struct phase_judgement *p, const struct phase_learned *l,
-				     double chained)
+/* What cannot be told by families, but is told by a thread that asks for weight gradients alone, or by what
+ * ranks add up: half a byte for each weight that is met is gradients in half precision, reduced once in four
+ * passes. */
+static enum phase_verdict by_gradients(const struct judge *j, const struct groups *g,
+				       const struct phase_judgement *p, const struct cues *c)
 {
-	if (serves(j, g, p, chained))
+	bool is_reduced = c->reduced >= 0.5 * phase_weights_met(g);
+
+	if (c->only.thread >= 0)
+		return c->only.answered >= 0.5 * c->only.forward ? PHASE_IS_TRAINING : PHASE_IS_FROZEN;
+	if (is_reduced && thread_count(j) > 1 && p->complete < NOISE && p->once >= ALL)
+		return PHASE_IS_TRAINING;
+	if (is_reduced && thread_count(j) == 1 && p->complete >= ADAPTERS && phase_goes_both_ways(j, g))
+		return PHASE_IS_TRAINING;
+	return PHASE_IS_UNKNOWN;
+}
+
+static enum phase_verdict by_families(const struct judge *j, const struct groups *g, const struct run *r,
+				      const struct phase_judgement *p, const struct cues *c)
+{
+	const struct phase_learned *l = &c->learned;
+
+	if (serves(j, g, p, &c->chain))
 		return PHASE_IS_INFERENCE;
 	if (thread_count(j) > 1 &&
 	    (p->twice + p->once >= 0.1 || l->share >= 0.1 || (p->is_told && p->complete >= LEARNS_ALONE) ||
 	     (p->weights >= 2 && l->returned >= ALL)))
 		return on_threads(j, p, l);
 	if (thread_count(j) == 1 && p->complete >= LEARNS_ALONE &&
-	    (p->weights >= 2 || complete_families(j) >= 3) && at_once(r) < 0.85)
+	    (p->weights + phase_equal_weights(j, g) >= 2 || complete_families(j) >= 3) && at_once(r) < 0.85)
 		return PHASE_IS_TRAINING;
 	if (thread_count(j) == 1 && p->complete >= NOISE && p->complete < ADAPTERS && p->weights >= 2 &&
 	    phase_goes_both_ways(j, g))
@@ -405,14 +326,24 @@ static enum phase_verdict verdict_of(const struct judge *j, const struct groups 
 	return PHASE_IS_UNKNOWN;
 }
 
-static void say(const struct judge *j, struct phase_judgement *p)
+/* By gradients alone: which gradients. */
+static const char *by_what(const struct cues *c)
+{
+	return !c->is_by_gradients ? ""
+	       : c->only.thread >= 0
+		       ? " It asks for nothing but weight gradients of what the others pass forward."
+		       : " Ranks add up, besides what products make, as many numbers as weights have: "
+			 "gradients.";
+}
+
+static void say(const struct judge *j, const struct cues *c, struct phase_judgement *p)
 {
 	bool agree = j->backward >= 0 && p->complete >= LEARNS && p->twice + p->once >= 0.5;
 	char threads[200] = "All products come from one thread.";
 
-	p->confidence = p->verdict == PHASE_IS_UNKNOWN		 ? "none"
-			: agree || p->verdict == PHASE_IS_FROZEN ? "high"
-								 : "low";
+	p->confidence = p->verdict == PHASE_IS_UNKNOWN					  ? "none"
+			: agree || (p->verdict == PHASE_IS_FROZEN && !c->is_by_gradients) ? "high"
+											  : "low";
 	if (j->backward >= 0)
 		snprintf(threads, sizeof(threads),
 			 "Thread %d asks for twice what the others do in %.1f %% of the operations, for as "
@@ -426,16 +357,44 @@ static void say(const struct judge *j, struct phase_judgement *p)
 	snprintf(p->evidence, sizeof(p->evidence),
 		 "%.1f %% of the operations lie in families with forward, input and weight gradients; %u "
 		 "products are there in "
-		 "all three forms. %s",
-		 100 * p->complete, p->weights, threads);
+		 "all three forms. %s%s",
+		 100 * p->complete, p->weights, threads, by_what(c));
+}
+
+/* The thread that asks for weight gradients alone is the backward one, whatever the balance said. */
+static void take_thread(struct judge *j, const struct groups *g, const struct cues *c,
+			struct phase_judgement *p)
+{
+	struct balance b;
+
+	if (!c->is_by_gradients || c->only.thread < 0 || c->only.thread == j->backward)
+		return;
+	j->backward = p->backward = c->only.thread;
+	b = balance_of(j, g, j->backward);
+	p->twice = b.twice;
+	p->once = b.once;
+	p->elsewhere = b.elsewhere;
+}
+
+static int find_cues(const struct judge *j, const struct groups *g, const struct run *r, struct cues *ret)
+{
+	int rc = phase_learned(j, g, &ret->learned);
+
+	rc = rc ?: phase_chained(j, r, &ret->chain);
+	rc = rc ?: phase_only_gradients(j, g, &ret->only);
+	rc = rc ?: phase_reduced(r, &ret->reduced);
+	if (rc)
+		return rc;
+	rc = phase_threads_alike(j, r, ret->chain.at_m);
+	ret->chain.threads_alike = rc > 0;
+	return rc < 0 ? rc : 0;
 }
 
 int phase_judge(const struct run *r, struct phase_judgement *ret)
 {
 	_cleanup_(phase_judge_done) struct judge j = { .backward = -1 };
 	_cleanup_(phase_groups_done) struct groups g = { 0 };
-	struct phase_learned learned;
-	double chained = 0;
+	struct cues cues = { 0 };
 	int rc;
 
 	*ret = (struct phase_judgement){ .confidence = "none", .backward = -1 };
@@ -460,15 +419,20 @@ int phase_judge(const struct run *r, struct phase_judgement *ret)
 	if (rc)
 		return rc;
 	ret->weights = weights_of(&j, &g);
-	rc = phase_learned(&j, &g, &learned);
-	rc = rc ?: phase_chained(&j, r, &chained);
+	ret->complete += phase_equal_complete(&j, &g);
+	rc = find_cues(&j, &g, r, &cues);
 	if (rc)
 		return rc;
-	ret->verdict = verdict_of(&j, &g, r, ret, &learned, chained);
-	find_recomputation(&j, &g, ret);
+	ret->verdict = by_families(&j, &g, r, ret, &cues);
+	if (ret->verdict == PHASE_IS_UNKNOWN) {
+		ret->verdict = by_gradients(&j, &g, ret, &cues);
+		cues.is_by_gradients = ret->verdict != PHASE_IS_UNKNOWN;
+		take_thread(&j, &g, &cues, ret);
+	}
+	rc = find_recomputation(&j, &g, r, &cues, ret);
 	ret->training_low =
 		ret->verdict == PHASE_IS_TRAINING || ret->verdict == PHASE_IS_FROZEN ? ret->complete : 0;
 	ret->training_high = ret->verdict == PHASE_IS_INFERENCE ? 0 : 1;
-	say(&j, ret);
-	return 0;
+	say(&j, &cues, ret);
+	return rc;
 }

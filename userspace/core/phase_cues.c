@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Further cues: what learns beside other work on the same thread, what kind of work that is, and
- * whether products feed each other as the layers of a model do.
+ * Further cues: what learns beside other work on the same thread, and what kind of work that is.
  */
 #include <errno.h>
 #include <math.h>
@@ -22,7 +21,7 @@ static bool may_be_tokens(const struct group *g, int d, int backward)
 	bool is_alone = g->dim[d] != g->dim[(d + 1) % 3] && g->dim[d] != g->dim[(d + 2) % 3];
 
 	return own > 0 && is_alone && gradient >= 0.27 * own && gradient <= 0.55 * own &&
-	       others <= 0.02 * rest && rest >= 0.8 * gradient;
+	       others <= 0.02 * rest && rest >= 0.4 * gradient;
 }
 
 /* A dimension that may be tokens', and the operations of the groups that say so. */
@@ -85,6 +84,22 @@ static int learned_over(const struct group *g, int backward, const struct candid
 	return best;
 }
 
+int phase_learned_dims(const struct judge *j, const struct groups *g, int **ret)
+{
+	_cleanup_free_ struct candidate *c = NULL;
+	int *dims = calloc(g->count + 1, sizeof(*dims));
+	size_t candidates;
+
+	if (!dims || candidates_make(j, g, &c, &candidates)) {
+		free(dims);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < g->count; i++)
+		dims[i] = learned_over(&g->item[i], j->backward, c, candidates);
+	*ret = dims;
+	return 0;
+}
+
 static int by_number(const void *x, const void *y)
 {
 	uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
@@ -121,12 +136,30 @@ static void learned_add(struct phase_learned *l, const struct group *g, int d, c
 	times_note(l, g, gradient, j);
 }
 
-/* --- evaluation --- */
+static void add_rest(const struct judge *j, const struct groups *g, const uint64_t *tokens, size_t n,
+		     struct phase_learned *ret)
+{
+	for (size_t i = 0; i < g->count; i++) {
+		const struct group *x = &g->item[i];
+		bool is_square = x->dim[0] == x->dim[1] || x->dim[1] == x->dim[2];
+
+		if (x->by_thread[j->backward] > 0)
+			ret->returned += x->ops >= 1.8 * x->by_thread[j->backward] ? x->ops / j->ops : 0;
+		else if (has_tokens(x, tokens, n))
+			ret->same_tokens += x->ops / j->ops;
+		else if (is_square)
+			ret->square += x->ops / j->ops;
+		else
+			ret->foreign += x->ops / j->ops;
+	}
+}
+
+/* --- evaluation and rollouts --- */
 
 /* A weight that learns, or one that only goes forward for other tokens. */
 struct met {
 	uint64_t tokens, low, high;
-	double ops;
+	double ops, gradient, generated; /* generated: by threads that neither go backward nor most forward */
 };
 
 static int by_weight(const void *x, const void *y)
@@ -149,77 +182,180 @@ static struct met met_of(const struct group *g, int tokens)
 {
 	uint64_t a = g->dim[(tokens + 1) % 3], b = g->dim[(tokens + 2) % 3];
 
-	return (struct met){ g->dim[tokens], a < b ? a : b, a < b ? b : a, g->ops };
+	return (struct met){
+		g->dim[tokens], a < b ? a : b, a < b ? b : a, g->ops, g->over_backward[tokens], 0
+	};
 }
 
+/* One for each weight: the most tokens that it meets. */
 static size_t distinct(struct met *m, size_t n)
 {
 	size_t kept = 0;
 
 	if (n)
 		qsort(m, n, sizeof(*m), by_weight);
+	for (size_t i = 0; i < n; i++) {
+		if (!kept || by_weight(&m[kept - 1], &m[i])) {
+			m[kept++] = m[i];
+			continue;
+		}
+		m[kept - 1].tokens = m[i].tokens > m[kept - 1].tokens ? m[i].tokens : m[kept - 1].tokens;
+		m[kept - 1].ops += m[i].ops;
+		m[kept - 1].gradient += m[i].gradient;
+	}
+	return kept;
+}
+
+/* Weights that learn, in order. -ENOMEM; the caller frees. */
+static int learned_weights(const struct judge *j, const struct groups *g, const struct candidate *c,
+			   size_t candidates, struct met **ret, size_t *ret_count)
+{
+	struct met *m = calloc(g->count + 1, sizeof(*m));
+	size_t n = 0;
+
+	if (!m)
+		return -ENOMEM;
+	for (size_t i = 0; i < g->count; i++) {
+		int d = learned_over(&g->item[i], j->backward, c, candidates);
+
+		if (d >= 0 && g->item[i].ops >= 0.003 * j->ops)
+			m[n++] = met_of(&g->item[i], d);
+	}
+	*ret_count = distinct(m, n);
+	*ret = m;
+	return 0;
+}
+
+/* Forward passes through such weights for at least so many tokens, by tokens. -ENOMEM; the caller frees. */
+static int forward_only(const struct judge *j, const struct groups *g, const struct met *learns, size_t n,
+			uint64_t least_tokens, struct met **ret, size_t *ret_count)
+{
+	struct met *other = calloc(3 * g->count + 1, sizeof(*other));
+	size_t others = 0;
+
+	if (!other)
+		return -ENOMEM;
+	for (size_t i = 0; i < g->count && n; i++)
+		for (int d = 0; d < 3; d++) {
+			struct met m = met_of(&g->item[i], d);
+
+			if (g->item[i].by_thread[j->backward] <= 0 && m.tokens >= least_tokens &&
+			    bsearch(&m, learns, n, sizeof(m), by_weight))
+				other[others++] = m;
+		}
+	if (others)
+		qsort(other, others, sizeof(*other), by_tokens);
+	*ret = other;
+	*ret_count = others;
+	return 0;
+}
+
+/* Operations of those that go through all `n` weights for the same tokens, at least so many. */
+static double through_all(const struct met *other, size_t others, size_t n, uint64_t least_tokens)
+{
+	double sum = 0;
+
+	for (size_t i = 0, end; i < others; i = end) {
+		double ops = 0;
+
+		for (end = i; end < others && other[end].tokens == other[i].tokens; end++)
+			ops += other[end].ops;
+		sum += end - i == n && other[i].tokens >= least_tokens ? ops : 0;
+	}
+	return sum;
+}
+
+/* Weights that meet most of the tokens; the others are heads that meet a part of them. Returns how many. */
+static size_t keep_wide(struct met *m, size_t n, uint64_t *ret_tokens)
+{
+	size_t kept = 0;
+
+	*ret_tokens = 0;
 	for (size_t i = 0; i < n; i++)
-		if (!kept || by_weight(&m[kept - 1], &m[i]))
+		*ret_tokens = m[i].tokens > *ret_tokens ? m[i].tokens : *ret_tokens;
+	for (size_t i = 0; i < n; i++)
+		if (m[i].tokens == *ret_tokens)
 			m[kept++] = m[i];
 	return kept;
 }
 
 /* Operations of forward passes through all the weights that learn, the head too, for tokens of about as many
  * as learning meets: an evaluation. Requests that are served meet few tokens each, or leave the head out but
- * for the last. */
-static int evaluated(const struct judge *j, const struct groups *g, const struct candidate *c,
-		     size_t candidates, uint64_t least_tokens, double *ret)
+ * for the last. Where learning itself leaves the head out for most tokens, an evaluation may as well: then
+ * nothing may go through the layers for few tokens. */
+static int evaluated(const struct judge *j, const struct groups *g, struct met *learns, size_t n,
+		     uint64_t least_tokens, double *ret)
 {
-	_cleanup_free_ struct met *learns = calloc(g->count + 1, sizeof(*learns));
-	_cleanup_free_ struct met *other = calloc(3 * g->count + 1, sizeof(*other));
-	size_t n = 0, others = 0;
+	_cleanup_free_ struct met *other = NULL;
+	uint64_t wide;
+	size_t others;
+	int rc = forward_only(j, g, learns, n, least_tokens / 8, &other, &others);
 
-	*ret = 0;
-	if (!learns || !other)
-		return -ENOMEM;
-	for (size_t i = 0; i < g->count; i++) {
-		int d = learned_over(&g->item[i], j->backward, c, candidates);
-
-		if (d >= 0 && g->item[i].ops >= 0.003 * j->ops)
-			learns[n++] = met_of(&g->item[i], d);
-	}
-	n = distinct(learns, n);
-	for (size_t i = 0; i < g->count && n >= 3; i++)
-		for (int d = 0; d < 3; d++) {
-			struct met m = met_of(&g->item[i], d);
-
-			if (g->item[i].by_thread[j->backward] <= 0 && m.tokens >= least_tokens / 8 &&
-			    bsearch(&m, learns, n, sizeof(m), by_weight))
-				other[others++] = m;
-		}
-	if (others)
-		qsort(other, others, sizeof(*other), by_tokens);
-	for (size_t i = 0, end; i < others; i = end) {
-		double ops = 0;
-
-		for (end = i; end < others && other[end].tokens == other[i].tokens; end++)
-			ops += other[end].ops;
-		*ret += end - i == n ? ops / j->ops : 0;
-	}
-	return 0;
+	if (rc)
+		return rc;
+	*ret = n >= 3 ? through_all(other, others, n, 0) / j->ops : 0;
+	n = *ret > 0 ? n : keep_wide(learns, n, &wide);
+	if (*ret > 0 || n < 2 || wide == least_tokens)
+		return 0;
+	free(other);
+	other = NULL;
+	rc = forward_only(j, g, learns, n, 0, &other, &others);
+	if (rc == 0 && others && other[0].tokens >= wide)
+		*ret = through_all(other, others, n, wide) / j->ops;
+	return rc;
 }
 
-static void add_rest(const struct judge *j, const struct groups *g, const uint64_t *tokens, size_t n,
-		     struct phase_learned *ret)
+static int main_forward(const struct judge *j)
 {
-	for (size_t i = 0; i < g->count; i++) {
-		const struct group *x = &g->item[i];
-		bool is_square = x->dim[0] == x->dim[1] || x->dim[1] == x->dim[2];
+	int best = -1;
 
-		if (x->by_thread[j->backward] > 0)
-			ret->returned += x->ops >= 1.8 * x->by_thread[j->backward] ? x->ops / j->ops : 0;
-		else if (has_tokens(x, tokens, n))
-			ret->same_tokens += x->ops / j->ops;
-		else if (is_square)
-			ret->square += x->ops / j->ops;
-		else
-			ret->foreign += x->ops / j->ops;
+	for (int t = 0; t < THREADS_MAX; t++)
+		if (t != j->backward && (best < 0 || j->by_thread[t] > j->by_thread[best]))
+			best = t;
+	return best;
+}
+
+/* Work of further threads that makes, and reads, just as many tokens as are learned from: rollouts. What is
+ * served to others is as much as others ask for. The head is asked for the last token of a prompt alone. */
+static double rolled_out(const struct judge *j, const struct groups *g, struct met *learns, size_t n)
+{
+	int forward = main_forward(j);
+	double all = 0, same = 0;
+
+	for (size_t i = 0; i < g->count; i++) {
+		double own =
+			g->item[i].ops - g->item[i].by_thread[j->backward] - g->item[i].by_thread[forward];
+		struct met *at = NULL;
+
+		for (int d = 0; d < 3 && own > 0 && n && !at; d++) {
+			struct met m = met_of(&g->item[i], d);
+
+			at = bsearch(&m, learns, n, sizeof(m), by_weight);
+		}
+		all += fmax(0, own);
+		if (at)
+			at->generated += own;
 	}
+	for (size_t i = 0; i < n; i++) {
+		if (fabs(learns[i].generated - learns[i].gradient) <= 0.02 * learns[i].gradient)
+			same += learns[i].generated;
+		else if (learns[i].generated > learns[i].gradient)
+			return 0;
+	}
+	return same >= 0.7 * all ? all / j->ops : 0;
+}
+
+static int learns_beside(const struct judge *j, const struct groups *g, const struct candidate *c,
+			 size_t candidates, uint64_t least_tokens, struct phase_learned *ret)
+{
+	_cleanup_free_ struct met *learns = NULL;
+	size_t n;
+	int rc = learned_weights(j, g, c, candidates, &learns, &n);
+
+	if (rc)
+		return rc;
+	ret->rolled_out = rolled_out(j, g, learns, n);
+	return evaluated(j, g, learns, n, least_tokens, &ret->evaluated);
 }
 
 int phase_learned(const struct judge *j, const struct groups *g, struct phase_learned *ret)
@@ -246,168 +382,5 @@ int phase_learned(const struct judge *j, const struct groups *g, struct phase_le
 	if (n)
 		qsort(tokens, n, sizeof(*tokens), by_number);
 	add_rest(j, g, tokens, n, ret);
-	return n ? evaluated(j, g, c, candidates, tokens[0], &ret->evaluated) : 0;
-}
-
-/* --- layers that feed each other --- */
-
-/* One product as a forward pass would have it: `tokens` rows, `in` contracted, `out` made. */
-struct layer {
-	uint64_t tokens, in, out;
-	double ops, calls;
-};
-
-static int by_in(const void *x, const void *y)
-{
-	const struct layer *a = x, *b = y;
-
-	if (a->tokens != b->tokens)
-		return a->tokens < b->tokens ? -1 : 1;
-	return a->in < b->in ? -1 : a->in > b->in;
-}
-
-static int by_out(const void *x, const void *y)
-{
-	const struct layer *a = x, *b = y;
-
-	if (a->tokens != b->tokens)
-		return a->tokens < b->tokens ? -1 : 1;
-	return a->out < b->out ? -1 : a->out > b->out;
-}
-
-/* Layers of a model are of several sizes (weights of two different pairs of dimensions at least), and some
- * are there more often than others. */
-struct sizes {
-	uint64_t low, high;
-	bool has_two;
-	double least, most; /* calls */
-};
-
-static void sizes_add(struct sizes *s, const struct layer *l)
-{
-	uint64_t low = l->in < l->out ? l->in : l->out, high = l->in < l->out ? l->out : l->in;
-
-	s->least = s->least == 0 ? l->calls : fmin(s->least, l->calls);
-	s->most = fmax(s->most, l->calls);
-	if (low == high)
-		return;
-	s->has_two |= s->low && (s->low != low || s->high != high);
-	s->low = low;
-	s->high = high;
-}
-
-static size_t layers_make(const struct run *r, bool at_m, struct layer *in, struct layer *out)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < r->product_count; i++) {
-		const struct run_product *p = &r->products[i];
-
-		if (p->batch == 1)
-			in[n++] = (struct layer){ at_m ? p->m : p->n, p->k, at_m ? p->n : p->m,
-						  2.0 * (double)p->m * (double)p->n * (double)p->k *
-							  (double)p->calls,
-						  (double)p->calls };
-	}
-	memcpy(out, in, n * sizeof(*in));
-	if (n) {
-		qsort(in, n, sizeof(*in), by_in);
-		qsort(out, n, sizeof(*out), by_out);
-	}
-	return n;
-}
-
-/* Share of the operations of products whose input another makes for the same tokens and whose output another
- * takes, the last layer included. Negative: no memory. */
-static double chained(const struct judge *j, const struct run *r, bool at_m)
-{
-	_cleanup_free_ struct layer *in = calloc(r->product_count + 1, sizeof(*in));
-	_cleanup_free_ struct layer *out = calloc(r->product_count + 1, sizeof(*out));
-	struct sizes sizes = { 0 };
-	double sum = 0, wide = 0;
-	size_t n;
-
-	if (!in || !out)
-		return -1;
-	n = layers_make(r, at_m, in, out);
-	for (size_t i = 0; i < n; i++) {
-		struct layer takes = { in[i].tokens, in[i].out, 0, 0 },
-			     makes = { in[i].tokens, 0, in[i].in, 0 };
-		bool is_taken = bsearch(&takes, in, n, sizeof(takes), by_in);
-		bool is_made = bsearch(&makes, out, n, sizeof(makes), by_out);
-
-		if (in[i].in != in[i].out && is_taken && is_made)
-			wide += in[i].ops;
-		if (is_made && in[i].ops > 0.005 * j->ops)
-			sizes_add(&sizes, &in[i]);
-		if (is_made && (is_taken || in[i].out != in[i].tokens))
-			sum += in[i].ops;
-	}
-	return wide > 0.1 * j->ops && sizes.has_two && sizes.most >= 1.9 * sizes.least ? sum / j->ops : 0;
-}
-
-int phase_chained(const struct judge *j, const struct run *r, double *ret)
-{
-	double at_m = chained(j, r, true), at_n = chained(j, r, false);
-
-	*ret = fmax(at_m, at_n);
-	return at_m < 0 || at_n < 0 ? -ENOMEM : 0;
-}
-
-/* Of a layer and its way back (up and down) both forms are asked for alike, and nothing tells which is which.
- */
-static bool leans(const struct group *g, double rest)
-{
-	double most = 0, second = 0;
-
-	if (g->dim[0] == g->dim[1] || g->dim[1] == g->dim[2])
-		return false;
-	for (int d = 0; d < 3; d++) {
-		double share = (g->over[d] - g->over_backward[d]) / rest;
-
-		second = share > most ? most : fmax(second, share);
-		most = fmax(most, share);
-	}
-	return most - second > 0.25;
-}
-
-/* How differently threads contract what they share: 0 the same forms, 1 quite others. */
-double phase_forms_apart(const struct judge *j, const struct groups *g, int backward)
-{
-	double apart = 0, told = 0;
-
-	for (size_t i = 0; i < g->count && backward >= 0; i++) {
-		const struct group *x = &g->item[i];
-		double own = x->by_thread[backward], rest = x->ops - own, sum = 0;
-
-		if (own <= 0 || rest <= 0 || !leans(x, rest))
-			continue;
-		for (int d = 0; d < 3; d++)
-			sum += fabs(x->over_backward[d] / own - (x->over[d] - x->over_backward[d]) / rest) /
-			       2;
-		apart += sum * x->ops;
-		told += x->ops;
-	}
-	return told > 0.3 * j->ops ? apart / told : 1;
-}
-
-/* On one thread: does every large weight go both ways, forward and for the input gradient? In inference the
- * head and narrow projections go one way only. */
-bool phase_goes_both_ways(const struct judge *j, const struct groups *g)
-{
-	bool has_wide = false;
-
-	for (size_t i = 0; i < g->count; i++) {
-		const struct group *x = &g->item[i];
-		int ways = 0;
-
-		if (x->ops < 0.01 * j->ops || x->dim[0] == x->dim[1] || x->dim[1] == x->dim[2])
-			continue;
-		for (int d = 0; d < 3; d++)
-			ways += x->over[d] >= 0.2 * x->ops;
-		if (ways < 2)
-			return false;
-		has_wide = true;
-	}
-	return has_wide;
+	return n ? learns_beside(j, g, c, candidates, tokens[0], ret) : 0;
 }

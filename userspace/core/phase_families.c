@@ -31,7 +31,7 @@ static int by_shape(const void *x, const void *y)
 	return 0;
 }
 
-static int calls_by_thread(const struct run *r, double **ret)
+int phase_calls_by_thread(const struct run *r, double **ret)
 {
 	double *calls = calloc(r->product_count + 1, THREADS_MAX * sizeof(*calls));
 
@@ -55,7 +55,7 @@ static int shapes_make(struct judge *j, const struct run *r)
 {
 	_cleanup_free_ double *calls = NULL;
 	size_t kept = 0;
-	int rc = calls_by_thread(r, &calls);
+	int rc = phase_calls_by_thread(r, &calls);
 
 	j->shape = calloc(r->product_count + 1, sizeof(*j->shape));
 	if (rc || !j->shape)
