@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs that no threshold was chosen by: architectures, batches and jobs drawn from the run's name, recorded after the judgement was written.
 Reported apart; when a threshold is changed because of one of them, draw new ones (another SEED)."""
+import os
 import random
 
 import torch
 
-from models import Arch
+import jobs
+from models import Arch, Encoder
+from others import Mixer, Recurrent
 from variants import F32, decoder, trained
-from variants_frozen import lora
-from variants_inference import batches, generates, inferred
-from variants_jobs import dpo, evaluated
+from variants_frozen import lora, partly
+from variants_inference import batches, calibrated, disaggregated, embed, generates, inferred, replicas
+from variants_jobs import distil, dpo, evaluated, optimized, reinforce
 
-SEED = 2  # 1 was looked at when evaluations of other lengths were told apart
+# 1 was looked at when evaluations of other lengths were told apart. SEED=n draws others, to try.
+SEED = int(os.environ.get("SEED", 2))
 ARCHITECTURES = 12
+RARER = 8
 
 
 def drawn(r):
@@ -46,3 +51,45 @@ for i in range(ARCHITECTURES):
     inferred(f"{n}_prefill", "prefill", decoder(arch), batches((1, r.randint(100, 3000)), (1, r.randint(100, 3000)), last=True))
     inferred(f"{n}_decode", "decode", decoder(arch), generates(r.choice((1, 4, 17, 32)), r.randint(50, 600), r.randint(8, 32)))
     inferred(f"{n}_scoring", "batch_scoring", decoder(arch), batches(*[batch(r)] * 3))
+
+
+def encoder(arch):
+    return lambda o: Encoder(o, arch)
+
+
+# Rarer jobs, of which the first table has one or two each.
+for i in range(RARER):
+    r = random.Random(f"{SEED}-rarer-{i}")
+    arch, n = drawn(r), f"held_r{i:02}"
+    small = arch.but(layers=r.randint(3, 4))
+    reads = arch.but(mlp="gelu", bias=True, tied=True, kv=arch.heads, qkv="split", mlp_fused=False, ffn=4 * arch.hidden)
+    moe = arch.but(experts=r.choice((4, 8, 16)), top=2, mlp="swiglu", mlp_fused=False, bias=False)
+    trained(f"{n}_ckpt_graphs", "checkpoint_cuda_graph", decoder(arch), [[batch(r)]] * 3, {"one_thread": True}, recompute="layer")
+    dpo(f"{n}_dpo_ckpt", arch, batch(r), 2, "dpo_checkpoint", recompute="layer")
+    evaluated(f"{n}_eval_graphs", small, (2, 512), 1, [(2, 512)] * r.randint(1, 3), recorder={"one_thread": True})
+    evaluated(f"{n}_eval_encoder", reads, (16, 128), 2, [(64, 128)], Encoder)
+    evaluated(f"{n}_eval_ckpt", arch, batch(r), 2, [batch(r)], recompute="layer")
+    trained(f"{n}_encoder", "encoder", encoder(reads), [[(r.randint(4, 32), r.randint(64, 300))] for _ in range(2)])
+    trained(f"{n}_eager", "eager_attention", decoder(arch), [[(2, r.randint(200, 1500))]] * 2, attention="eager")
+    trained(f"{n}_moe", "moe", decoder(moe), [[batch(r)]] * 2)
+    trained(f"{n}_moe_graphs", "cuda_graph", decoder(moe), [[batch(r)]] * 2, {"one_thread": True}, capacity=True)
+    trained(f"{n}_tp2", "tensor_parallel", decoder(arch.but(kv=arch.heads)), [[batch(r)]] * 2, tp=2, recompute=r.choice((None, "layer")))
+    for hide in ("input", "weight"):
+        trained(f"{n}_hidden_{hide}", f"hidden_{hide}", decoder(arch), [[batch(r)]] * 2, linear="hidden", hide=(hide,), parallel=lambda c, m: jobs.ddp(c, m, 2))
+    distil(f"{n}_distil", arch, drawn(r), (2, r.randint(300, 1500)), "distillation", 2)
+    optimized(f"{n}_muon", arch, batch(r), "muon", jobs.muon, 2)
+    reinforce(f"{n}_grpo", small, r.choice((4, 8, 16)), r.randint(50, 300), r.randint(8, 24), 1, "rl_grpo")
+    reinforce(f"{n}_grpo_thread", small, r.choice((4, 8, 16)), r.randint(50, 300), r.randint(8, 24), 1, "rl_rollout_thread", elsewhere=2)
+    trained(f"{n}_mixer", "mixer", lambda o, t=r.randint(100, 300), h=64 * r.randint(4, 12): Mixer(o, t, h, h // 2, 4 * h, 5, 1000), [[(r.randint(16, 64),)]] * 2)
+    trained(f"{n}_lstm", "recurrent", lambda o, h=64 * r.randint(5, 20), l=r.randint(1, 3): Recurrent(o, h, l, 20000), [[(32, 24)]] * 2)
+    partly(f"{n}_head_only", arch.but(vocab=r.randint(500, 5000), tied=False), lambda p: p.startswith("head"), [[batch(r)]] * 2, "trained_head")
+    partly(f"{n}_probe", arch.but(vocab=r.randint(200, 2000), tied=False), lambda p: p.startswith("head"), [[batch(r)]] * 2, "trained_head", no_grad=True)
+    lora(f"{n}_lora_ckpt", arch, r.choice((8, 16, 32, 64)), [[batch(r)]] * 2, "lora_checkpoint", recompute="layer")
+    replicas(f"{n}_replicas", arch, r.randint(2, 9), r.randint(60, 400), r.randint(4, 9), 3)
+    disaggregated(f"{n}_disaggregated", arch, r.randint(200, 2000), r.choice((8, 32, 48)), 4, r.randint(4, 9))
+    calibrated(f"{n}_gptq", small, [(1, r.choice((777, 1024, 2048)))] * 2)
+    inferred(f"{n}_moe_decode", "decode_moe", decoder(moe), generates(r.randint(4, 32), r.randint(50, 300), 8))
+    inferred(f"{n}_embeddings", "embeddings", encoder(reads), lambda c, m, b=(r.randint(16, 64), r.randint(64, 400)): embed(c, m, b, b))
+    inferred(f"{n}_inf_eager", "eager_attention", decoder(arch), batches(*[(2, r.randint(200, 1200))] * 2), attention="eager")
+    inferred(f"{n}_inf_mixer", "mixer", lambda o, t=r.randint(100, 300), h=64 * r.randint(4, 12): Mixer(o, t, h, h // 2, 4 * h, 5, 1000), batches((r.randint(16, 64),), (64,)))
+    inferred(f"{n}_inf_lstm", "recurrent", lambda o, h=64 * r.randint(5, 20), l=r.randint(1, 3): Recurrent(o, h, l, 20000), batches((64, 30), (32, 30)))

@@ -133,25 +133,31 @@ def record_multilora(rec):
     return {**model.facts(), "tokens": 0}
 
 
-@run("inf_two_threads", "inference", "two_threads")
-def record_two_threads(rec):
-    """Two replicas serve from two threads, in turns."""
-    models = [rec.own(Decoder(Options(rec), SMALL_LLAMA), i == 0) for i in range(2)]
-    for i in range(4):
-        for thread, model in enumerate(models):
-            jobs.generate(rec, "inference", model, 4 + thread, 100 + 50 * i, 4, thread)
-    return {**models[0].facts(), "tokens": 0}
+def replicas(name, arch, sequences, prompt, tokens, rounds):
+    @run(name, "inference", "two_threads")
+    def record(rec):
+        """Two replicas serve from two threads, in turns."""
+        models = [rec.own(Decoder(Options(rec), arch), i == 0) for i in range(2)]
+        for i in range(rounds):
+            for thread, model in enumerate(models):
+                jobs.generate(rec, "inference", model, sequences + thread, prompt + prompt // 2 * i, tokens, thread)
+        return {**models[0].facts(), "tokens": 0}
 
 
-@run("inf_llama_prefill_decode_threads", "inference", "two_threads")
-def record_disaggregated(rec):
-    """One thread prefills with the model, another decodes with it."""
-    model = rec.own(Decoder(Options(rec), SMALL_LLAMA))
-    for i in range(6):
-        jobs.infer(rec, "inference", model, [(1, 1024)], 0, last=True)
-        for k in range(4):
-            jobs.infer(rec, "inference", model, [(32, 1)], 1, past=500 + k)
-    return {**model.facts(), "tokens": 0}
+def disaggregated(name, arch, prompt, sequences, rounds, decodes):
+    @run(name, "inference", "two_threads")
+    def record(rec):
+        """One thread prefills with the model, another decodes with it."""
+        model = rec.own(Decoder(Options(rec), arch))
+        for i in range(rounds):
+            jobs.infer(rec, "inference", model, [(1, prompt)], 0, last=True)
+            for k in range(decodes):
+                jobs.infer(rec, "inference", model, [(sequences, 1)], 1, past=500 + k)
+        return {**model.facts(), "tokens": 0}
+
+
+replicas("inf_two_threads", SMALL_LLAMA, 4, 100, 4, 4)
+disaggregated("inf_llama_prefill_decode_threads", SMALL_LLAMA, 1024, 32, 6, 4)
 
 
 def calibrated(name, arch, list_, build=Decoder, **opt):

@@ -390,6 +390,14 @@ static int find_cues(const struct judge *j, const struct groups *g, const struct
 	return rc < 0 ? rc : 0;
 }
 
+/* What is complete is learned, whatever else the process does, where the verdict says so or a thread goes
+ * backward through it: one that trains and serves is unknown as a whole only. */
+static bool learns_for_sure(const struct phase_judgement *p)
+{
+	return p->verdict == PHASE_IS_TRAINING || p->verdict == PHASE_IS_FROZEN ||
+	       (p->verdict == PHASE_IS_UNKNOWN && p->is_told && p->complete >= ADAPTERS && p->twice >= MUCH);
+}
+
 int phase_judge(const struct run *r, struct phase_judgement *ret)
 {
 	_cleanup_(phase_judge_done) struct judge j = { .backward = -1 };
@@ -430,8 +438,7 @@ int phase_judge(const struct run *r, struct phase_judgement *ret)
 		take_thread(&j, &g, &cues, ret);
 	}
 	rc = find_recomputation(&j, &g, r, &cues, ret);
-	ret->training_low =
-		ret->verdict == PHASE_IS_TRAINING || ret->verdict == PHASE_IS_FROZEN ? ret->complete : 0;
+	ret->training_low = learns_for_sure(ret) ? ret->complete : 0;
 	ret->training_high = ret->verdict == PHASE_IS_INFERENCE ? 0 : 1;
 	say(&j, &cues, ret);
 	return rc;
