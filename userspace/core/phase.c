@@ -282,7 +282,7 @@ static bool serves(const struct judge *j, const struct groups *g, const struct p
 	 * others. */
 	if (thread_count(j) == 1 && p->complete < ADAPTERS && p->weights == 0 && chained >= CHAINED)
 		return true;
-	if (p->complete >= NOISE || !in_layers)
+	if (p->complete >= NOISE || !in_layers || (thread_count(j) == 1 && phase_equal_returns(j, g)))
 		return false;
 	return thread_count(j) == 1 || (chained >= CHAINED && chain->threads_alike) ||
 	       (chained >= CHAINED && phase_forms_apart(j, g, j->backward) < 0.1) ||

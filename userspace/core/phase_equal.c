@@ -40,11 +40,82 @@ static double gradients_of(const struct group *x, int other, int backward)
 	return b > 0.4 * a ? own - over_other - b - a * again : 0;
 }
 
+/* --- on one thread --- */
+
+/*
+ * Forward f times for each gradient: (f + 1) A + 2 B over `equal` and A + f B over `other`. A weight that
+ * forward goes through one way has the ratio f + 1, which is the most; none has less than 2 / f.
+ */
+struct ratios {
+	double most, least; /* over `equal` to over `other`; most < 0: a weight has but one of both */
+	double ops;
+	uint32_t sized;
+};
+
+static struct ratios ratios_of(const struct judge *j, const struct groups *g)
+{
+	struct ratios ret = { 0 };
+
+	for (size_t i = 0; i < g->count; i++) {
+		const struct group *x = &g->item[i];
+		int other = other_of(x);
+		double over_other = other < 0 ? 0 : x->over[other], ratio;
+
+		if (other < 0 || x->batch != 1 || x->ops < SIZED * j->ops)
+			continue;
+		ret.sized++;
+		ret.ops += x->ops;
+		if (over_other < CLOSE * x->ops || over_other > (1 - CLOSE) * x->ops) {
+			ret.most = -1;
+			continue;
+		}
+		ratio = x->ops / over_other - 1;
+		ret.most = ret.most < 0 ? ret.most : fmax(ret.most, ratio);
+		ret.least = ret.least == 0 ? ratio : fmin(ret.least, ratio);
+	}
+	return ret;
+}
+
+/* Weights whose ratio is that, those too that are too small to be asked for it. */
+static uint32_t with_ratio(const struct groups *g, double ratio)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < g->count; i++) {
+		const struct group *x = &g->item[i];
+		int other = other_of(x);
+
+		n += other >= 0 && x->batch == 1 && fabs(x->over[other] * (ratio + 1) / x->ops - 1) <= CLOSE;
+	}
+	return n;
+}
+
+#define FORWARD_MAX 4 /* for each gradient: more may be anything */
+
+uint32_t phase_equal_weights(const struct judge *j, const struct groups *g)
+{
+	struct ratios r = ratios_of(j, g);
+	double times = r.most - 1;
+
+	if (times < 1 - CLOSE || times > FORWARD_MAX || r.least < (1 - CLOSE) * 2 / times)
+		return 0;
+	return with_ratio(g, r.most);
+}
+
+static double complete_on_one_thread(const struct judge *j, const struct groups *g)
+{
+	struct ratios r = ratios_of(j, g);
+
+	return r.sized >= 3 && phase_equal_weights(j, g) >= 2 ? 3 * r.ops / (r.most + 1) / j->ops : 0;
+}
+
 double phase_equal_complete(const struct judge *j, const struct groups *g)
 {
 	double sum = 0;
 
-	for (size_t i = 0; i < g->count && j->backward >= 0; i++) {
+	if (j->backward < 0)
+		return complete_on_one_thread(j, g);
+	for (size_t i = 0; i < g->count; i++) {
 		const struct group *x = &g->item[i];
 		double own = x->by_thread[j->backward];
 		int other = other_of(x);
@@ -56,22 +127,11 @@ double phase_equal_complete(const struct judge *j, const struct groups *g)
 	return sum / j->ops;
 }
 
-uint32_t phase_equal_weights(const struct judge *j, const struct groups *g)
+bool phase_equal_returns(const struct judge *j, const struct groups *g)
 {
-	uint32_t n = 0;
+	struct ratios r = ratios_of(j, g);
 
-	for (size_t i = 0; i < g->count; i++) {
-		const struct group *x = &g->item[i];
-		int other = other_of(x);
-
-		if (other < 0 || x->batch != 1)
-			continue;
-		if (fabs(x->over[other] / x->ops - 1.0 / 3) <= CLOSE)
-			n++;
-		else if (x->ops >= SIZED * j->ops)
-			return 0;
-	}
-	return n;
+	return r.most > 0 && r.ops > 0.5 * j->ops;
 }
 
 /* Products in batches: of S x S over d and S x d over S, as attention asks for them in eager mode. Forward

@@ -133,7 +133,10 @@ double phase_weights_met(const struct groups *g);
 /* phase_equal.c: where two dimensions are of one size. */
 /* Share of operations in what learns of such weights: all three forms of it. */
 double phase_equal_complete(const struct judge *j, const struct groups *g);
-/* Such weights whose forms are there as learning asks for them; 0 if one of them is not. */
+/* Such weights are most of the work, and each is gone through both ways: not so in inference, where the head
+ * and what is narrow go one way. */
+bool phase_equal_returns(const struct judge *j, const struct groups *g);
+/* On one thread: such weights whose forms are there as learning asks for them; 0 if one of them is not. */
 uint32_t phase_equal_weights(const struct judge *j, const struct groups *g);
 /* Attention's products in batches are there as forward asks for them, and no more. */
 bool phase_attends_forward(const struct judge *j, const struct groups *g);
