@@ -15,10 +15,9 @@
 
 static void add_figure(struct sum *s, int which, opcount v)
 {
-	if (v == OPCOUNT_MAX || opcount_add(s->figure[which], v, &s->figure[which])) {
+	if (opcount_add(s->figure[which], v, &s->figure[which]))
 		s->figure[which] = OPCOUNT_MAX;
-		s->is_saturated = 1;
-	}
+	s->is_saturated |= s->figure[which] == OPCOUNT_MAX;
 }
 
 static void add_number(struct sum *s, int which, uint64_t v)
