@@ -138,6 +138,7 @@ struct om_totals {
 	uint32_t *order; /* cells by group and names */
 	size_t ordered;
 	uint32_t last_job; /* readings of one job come together */
+	uint64_t salt;	   /* of the hashes */
 	uint64_t late_total, regressions, uncovered_total;
 	/* Room to work in. */
 	struct part {

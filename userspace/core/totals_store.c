@@ -51,14 +51,15 @@ static uint64_t mix(uint64_t h)
 	return h ^ h >> 32;
 }
 
-/* Ids are random already, but a ledger that lies may choose them: both halves count. */
-static uint32_t hash_ids(const struct om_id *ledger, const struct om_id *job)
+/* Ids are random already, but a ledger that lies may choose them: the salt, which differs from one process to
+ * the next, keeps it from choosing many for one slot. Nothing that is told depends on it. */
+static uint32_t hash_ids(const struct om_totals *t, const struct om_id *ledger, const struct om_id *job)
 {
 	uint64_t a[2], b[2];
 
 	memcpy(a, ledger, 16);
 	memcpy(b, job, 16);
-	return (uint32_t)mix(mix(a[0] ^ b[0]) + mix(a[1]) * 3 + b[1]);
+	return (uint32_t)mix(mix(a[0] ^ b[0] ^ t->salt) + mix(a[1] + t->salt) * 3 + mix(b[1] ^ t->salt));
 }
 
 static uint32_t hash_key(uint32_t job, uint32_t day, uint8_t format, uint8_t meter)
@@ -159,6 +160,7 @@ int store_init(struct om_totals *t)
 	t->cells.size = sizeof(struct cell);
 	t->names.size = sizeof(char *);
 	t->free_reg = t->last_job = NONE;
+	t->salt = mix((uintptr_t)t);
 	if (index_init(&t->by_key, 1024) || index_init(&t->by_job, 256) || index_init(&t->by_cell, 64) ||
 	    index_init(&t->by_name, 64))
 		return -ENOMEM;
@@ -206,7 +208,7 @@ uint32_t store_find_job(struct om_totals *t, const struct om_id *ledger, const s
 
 	if (i != NONE && is_job(t, i, ledger, job))
 		return i;
-	hash = hash_ids(ledger, job);
+	hash = hash_ids(t, ledger, job);
 	for (at = hash; (i = index_next(&t->by_job, hash, &at)) != NONE;) {
 		if (is_job(t, i, ledger, job)) {
 			t->last_job = i;
@@ -251,7 +253,7 @@ int store_need_job(struct om_totals *t, const struct om_id *ledger, const struct
 	j->first = NONE;
 	j->in = j->near;
 	*ret = (uint32_t)t->jobs.count - 1;
-	index_put(&t->by_job, hash_ids(ledger, job), *ret);
+	index_put(&t->by_job, hash_ids(t, ledger, job), *ret);
 	return 0;
 }
 
