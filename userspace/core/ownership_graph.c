@@ -211,22 +211,23 @@ static int by_source(const void *x, const void *y)
 	return strcmp(a->source, b->source) ?: ORDER(a->since, b->since);
 }
 
+/* Down to the facts: what holds must not depend on the order of loading. */
 static int by_thing(const void *x, const void *y)
 {
 	const struct own_edge *a = x, *b = y;
+	int r = ORDER(a->tie, b->tie) ?: ORDER(a->parent, b->parent);
 
-	return ORDER(a->tie, b->tie)	   ?:
-	       ORDER(a->parent, b->parent) ?:
-	       strcmp(a->source, b->source) ?:
-	       ORDER(a->from, b->from)	   ?:
-	       ORDER(a->since, b->since);
+	r = r ?: strcmp(a->source, b->source);
+	r = r ?: ORDER(a->from, b->from) ?: ORDER(a->since, b->since);
+	return r ?: ORDER(a->to, b->to) ?: ORDER(a->share_ppb, b->share_ppb);
 }
 
 static int by_reason(const void *x, const void *y)
 {
 	const struct own_exception *a = x, *b = y;
+	int r = ORDER(a->is_ultimate, b->is_ultimate) ?: strcmp(a->source, b->source);
 
-	return ORDER(a->is_ultimate, b->is_ultimate) ?: strcmp(a->source, b->source) ?: ORDER(a->since, b->since);
+	return r ?: ORDER(a->since, b->since) ?: strcmp(a->reason, b->reason);
 }
 
 static int by_entry(const void *x, const void *y)
