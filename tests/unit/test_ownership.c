@@ -447,7 +447,7 @@ static void holdings_in_a_circle_have_an_answer(void **state)
 	s = standing(o);
 	assert_int_equal(s.cascade_ppb, 200000000);
 	assert_in_range(s.through_ppb, 333333333, 333333400);
-	assert_int_equal(s.standing, OWNER_STANDING_UNKNOWN); /* whose parent is not known */
+	assert_int_equal(s.standing, OWNER_BELOW_RED_FLAG); /* whose parent is not known: that is no worse */
 }
 
 /* --- properties over random graphs --- */

@@ -292,7 +292,7 @@ static void name_list(FILE *f, const char *const *names, int n)
 		fprintf(f, ", %s", names[i]);
 }
 
-/* find: the versions of one thing by one source, newest first: since, touched, until, line, values.
+/* find: the versions of one thing by one source, newest first: since, touched, until, line, seen, values.
  * ?1..: keys, then source (and since, to confirm: then as-of day and import). */
 static int prepare(struct owner_store *s)
 {
@@ -303,7 +303,7 @@ static int prepare(struct owner_store *s)
 
 	if (!f)
 		return -errno;
-	fprintf(f, "SELECT since, touched, until, line");
+	fprintf(f, "SELECT since, touched, until, line, seen");
 	name_list(f, t->values, values);
 	fprintf(f, " FROM %s WHERE source = ?%d", t->name, keys + 1);
 	for (int i = 0; i < keys; i++)
@@ -416,10 +416,10 @@ static bool is_same(sqlite3_stmt *found, const struct row *r, int values)
 	for (int i = 0; i < values; i++) {
 		const struct cell *c = &r->values[i];
 
-		if (c->text	 ? strcmp(owner_store_text(found, 4 + i), c->text) != 0
-		    : c->is_null ? sqlite3_column_type(found, 4 + i) != SQLITE_NULL
-				 : sqlite3_column_type(found, 4 + i) == SQLITE_NULL ||
-					   sqlite3_column_int64(found, 4 + i) != c->number)
+		if (c->text	 ? strcmp(owner_store_text(found, 5 + i), c->text) != 0
+		    : c->is_null ? sqlite3_column_type(found, 5 + i) != SQLITE_NULL
+				 : sqlite3_column_type(found, 5 + i) == SQLITE_NULL ||
+					   sqlite3_column_int64(found, 5 + i) != c->number)
 			return false;
 	}
 	return true;
@@ -461,24 +461,25 @@ static int compare(struct owner_store *s, const struct row *r, int64_t *since, u
 
 	while ((rc = sqlite3_step(s->find)) == SQLITE_ROW) {
 		int64_t at = sqlite3_column_int64(s->find, 0);
-		bool ended = sqlite3_column_type(s->find, 2) != SQLITE_NULL,
-		     same = is_same(s->find, r, values);
+		bool is_newer, ended = sqlite3_column_type(s->find, 2) != SQLITE_NULL,
+			       same = is_same(s->find, r, values);
 
 		*ret_line = (uint64_t)sqlite3_column_int64(s->find, 3);
 		if (sqlite3_column_int64(s->find, 1) == s->import_no)
 			return same ? OWNER_PUT_DUPLICATE : OWNER_PUT_CONFLICT;
-		if (at > *since)
-			continue; /* an older file after a newer one */
-		if (same && !ended) {
+		is_newer = s->import->as_of_day >= sqlite3_column_int64(s->find, 4);
+		if (same && !ended && (at <= *since || is_newer)) {
 			sqlite3_reset(s->find);
 			return confirm(s, r, keys, at);
 		}
+		if (at > *since && !is_newer)
+			continue; /* an older file after a newer one */
 		if (ended && sqlite3_column_int64(s->find, 2) > *since)
 			*since = sqlite3_column_int64(s->find, 2);
-		/* Other facts under the same date: they are known since this file. */
-		if (at == *since)
+		/* Other facts under the same date, or an earlier one: they are known since this file. */
+		if (at >= *since)
 			*since = s->import->as_of_day;
-		return at == *since ? OWNER_PUT_CONFLICT : OWNER_PUT_NEW;
+		return at >= *since ? OWNER_PUT_CONFLICT : OWNER_PUT_NEW;
 	}
 	return rc == SQLITE_DONE ? OWNER_PUT_NEW : owner_store_errno(s) ?: -EIO;
 }

@@ -132,7 +132,7 @@ enum owner_standing {
 	OWNER_CLEAR,		/* everything that matters is known, and nothing was found */
 	OWNER_LISTED,		/* the entity itself, as a person confirmed */
 	OWNER_AFFILIATE,	/* either figure meets the threshold */
-	OWNER_BELOW_RED_FLAG,	/* listed parties hold less, and something */
+	OWNER_BELOW_RED_FLAG,	/* listed parties hold less, and something; the rest is not enough */
 	OWNER_STANDING_UNKNOWN, /* never clear: see `why` */
 };
 const char *owner_standing_name(enum owner_standing s);

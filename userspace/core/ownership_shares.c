@@ -224,12 +224,14 @@ static void judge(const struct graph *g, const struct owner_answer *owner)
 		a->why = "not screened since the last change";
 	else if (h->possible >= g->threshold)
 		a->why = "it is not known who holds the rest, and that may be enough";
+	else if (h->cascade || h->through)
+		a->standing = OWNER_BELOW_RED_FLAG;
 	else if (owner->state != OWNER_KNOWN)
 		a->why = owner_state_text(owner->state);
 	else if (owner->lapsed)
 		a->why = "a record of the path was not renewed";
 	else
-		a->standing = h->cascade || h->through ? OWNER_BELOW_RED_FLAG : OWNER_CLEAR;
+		a->standing = OWNER_CLEAR;
 }
 
 static int standing(const struct owners *o, size_t entity, int32_t day, const char *const *lists,
