@@ -5,6 +5,7 @@ stop an import and are kept with their place; a person's words bind tenants and 
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,6 +159,11 @@ def screening(s):
     assert held["shares"]["standing"] == "below-50-red-flag" and held["shares"]["cascade"] == "0.400000000", held
     s.owners("screen", "--hit", third, "--as", "confirmed", "--by", "joe", "--because", "after all")
     opmeter("owners", "screen", "--db", s.db, "--hit", third, "--as", "confirmed", code=2)  # by nobody
+    # 55 % under the rule about affiliates, by its dates; the first two were made before anybody imported anything.
+    for date, verdict in (("2025-09-28", None), ("2025-10-15", "restricted"), ("2026-06-01", "suspended: a red flag to review"),
+                          ("2026-11-23", "restricted, unless the suspension was extended")):
+        rules = {r["regime"]: r["verdict"] for r in s.show("held", "--date", date, "--regimes", "data/regimes")[0]["rules"]}
+        assert rules.get("us-bis-affiliates") == verdict, (date, rules)
     # The JSON of the same list says the same.
     rows = [{**{k.lstrip("_"): v for k, v in e.items()}, "alt_names": e["alt_names"].split("; ") if e["alt_names"] else [], "addresses": [], "ids": []}
             for e in csv.DictReader(open(s.dir / "csl.csv", encoding="utf-8"))]
@@ -171,7 +177,7 @@ def findings(s):
     tenants = s.dir / "tenants.yaml"
     tenants.write_text("rules:\n" + "".join(
         f'  - match: {{path: "/{t}"}}\n    tenant: {t}\n    model: m\n    phase: training\n    declared: {{by: "t", date: 2026-11-01}}\n'
-        for t in ("mover", "silent", "alone", "macau")))
+        for t in ("mover", "silent", "alone", "macau", "held")))
     for t in ("mover", "silent", "alone", "macau"):
         opmeter("replay", RUN, "--ledger", s.dir / "ledger", "--cgroup", "/" + t, "--repeat", "120", "--tenants", tenants, "--owners", s.db,
                 "--regimes", "tests/demo/regimes")
@@ -184,6 +190,11 @@ def findings(s):
     assert cases["macau"]["seat"] == "bis-d5-macau" and cases["silent"]["seat"] == "unknown" and cases["mover"]["seat"] == "outside the clear set"
     assert [p["entity"] for p in cases["mover"]["path"]] == [lei(1), lei(AE)], cases["mover"]
     assert cases["mover"]["ownership_version"] == s.show("mover")[0]["answer"]["version"]
+    shutil.rmtree(s.dir / "ledger")
+    opmeter("replay", RUN, "--ledger", s.dir / "ledger", "--cgroup", "/held", "--tenants", tenants, "--owners", s.db, "--regimes", "data/regimes")
+    entries = [json.loads(line) for line in opmeter("ledger", "export", "--dir", s.dir / "ledger", "--entries").splitlines()]
+    listed = [e["payload"] for e in entries if e["kind"] == "alert" and e["payload"]["data"].get("regime") == "us-bis-affiliates"]
+    assert [a["data"]["standing"] for a in listed] == ["affiliate"] and "Alpha" not in json.dumps(listed) and "0.55" not in json.dumps(listed), listed
     for a in alerts:  # what operators see names no owner
         assert a["type"] == "opmeter.case.v1" or "Desert" not in json.dumps(a), a
 

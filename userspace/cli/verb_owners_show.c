@@ -9,6 +9,7 @@
 #include "../base/options.h"
 #include "../base/text.h"
 #include "../base/yaml.h"
+#include "../core/policy.h"
 #include "owners_verbs.h"
 
 #define HALF_PPB 500000000u
@@ -66,6 +67,7 @@ static json_t *standing_json(const struct owner_share_answer *a)
 struct showing {
 	struct owner_store *store; /* NULL: a YAML file */
 	struct owners *owners;
+	struct regimes *regimes; /* NULL: no rule is asked */
 	const char *what;
 	bool is_entity;
 	int32_t day, from, to;
@@ -74,6 +76,7 @@ struct showing {
 static void showing_done(struct showing *g)
 {
 	owners_free(g->owners);
+	regimes_free(g->regimes);
 	owner_store_free(g->store);
 }
 
@@ -128,6 +131,24 @@ static int add_periods(struct showing *g, json_t *o)
 						day_json(p[i].to_day), "answer", answer_json(&p[i].answer)));
 	json_object_set_new(o, "periods", list);
 	return r;
+}
+
+/* What the rules about listed owners that cover the day say of the standing. */
+static json_t *rules_json(const struct showing *g, const struct owner_share_answer *s)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; g->regimes && i < regimes_count(g->regimes); i++) {
+		const struct regime *rule = regimes_at(g->regimes, i);
+
+		if (rule->kind == REGIME_LISTED && regime_covers(rule, g->day))
+			json_array_append_new(list,
+					      json_pack("{s:s,s:s,s:s,s:s,s:s}", "regime", rule->id,
+							"version", rule->version, "status",
+							rule->status ?: "", "citation", rule->citation,
+							"verdict", policy_listed_verdict(rule, s->standing)));
+	}
+	return list;
 }
 
 static void print_path(const json_t *path)
@@ -186,6 +207,8 @@ static void print_words(const json_t *o)
 	       "were theirs\n",
 	       text_of(s, "standing"), *text_of(s, "why") ? ": " : "", text_of(s, "why"),
 	       text_of(s, "cascade"), text_of(s, "looked_through"), text_of(s, "possible"));
+	json_array_foreach(json_object_get(o, "rules"), i, p) printf(
+		"  %s version %s: %s\n", text_of(p, "regime"), text_of(p, "version"), text_of(p, "verdict"));
 	printf("version %s\n", text_of(a, "version"));
 	if (json_array_size(json_object_get(o, "periods")))
 		printf("periods:\n");
@@ -222,9 +245,9 @@ static int show(struct showing *g, bool json, bool has_periods)
 
 	if (r)
 		return r;
-	o = json_pack("{s:s,s:s,s:s,s:o,s:o}", "subject", g->what, "kind", g->is_entity ? "entity" : "tenant",
-		      "date", date_format(g->day, day), "answer", answer_json(&a), "shares",
-		      standing_json(&shares));
+	o = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "subject", g->what, "kind",
+		      g->is_entity ? "entity" : "tenant", "date", date_format(g->day, day), "answer",
+		      answer_json(&a), "shares", standing_json(&shares), "rules", rules_json(g, &shares));
 	r = add_told(g, &a, o);
 	if (r == 0 && has_periods && !g->is_entity)
 		r = add_periods(g, o);
@@ -250,7 +273,7 @@ static bool is_tenant(const struct owners *o, const char *name)
 
 int owners_show(int argc, char **argv)
 {
-	const char *db = OWNERS_DEFAULT_DB, *date = NULL, *from = NULL, *to = NULL;
+	const char *db = OWNERS_DEFAULT_DB, *date = NULL, *from = NULL, *to = NULL, *regimes = NULL;
 	_cleanup_(showing_done) struct showing g = { .day = owners_today() };
 	struct error_text err = { 0 };
 	bool json = false;
@@ -261,6 +284,8 @@ int owners_show(int argc, char **argv)
 		{ "from", "DATE", OPTION_STRING, &from,
 		  "with --to: every version of a tenant's answer in that time" },
 		{ "to", "DATE", OPTION_STRING, &to, "the day after the last" },
+		{ "regimes", "DIR", OPTION_STRING, &regimes,
+		  "what these rules about listed owners say on the day (none)" },
 		{ "json", NULL, OPTION_FLAG, &json, "as one object" },
 		{ 0 },
 	};
@@ -288,7 +313,8 @@ int owners_show(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	g.what = argv[at];
-	r = open_facts(db, g.what, &g, &err);
+	r = regimes ? regimes_load(regimes, &g.regimes, &err) : 0;
+	r = r ?: open_facts(db, g.what, &g, &err);
 	if (r)
 		return owners_failed(db, r, &err);
 	g.is_entity = !is_tenant(g.owners, g.what);

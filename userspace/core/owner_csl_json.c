@@ -61,6 +61,8 @@ static int put(struct reader *r, const char *s, size_t len)
 {
 	struct entry *e = &r->e;
 
+	if (len == 0)
+		return 0;
 	if (e->len + len > ENTRY_MAX)
 		return error_set(r->err, -EBADMSG, "byte %llu: an entry of over 1 MiB",
 				 (unsigned long long)json_stream_offset(r->j));

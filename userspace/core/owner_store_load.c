@@ -216,16 +216,16 @@ static int prepare(struct loading *l)
 	return l->records && l->edges && l->exceptions && l->hits ? 0 : owner_store_errno(l->s) ?: -EIO;
 }
 
-static int is_screened(struct owner_store *s, bool *ret)
+static int about_lists(struct owner_store *s, struct owners *o)
 {
-	_cleanup_stmt_ sqlite3_stmt *q =
-		owner_store_prepare(s, "SELECT (SELECT value FROM meta WHERE key = 'changed') = (SELECT "
-				       "value FROM meta WHERE key = 'screened')"
-				       " AND EXISTS(SELECT 1 FROM listing)");
+	_cleanup_stmt_ sqlite3_stmt *q = owner_store_prepare(
+		s, "SELECT (SELECT value FROM meta WHERE key = 'changed') ="
+		   " (SELECT value FROM meta WHERE key = 'screened'), EXISTS(SELECT 1 FROM listing)");
 
 	if (!q || sqlite3_step(q) != SQLITE_ROW)
 		return owner_store_errno(s) ?: -EIO;
-	*ret = sqlite3_column_int(q, 0);
+	o->has_lists = sqlite3_column_int(q, 1);
+	o->is_screened = o->has_lists && sqlite3_column_int(q, 0);
 	return 0;
 }
 
@@ -244,7 +244,7 @@ int owner_store_load(struct owner_store *s, const char *also, struct owners **re
 			return -E2BIG;
 		r = load_records(&l, i) ?: load_edges(&l, i) ?: load_exceptions(&l, i) ?: load_hits(&l, i);
 	}
-	r = r ?: is_screened(s, &l.o->is_screened);
+	r = r ?: about_lists(s, l.o);
 	if (r)
 		return r;
 	owners_sort(l.o);

@@ -144,6 +144,8 @@ struct owner_share_answer {
 	uint32_t possible_ppb;		   /* if whatever is not known were listed */
 	struct owner_hits hits;		   /* of the entity and of all who hold of it */
 };
+/* False: nothing to compare with is loaded, and every standing is unknown. o may be NULL. */
+bool owners_has_lists(const struct owners *o);
 /* lists: codes as EL, MEU, SDN, NULL-terminated; NULL: every list. -ENOMEM. o may be NULL. */
 int owners_standing(const struct owners *o, const char *tenant, int32_t day, const char *const *lists,
 		    uint32_t threshold_ppb, struct owner_share_answer *ret);

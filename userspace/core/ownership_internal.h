@@ -72,7 +72,7 @@ struct owners {
 	size_t *index, index_size;	/* hash of the ids */
 	OWN_LIST(own_binding) bindings; /* by tenant, then number */
 	struct own_text *texts;
-	bool is_screened;
+	bool is_screened, has_lists;
 };
 
 struct owners *owners_new(void);

@@ -49,6 +49,11 @@ const char *owner_standing_name(enum owner_standing s)
 	return names[s];
 }
 
+bool owners_has_lists(const struct owners *o)
+{
+	return o && o->has_lists;
+}
+
 static bool is_wanted(const struct graph *g, const char *list)
 {
 	for (const char *const *l = g->lists; l && *l; l++)
@@ -201,6 +206,11 @@ static bool is_over_anywhere(const struct graph *g)
 	return false;
 }
 
+static const char *why_not_screened(const struct graph *g)
+{
+	return g->o->has_lists ? "not screened since the last change" : "no list to compare with is loaded";
+}
+
 static void judge(const struct graph *g, const struct owner_answer *owner)
 {
 	const struct holder *h = &g->holders[0];
@@ -221,7 +231,7 @@ static void judge(const struct graph *g, const struct owner_answer *owner)
 	else if (is_over_anywhere(g))
 		a->why = "holders have more than 100 % together";
 	else if (!owner->is_screened)
-		a->why = "not screened since the last change";
+		a->why = why_not_screened(g);
 	else if (h->possible >= g->threshold)
 		a->why = "it is not known who holds the rest, and that may be enough";
 	else if (h->cascade || h->through)

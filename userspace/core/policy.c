@@ -19,6 +19,7 @@ int policy_judge_subject(const struct policy *p, const struct policy_subject *s,
 	struct owner_finding owner;
 	int r = policy_judge_owners(&j, &owner);
 
+	r = r ?: policy_judge_listed(&j);
 	for (size_t i = 0; r == 0 && i < regimes_count(p->regimes); i++) {
 		const struct regime *g = regimes_at(p->regimes, i);
 

@@ -129,4 +129,7 @@ int kin_judge_families(struct kin *k, const struct policy *p, int (*emit)(void *
 /* The same without alerts: each family of two tenants or more. */
 int kin_each_family(struct kin *k, int (*fn)(void *ctx, const struct policy_subject *s), void *ctx);
 
+/* What a rule about listed owners (REGIME_LISTED) says of a standing; a static text. */
+const char *policy_listed_verdict(const struct regime *g, enum owner_standing s);
+
 #endif

@@ -62,5 +62,7 @@ void policy_case_id(const struct judgement *j, const struct regime *g, const cha
 int policy_judge_level(const struct judgement *j, const struct regime *g, const struct owner_finding *owner);
 /* policy_owner.c: emits what the owner regimes find; *ret is the first that opens a case. */
 int policy_judge_owners(const struct judgement *j, struct owner_finding *ret);
+/* policy_listed.c: emits what the rules about listed owners find. */
+int policy_judge_listed(const struct judgement *j);
 
 #endif

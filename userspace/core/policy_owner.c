@@ -11,8 +11,9 @@
 /* The customer's own seat counts as much as its ultimate parent's. */
 static bool is_flagged(const struct policy *p, const struct regime *g, const struct owner_answer *a)
 {
-	if (a->state != OWNER_KNOWN)
-		return true; /* unknown is never clear */
+	/* What is unknown, lapsed or waits for a word about a list is never clear. */
+	if (!owner_is_settled(a))
+		return true;
 	return !regimes_country_in(p->regimes, g->clear_set, a->path[0].headquarters) ||
 	       !regimes_country_in(p->regimes, g->clear_set, a->path[a->steps - 1].headquarters);
 }

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What listed parties hold of the customer, under the version of the rule that the day falls into. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "policy_internal.h"
+
+const char *policy_listed_verdict(const struct regime *g, enum owner_standing s)
+{
+	if (s == OWNER_CLEAR)
+		return "clear";
+	if (s == OWNER_STANDING_UNKNOWN)
+		return "unknown: resolve it, or apply for a licence";
+	if (s == OWNER_BELOW_RED_FLAG)
+		return "red flag: below the threshold";
+	if (s == OWNER_LISTED)
+		return "listed";
+	/* The rule is about who is not listed itself. */
+	if (g->is_suspended)
+		return "suspended: a red flag to review";
+	return g->status && !strcmp(g->status, "unconfirmed")
+		       ? "restricted, unless the suspension was extended"
+		       : "restricted";
+}
+
+static int emit_listed(const struct judgement *j, const char *tenant, const struct regime *g,
+		       const struct owner_answer *a, const struct owner_share_answer *s)
+{
+	const char *verdict = policy_listed_verdict(g, s->standing);
+	char sentence[600], level[128], case_id[24];
+	json_t *data = policy_facts(g);
+
+	if (!data)
+		return -ENOMEM;
+	snprintf(level, sizeof(level), "%s/%s", a->version, owner_standing_name(s->standing));
+	policy_case_id(j, g, tenant, level, case_id);
+	/* No name of a holder, no share, no list: this goes to the people who run the machines. */
+	snprintf(sentence, sizeof(sentence),
+		 "%s: owners and lists: %s, under %s version %s (%s). The facts are in case %s, for "
+		 "compliance; nothing is to be done to the job.",
+		 tenant, verdict, g->id, g->version, g->citation, case_id);
+	json_object_set_new(data, "case", json_string(case_id));
+	json_object_set_new(data, "ownership_version", json_string(a->version));
+	json_object_set_new(data, "standing", json_string(owner_standing_name(s->standing)));
+	json_object_set_new(data, "verdict", json_string(verdict));
+	json_object_set_new(data, "known", json_boolean(s->standing != OWNER_STANDING_UNKNOWN));
+	json_object_set_new(data, "demo", json_boolean(g->demo));
+	return policy_emit(j, ALERT_OWNER, g, tenant, level, sentence, data);
+}
+
+int policy_judge_listed(const struct judgement *j)
+{
+	/* The lists that the rule names: Entity List, Military End User List, SDNs. */
+	static const char *const lists[] = { "EL", "MEU", "SDN", NULL };
+	const char *tenant = j->s->tenant;
+	struct owner_answer a;
+	int r = 0;
+
+	/* It is about a tenant: who takes part in a lineage or a family is judged as a tenant too. */
+	if (!tenant || !*tenant || !strcmp(tenant, "unknown"))
+		return 0;
+	/* Without a list nothing was compared: there is no finding, and nobody is clear. */
+	if (!owners_has_lists(j->p->owners))
+		return 0;
+	for (size_t i = 0; r == 0 && i < regimes_count(j->p->regimes); i++) {
+		const struct regime *g = regimes_at(j->p->regimes, i);
+		struct owner_share_answer s;
+
+		if (g->kind != REGIME_LISTED || !regime_holds_on(g, j->day))
+			continue;
+		owners_resolve(j->p->owners, tenant, j->day, &a);
+		r = owners_standing(j->p->owners, tenant, j->day, lists, g->listed_ppm * 1000, &s);
+		if (r == 0 && s.standing != OWNER_CLEAR)
+			r = emit_listed(j, tenant, g, &a, &s);
+	}
+	return r;
+}
