@@ -210,8 +210,9 @@ static void put_rule(const struct om_identity_rules *rules, const struct om_iden
 		    om_facts_get(f, r->where[k].fact) ?: "");
 }
 
-/* Everything that was said and decides nothing. Room is kept for the count of what did not fit. */
-static void put_claims(const struct om_identity_rules *rules, const struct om_facts *f, struct line *l)
+/* Everything else that was said. Room is kept for the count of what did not fit. */
+static void put_claims(const struct om_identity_rules *rules, const struct om_facts *f, const char *decided,
+		       struct line *l)
 {
 	uint64_t left = f->cut;
 	size_t shown = 0;
@@ -221,7 +222,8 @@ static void put_claims(const struct om_identity_rules *rules, const struct om_fa
 		for (size_t i = 0; i < f->count; i++) {
 			const struct om_fact *x = &f->item[i];
 
-			if (om_identity_trusts(rules, x->name) != trusted)
+			if (om_identity_trusts(rules, x->name) != trusted ||
+			    (decided && !strcmp(x->name, decided)))
 				continue;
 			if (put(l, "%s%s=%.120s",
 				trusted ? "; "
@@ -259,7 +261,7 @@ static void name_tenant(const struct om_identity_rules *rules, const struct om_f
 		put(&l, "%.100s, ", what);
 		put_rule(rules, r, f, &l);
 	}
-	put_claims(rules, f, &l);
+	put_claims(rules, f, r ? r->from : NULL, &l);
 }
 
 static void name_model(const struct om_identity_rules *rules, const struct om_facts *f, const char *what,
