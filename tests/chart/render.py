@@ -37,7 +37,20 @@ def main():
         assert run("template", "x", CHART, *bad).returncode != 0, f"taken: {bad}"
     full = [*good, "--set", "fleet.ownersSecret=owners,kafka.configSecret=kafka,kafka.createTopics=true",
             "--set-file", "fleet.regimes.us\\.yaml=data/regimes/us-bis-4e091.yaml"]
-    for values in (good, full):
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+        f.write("trust: [namespace]\ntenant: [{from: namespace}]\nkubernetes: {}\n")
+        f.flush()
+        asking = [*full, "--set-file", f"agent.identity={f.name}"]
+        rendered = check_all(run, good, full, asking)
+    check_identity(rendered)
+    assert "privileged: true" in run("template", "x", CHART, *good, "--set", "agent.privileged=true").stdout
+    print("rendered, refused and checked")
+
+
+def check_all(run, *all_values):
+    """Renders and checks each; returns the texts."""
+    out = []
+    for values in all_values:
         p = run("template", "x", CHART, *values)
         assert p.returncode == 0, p.stderr
         docs = [d for d in p.stdout.split("\n---") if d.strip()]
@@ -50,8 +63,19 @@ def main():
         check_schemas(p.stdout)
         check_args(agent, "agent")
         check_args(next(d for d in docs if "kind: Deployment" in d), "fleet")
-    assert "privileged: true" in run("template", "x", CHART, *good, "--set", "agent.privileged=true").stdout
-    print("rendered, refused and checked")
+        out.append(p.stdout)
+    return out
+
+
+def check_identity(rendered):
+    """A token and rights only where identity is asked for, of the agent alone, and just those that it needs."""
+    without, _, asking = ([d for d in text.split("\n---") if d.strip()] for text in rendered)
+    assert "ClusterRole" not in "".join(without) and "automountServiceAccountToken: true" not in "".join(without)
+    agent, fleet = (next(d for d in asking if f"kind: {kind}\n" in d) for kind in ("DaemonSet", "Deployment"))
+    assert "automountServiceAccountToken: true" in agent and "serviceAccountName: x-agent" in agent and "NODE_NAME" in agent
+    assert "automountServiceAccountToken: false" in fleet and "x-agent" not in fleet.split("spec:", 1)[1], fleet
+    role = next(d for d in asking if "kind: ClusterRole\n" in d)
+    assert role.count("verbs:") == 2 and "resources: [pods], verbs: [list]" in role and "resources: [namespaces], verbs: [get]" in role, role
 
 
 def check_schemas(rendered):

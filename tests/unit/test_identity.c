@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "userspace/core/identity.h"
+#include "userspace/core/totals.h"
 
 static const char rules_text[] = "trust: [namespace, namespace-label/opmeter.example/tenant, slurm-account]\n"
 				 "tenant:\n"
@@ -192,12 +193,55 @@ static void bad_files_are_told_with_their_line(void **state)
 	}
 }
 
+/* --- whose word holds: the static map's `unknown`, a resolver's late answer, a person's --- */
+
+#define DAY 86400000000000ULL
+
+static struct om_assignment says(const char *tenant, uint64_t from_ns, uint64_t at_ns, const char *person)
+{
+	struct om_assignment a = { .kind = OM_ASSIGN_TENANT, .from_ns = from_ns, .at_ns = at_ns,
+				   .share_low_ppm = 1000000, .share_high_ppm = 1000000 };
+
+	snprintf(a.value, sizeof(a.value), "%s", tenant);
+	snprintf(person ? a.person : a.rule, sizeof(a.rule), "%s", person ? person : "a-rule");
+	return a;
+}
+
+static void a_persons_word_holds_before_resolvers(void **state)
+{
+	const struct om_assignment words[] = {
+		says("unknown", 5 * DAY + 7, 5 * DAY + 7, NULL),   /* the static map, at first sight */
+		says("acme", 5 * DAY + 7, 7 * DAY, NULL),	   /* a resolver, two days late */
+		says("borealis", 8 * DAY + 3, 8 * DAY + 3, NULL), /* its label has changed */
+	};
+	static const uint8_t orders[][3] = { { 0, 1, 2 }, { 2, 1, 0 }, { 1, 0, 2 }, { 1, 2, 0 }, { 0, 2, 1 }, { 2, 0, 1 } };
+	const struct om_id none = { 0 };
+
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+		struct om_totals *t = om_totals_new(100);
+		struct om_assignment person = says("cirrus", 5 * DAY + 7, 6 * DAY, "J. Doe");
+
+		for (int k = 0; k < 3; k++)
+			assert_true(om_totals_assign(t, &words[orders[i][k]]) >= 0);
+		assert_string_equal(om_totals_holds(t, &none, &none, OM_ASSIGN_TENANT, 5)->value, "acme");
+		assert_string_equal(om_totals_holds(t, &none, &none, OM_ASSIGN_TENANT, 7)->value, "acme");
+		assert_string_equal(om_totals_holds(t, &none, &none, OM_ASSIGN_TENANT, 8)->value, "borealis");
+		assert_null(om_totals_holds(t, &none, &none, OM_ASSIGN_TENANT, 4));
+		/* Said before the resolver answered, and still. */
+		assert_int_equal(om_totals_assign(t, &person), 0);
+		for (uint32_t day = 5; day < 10; day++)
+			assert_string_equal(om_totals_holds(t, &none, &none, OM_ASSIGN_TENANT, day)->value, "cirrus");
+		om_totals_free(t);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rules_apply_in_order),	  cmocka_unit_test(evidence_tells_rule_and_claims),
 		cmocka_unit_test(facts_are_bounded),	  cmocka_unit_test(sources_and_wants),
 		cmocka_unit_test(bad_files_are_told_with_their_line),
+		cmocka_unit_test(a_persons_word_holds_before_resolvers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
