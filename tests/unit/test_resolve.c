@@ -51,8 +51,8 @@ static int see(void *ctx, struct resolve_pod *p)
 	size_t n = strlen(s->text);
 
 	s->count++;
-	n += (size_t)snprintf(s->text + n, sizeof(s->text) - n, "[%s %s %s %s %d", p->uid, p->hash, p->namespace, p->node,
-			      p->is_of_node);
+	n += (size_t)snprintf(s->text + n, sizeof(s->text) - n, "[%s %s %s %s %d", p->uid, p->hash,
+			      p->namespace, p->node, p->is_of_node);
 	for (size_t i = 0; i < p->facts.count; i++)
 		n += (size_t)snprintf(s->text + n, sizeof(s->text) - n, " %s=%s", p->facts.item[i].name,
 				      p->facts.item[i].value);
@@ -76,28 +76,34 @@ static void a_pod_list_is_read(void **state)
 {
 	struct seen s;
 
-	assert_int_equal(
-		pods("{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"7\"},\"items\":["
-		     "{\"metadata\":{\"name\":\"train-0\",\"namespace\":\"team-a\",\"uid\":\"" UID
-		     "\",\"labels\":{\"app\":\"x\",\"model\":\"m1\"},"
-		     "\"annotations\":{\"model\":\"m2\",\"long\":\"y\",\"kubernetes.io/config.hash\":\"abc\"},"
-		     "\"ownerReferences\":[{\"kind\":\"Other\",\"name\":\"o\"},{\"apiVersion\":\"batch/v1\",\"kind\":\"Job\","
-		     "\"name\":\"train\",\"controller\":true}],\"managedFields\":[{\"fieldsV1\":{\"f:a\":{}}}]},"
-		     "\"spec\":{\"nodeName\":\"n1\",\"serviceAccountName\":\"sa\",\"containers\":[{\"name\":\"c\"}]},"
-		     "\"status\":{\"phase\":\"Running\"}},"
-		     "{\"metadata\":{\"uid\":\"" UID2 "\",\"namespace\":\"b\",\"labels\":null}},"
-		     "{\"metadata\":{\"name\":\"no-uid\",\"namespace\":\"b\"}},17,null]}",
-		     &s),
-		0);
+	assert_int_equal(pods("{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":"
+			      "\"7\"},\"items\":["
+			      "{\"metadata\":{\"name\":\"train-0\",\"namespace\":\"team-a\",\"uid\":\"" UID
+			      "\",\"labels\":{\"app\":\"x\",\"model\":\"m1\"},"
+			      "\"annotations\":{\"model\":\"m2\",\"long\":\"y\",\"kubernetes.io/"
+			      "config.hash\":\"abc\"},"
+			      "\"ownerReferences\":[{\"kind\":\"Other\",\"name\":\"o\"},{\"apiVersion\":"
+			      "\"batch/v1\",\"kind\":\"Job\","
+			      "\"name\":\"train\",\"controller\":true}],\"managedFields\":[{\"fieldsV1\":{"
+			      "\"f:a\":{}}}]},"
+			      "\"spec\":{\"nodeName\":\"n1\",\"serviceAccountName\":\"sa\",\"containers\":[{"
+			      "\"name\":\"c\"}]},"
+			      "\"status\":{\"phase\":\"Running\"}},"
+			      "{\"metadata\":{\"uid\":\"" UID2 "\",\"namespace\":\"b\",\"labels\":null}},"
+			      "{\"metadata\":{\"name\":\"no-uid\",\"namespace\":\"b\"}},17,null]}",
+			      &s),
+			 0);
 	assert_int_equal(s.count, 2);
-	assert_string_equal(s.text, "[" UID " abc team-a n1 0 pod=train-0 namespace=team-a pod-label/app=x pod-label/model=m1 "
-				    "pod-annotation/model=m2 pod-owner=Job/train service-account=sa]"
-				    "[" UID2 "  b  0 namespace=b]");
+	assert_string_equal(
+		s.text,
+		"[" UID " abc team-a n1 0 pod=train-0 namespace=team-a pod-label/app=x pod-label/model=m1 "
+		"pod-annotation/model=m2 pod-owner=Job/train service-account=sa]"
+		"[" UID2 "  b  0 namespace=b]");
 	assert_int_equal(pods("{\"kind\":\"PodList\",\"items\":[]}", &s), 0);
 	assert_int_equal(s.count, 0);
 	/* The order of fields is nobody's promise. */
-	assert_int_equal(pods("{\"items\":[{\"spec\":{\"nodeName\":\"n1\"},\"metadata\":{\"namespace\":\"b\",\"uid\":\"" UID
-			      "\"}}],\"kind\":\"PodList\"}",
+	assert_int_equal(pods("{\"items\":[{\"spec\":{\"nodeName\":\"n1\"},\"metadata\":{\"namespace\":\"b\","
+			      "\"uid\":\"" UID "\"}}],\"kind\":\"PodList\"}",
 			      &s),
 			 0);
 	assert_int_equal(s.count, 1);
@@ -117,7 +123,8 @@ static void answers_that_are_none(void **state)
 		"{\"kind\":\"PodList\",\"items\":[{\"metadata\":{\"uid\":\"" UID,
 		"{\"kind\":\"PodList\",\"items\":[{\"metadata\":{\"uid\"}}]}",
 		"{\"kind\":\"PodList\",\"items\":[]}{}",
-		"{\"kind\":\"PodList\",\"items\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+		"{\"kind\":\"PodList\",\"items\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
+		"[[[[[[[[[[[[",
 	};
 	struct seen s;
 
@@ -125,17 +132,19 @@ static void answers_that_are_none(void **state)
 		if (pods(bad[i], &s) != -EBADMSG)
 			fail_msg("taken: %s", bad[i]);
 	/* A uid that is too long is none: cut it would be another's. */
-	assert_int_equal(pods("{\"kind\":\"PodList\",\"items\":[{\"metadata\":{\"namespace\":\"b\",\"uid\":\"" UID UID
-			      "\"}}]}",
-			      &s),
-			 0);
+	assert_int_equal(
+		pods("{\"kind\":\"PodList\",\"items\":[{\"metadata\":{\"namespace\":\"b\",\"uid\":\"" UID UID
+		     "\"}}]}",
+		     &s),
+		0);
 	assert_int_equal(s.count, 0);
 }
 
 static void a_namespace_is_read(void **state)
 {
-	static const char text[] = "{\"kind\":\"Namespace\",\"metadata\":{\"name\":\"team-a\",\"labels\":{"
-				   "\"opmeter.example/tenant\":\"acme\",\"x\":\"y\",\"n\":7},\"annotations\":{\"z\":\"1\"}}}";
+	static const char text[] =
+		"{\"kind\":\"Namespace\",\"metadata\":{\"name\":\"team-a\",\"labels\":{"
+		"\"opmeter.example/tenant\":\"acme\",\"x\":\"y\",\"n\":7},\"annotations\":{\"z\":\"1\"}}}";
 	struct om_identity_rules *r = rules();
 	struct om_facts f = { 0 };
 	struct error_text err = { 0 };
@@ -176,12 +185,18 @@ static void many_labels_leave_room_for_those_that_rules_name(void **state)
 
 static void a_container_is_read(void **state)
 {
-	static const char text[] = "{\"Id\":\"" ID "\",\"Name\":\"/web\",\"Config\":{\"Image\":\"img:1\",\"Labels\":{"
-				   "\"tenant\":\"evil\",\"n\":1}}}";
+	static const char text[] =
+		"{\"Id\":\"" ID "\",\"Name\":\"/web\",\"Config\":{\"Image\":\"img:1\",\"Labels\":{"
+		"\"tenant\":\"evil\",\"n\":1}}}";
 	struct om_identity_rules *r = rules();
 	struct om_facts f = { 0 };
 	struct error_text err = { 0 };
-	static const char *const bad[] = { "", "[]", "{}", "{\"Id\":7}", "{\"Id\":\"0123\"}", "{\"message\":\"No such container\"}",
+	static const char *const bad[] = { "",
+					   "[]",
+					   "{}",
+					   "{\"Id\":7}",
+					   "{\"Id\":\"0123\"}",
+					   "{\"message\":\"No such container\"}",
 					   "{\"Id\":\"" ID };
 
 	assert_int_equal(resolve_docker_parse(text, strlen(text), ID, r, &f, &err), 0);
@@ -223,10 +238,16 @@ static void lines_of_squeue(void **state)
 
 static void lines_survive_and_forgeries_do_not(void **state)
 {
-	static const char *const bad[] = { "", "x", "[]", "{}", "{\"key\":\"a\"}", "{\"key\":7,\"facts\":{},\"cut\":0}",
+	static const char *const bad[] = { "",
+					   "x",
+					   "[]",
+					   "{}",
+					   "{\"key\":\"a\"}",
+					   "{\"key\":7,\"facts\":{},\"cut\":0}",
 					   "{\"key\":\"a\",\"facts\":{\"pod\":1},\"cut\":0}",
 					   "{\"key\":\"a\",\"facts\":{\"colour\":\"red\"},\"cut\":0}",
-					   "{\"key\":\"a\",\"facts\":{},\"cut\":-1}", "{\"end\":\"fine\",\"why\":\"\"}",
+					   "{\"key\":\"a\",\"facts\":{},\"cut\":-1}",
+					   "{\"end\":\"fine\",\"why\":\"\"}",
 					   "{\"end\":\"answered\"}" };
 	struct om_facts f = { 0 }, g = { 0 };
 	char key[RESOLVE_KEY_MAX], why[256], *line;
@@ -323,7 +344,9 @@ static void world_end(struct world *w)
 
 static void want(struct world *w, uint8_t id, const char *path)
 {
-	struct resolve_wish wish = { .job = { { id } }, .cgroup_id = id, .first_seen_ns = 5, .path = path, .wants_tenant = true };
+	struct resolve_wish wish = {
+		.job = { { id } }, .cgroup_id = id, .first_seen_ns = 5, .path = path, .wants_tenant = true
+	};
 
 	assert_int_equal(resolve_want(w->r, &wish, w->now), 0);
 }
@@ -357,7 +380,9 @@ static struct resolve_totals totals(const struct world *w)
 }
 
 #define POD_PATH "/kubepods/burstable/pod" UID "/" ID
-#define SAYS_POD "echo '{\"key\":\"" UID "\",\"facts\":{\"namespace\":\"team-a\",\"pod-label/tenant\":\"evil\"},\"cut\":0}'\n"
+#define SAYS_POD                                                                                             \
+	"echo '{\"key\":\"" UID                                                                              \
+	"\",\"facts\":{\"namespace\":\"team-a\",\"pod-label/tenant\":\"evil\"},\"cut\":0}'\n"
 #define SAYS_END "echo '{\"end\":\"answered\",\"why\":\"\"}'\n"
 
 static void an_answer_comes_late(void **state)
@@ -393,12 +418,30 @@ static void an_answer_comes_late(void **state)
 	w.now += 50 * SECOND;
 	resolve_step(w.r, w.now, on_answer, &w);
 	assert_int_equal(w.answers, 2);
-	program_is(&w, "echo '{\"key\":\"" UID "\",\"facts\":{\"namespace\":\"team-b\"},\"cut\":0}'\n" SAYS_END);
+	program_is(&w,
+		   "echo '{\"key\":\"" UID "\",\"facts\":{\"namespace\":\"team-b\"},\"cut\":0}'\n" SAYS_END);
 	w.now += 51 * SECOND;
 	until_ended(&w, RESOLVE_KUBERNETES);
 	assert_int_equal(w.answers, 4);
 	assert_string_equal(w.tenant, "team-b");
 	assert_false(w.is_first);
+	world_end(&w);
+}
+
+/* What is on disk by then may be others: then facts would be missing that the agent's rules name. */
+static void a_child_has_the_rules_that_are_applied(void **state)
+{
+	struct world w;
+	FILE *f;
+
+	world_begin(&w, 0);
+	f = fopen(w.rules, "w");
+	fputs("trust: []\n", f);
+	fclose(f);
+	program_is(&w, "grep -q 'refresh-s: 100' $3 || exit 1\n" SAYS_POD SAYS_END);
+	want(&w, 1, POD_PATH);
+	until_ended(&w, RESOLVE_KUBERNETES);
+	assert_int_equal(w.answers, 1);
 	world_end(&w);
 }
 
@@ -448,7 +491,8 @@ static void an_asking_that_ends_badly_says_nothing(void **state)
 			let_hang(&w);
 		until_ended(&w, RESOLVE_KUBERNETES);
 		if (totals(&w).ends[RESOLVE_KUBERNETES][hostile[i].end] != before + 1)
-			fail_msg("'%s' did not end as %s", hostile[i].script, resolve_end_name(hostile[i].end));
+			fail_msg("'%s' did not end as %s", hostile[i].script,
+				 resolve_end_name(hostile[i].end));
 	}
 	assert_int_equal(w.answers, 0);
 	/* And then it answers. */
@@ -483,7 +527,8 @@ static void what_is_not_known_is_asked_for_again(void **state)
 	assert_int_equal(resolve_each_unknown(w.r, w.now, 600 * SECOND, count_unknown, &unknown), 0);
 	assert_int_equal(unknown, 1); /* once */
 	/* An answer about others is none; what could not be kept is asked for again. */
-	program_is(&w, "echo '{\"key\":\"" UID2 "\",\"facts\":{\"namespace\":\"b\"},\"cut\":0}'\n" SAYS_POD SAYS_END);
+	program_is(&w, "echo '{\"key\":\"" UID2
+		       "\",\"facts\":{\"namespace\":\"b\"},\"cut\":0}'\n" SAYS_POD SAYS_END);
 	w.fails = 1;
 	resolve_step(w.r, w.now, on_answer, &w);
 	for (int i = 0; i < 400 && w.fails; i++) {
@@ -540,6 +585,7 @@ int main(void)
 		cmocka_unit_test(lines_of_squeue),
 		cmocka_unit_test(lines_survive_and_forgeries_do_not),
 		cmocka_unit_test(an_answer_comes_late),
+		cmocka_unit_test(a_child_has_the_rules_that_are_applied),
 		cmocka_unit_test(an_asking_that_ends_badly_says_nothing),
 		cmocka_unit_test(what_is_not_known_is_asked_for_again),
 		cmocka_unit_test(units_need_no_asking),

@@ -9,12 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "../base/cleanup.h"
 #include "resolve_internal.h"
 
 #define SECOND_NS 1000000000ULL
+#define RULES_MAX (1 << 20)
 #define SWEEP_NS (60 * SECOND_NS)
 
 struct job {
@@ -39,6 +42,7 @@ struct resolve {
 	struct resolve_config config;
 	struct cgroups *cgroups;
 	struct om_identity_rules *rules;
+	int rules_fd; /* the file as it was read */
 	bool has[RESOLVE_SOURCES];
 	struct source source[RESOLVE_SOURCES];
 	struct job *job;
@@ -61,6 +65,27 @@ const char *resolve_state_name(enum resolve_state s)
 	return s < RESOLVE_STATES ? names[s] : "?";
 }
 
+/* Rules in a file that nobody changes: a child that read others than we apply would leave out facts that ours
+ * name, and the next rule would name another tenant. */
+static int keep_rules(struct resolve *r, struct error_text *err)
+{
+	const char *path = r->config.rules_path;
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+	_cleanup_free_ char *text = malloc(RULES_MAX + 1);
+	size_t n;
+
+	if (!f || !text)
+		return error_set(err, -errno, "%s: cannot be read: %m", path);
+	n = fread(text, 1, RULES_MAX + 1, f);
+	if (ferror(f) || n > RULES_MAX)
+		return error_set(err, -EINVAL, "%s: cannot be read, or is larger than %d KiB", path,
+				 RULES_MAX >> 10);
+	r->rules_fd = memfd_create("identity-rules", MFD_CLOEXEC);
+	if (r->rules_fd < 0 || write(r->rules_fd, text, n) != (ssize_t)n)
+		return error_set(err, -EIO, "%s: no memory for its copy", path);
+	return om_identity_parse(path, text, n, &r->rules, err);
+}
+
 int resolve_open(const struct resolve_config *config, struct resolve **ret, struct error_text *err)
 {
 	_cleanup_(resolve_freep) struct resolve *r = calloc(1, sizeof(*r));
@@ -71,12 +96,13 @@ int resolve_open(const struct resolve_config *config, struct resolve **ret, stru
 	if (!r)
 		return -ENOMEM;
 	r->config = *config;
+	r->rules_fd = -1;
 	r->config.limit_ns = config->limit_ns ?: 30 * SECOND_NS;
 	r->config.first_ns = config->first_ns ?: 2 * SECOND_NS;
 	r->config.longest_ns = config->longest_ns ?: 300 * SECOND_NS;
 	for (int s = 0; s < RESOLVE_SOURCES; s++)
 		r->source[s].child.fd = -1;
-	rc = om_identity_load(config->rules_path, &r->rules, err);
+	rc = keep_rules(r, err);
 	if (rc)
 		return rc;
 	r->has[RESOLVE_KUBERNETES] = om_identity_kubernetes(r->rules, &k);
@@ -93,6 +119,8 @@ struct resolve *resolve_free(struct resolve *r)
 		return NULL;
 	for (int s = 0; s < RESOLVE_SOURCES; s++)
 		resolve_child_end(&r->source[s].child);
+	if (r->rules_fd >= 0)
+		close(r->rules_fd);
 	om_identity_free(r->rules);
 	free(r->job);
 	free(r);
@@ -414,8 +442,8 @@ static int step_source(struct resolve *r, enum resolve_source s, uint64_t now_ns
 	n = collect(r, s, now_ns, keys);
 	if (!n)
 		return 0;
-	rc = resolve_child_start(&src->child, r->config.program, resolve_source_name(s), r->config.rules_path,
-				 keys, n, now_ns);
+	rc = resolve_child_start(&src->child, r->config.program, resolve_source_name(s), r->rules_fd, keys, n,
+				 now_ns);
 	if (rc) {
 		note_end(r, s, RESOLVE_UNREACHABLE, strerror(-rc), now_ns);
 		settle(r, s, false, now_ns);

@@ -13,26 +13,31 @@
 #include "../base/cleanup.h"
 #include "resolve_internal.h"
 
-static void exec_child(const char *program, const char *const argv[], int fd, pid_t parent)
+#define RULES_FD 3
+#define RULES_PATH "/proc/self/fd/3"
+
+static void exec_child(const char *program, const char *const argv[], int fd, int rules_fd, pid_t parent)
 {
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent || dup2(fd, STDOUT_FILENO) < 0)
+	/* One that is its own copy already would keep its close-on-exec. */
+	if (getppid() != parent || dup2(fd, STDOUT_FILENO) < 0 ||
+	    (rules_fd == RULES_FD ? fcntl(rules_fd, F_SETFD, 0) : dup2(rules_fd, RULES_FD)) < 0)
 		_exit(1);
-	close_range(3, ~0u, 0); /* the ledger's lock among them, which must end with the agent */
+	close_range(RULES_FD + 1, ~0u, 0); /* the ledger's lock among them, which must end with the agent */
 	/* A group of its own: what it starts ends with it. */
 	setpgid(0, 0);
 	execv(program, (char *const *)argv);
 	_exit(127);
 }
 
-int resolve_child_start(struct resolve_child *c, const char *program, const char *source, const char *rules,
+int resolve_child_start(struct resolve_child *c, const char *program, const char *source, int rules_fd,
 			const char *const *keys, size_t count, uint64_t now_ns)
 {
-	const char *argv[RESOLVE_KEYS_MAX + 5] = { "opmeter", RESOLVE_VERB, source, rules };
+	const char *argv[RESOLVE_KEYS_MAX + 5] = { "opmeter", RESOLVE_VERB, source, RULES_PATH };
 	_cleanup_close_ int to_read = -1;
 	_cleanup_close_ int to_write = -1;
 	pid_t parent = getpid(), pid;
@@ -48,7 +53,7 @@ int resolve_child_start(struct resolve_child *c, const char *program, const char
 	fcntl(to_read, F_SETFL, O_NONBLOCK);
 	pid = fork();
 	if (pid == 0)
-		exec_child(program, argv, to_write, parent);
+		exec_child(program, argv, to_write, rules_fd, parent);
 	if (pid < 0)
 		return -errno;
 	setpgid(pid, pid);

@@ -33,8 +33,9 @@ struct resolve_child {
 	char *answer; /* owned; NULL between askings */
 	size_t len, room;
 };
-/* -errno: it could not be started. */
-int resolve_child_start(struct resolve_child *c, const char *program, const char *source, const char *rules,
+/* The child reads the rules from rules_fd, as its descriptor 3: what the agent read, whatever the file says
+ * by now. -errno: it could not be started. */
+int resolve_child_start(struct resolve_child *c, const char *program, const char *source, int rules_fd,
 			const char *const *keys, size_t count, uint64_t now_ns);
 /* 0: not yet; 1: it has ended, c->answer is all it said; 2: killed, past its time; 3: killed, it said too
  * much. */
