@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the golden files of docs/formats.md from its tables alone, knowing nothing of the C code."""
+import base64
 import hashlib
 import json
 import struct
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "lib"))
+from verify_bundle import sign  # noqa: E402: Ed25519 in plain integers, checked there against RFC 8032
 u128 = lambda v: v.to_bytes(16, "little")
 LEDGER, JOB = bytes(range(16)), bytes(range(0xA0, 0xB0))
 DAY, FORMAT, METER = 20780, 4, 1  # 2026-11-23, bf16, shape
@@ -98,7 +102,31 @@ def declarations():
     return first + "\n" + line("withdrawal", ident, prev, "2026-11-24T00:00:00Z", of=ident)[1] + "\n"
 
 
+def checkpoint():
+    """Of the log whose one leaf is the golden one, signed by the key of RFC 8032, 7.1, test 1."""
+    name, seed = "example.org/opmeter/golden", bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+    text = f"{name}\n1\n{base64.b64encode(hashlib.sha256(bytes(1) + leaf()).digest()).decode()}\n"
+    public, signature = sign(seed, text.encode())
+    key_id = hashlib.sha256(name.encode() + b"\n\1" + public).digest()[:4]
+    key = f"{name}+{key_id.hex()}+{base64.b64encode(bytes([1]) + public).decode()}\n"
+    return key, f"{text}\n\u2014 {name} {base64.b64encode(key_id + signature).decode()}\n"
+
+
+def case_act():
+    parts = ["opmeter-finding-v1", "demo-owner", "1", "cirrus", "v"]
+    finding = hashlib.sha256(b"".join(p.encode() + b"\0" for p in parts)).hexdigest()[:32]
+    event = {"specversion": "1.0", "id": "00112233445566778899aabbccddeeff", "source": "/opmeter/n1", "type": "opmeter.case.v1", "subject": "cirrus",
+             "time": "2026-11-23T18:00:00Z", "datacontenttype": "application/json",
+             "data": {"regime": "demo-owner", "version": "1", "sentence": "s", "case": "case-001122334455", "ownership_version": "v"}}
+    return {"v": 1, "case": "case-001122334455", "n": 0, "act": "take", "by": "opmeter", "uid": 0, "at": "2026-11-23T18:00:01Z", "finding": finding,
+            "event": event}
+
+
 def main():
+    public, note = checkpoint()
+    (HERE / "checkpoint_v1.pub").write_text(public)
+    (HERE / "checkpoint_v1.note").write_text(note)
+    (HERE / "case_act_v1.json").write_text(json.dumps(case_act(), indent=1) + "\n")
     (HERE / "register_key_v1.hex").write_text(key().hex() + "\n")
     (HERE / "reading_v1.hex").write_text(reading().hex() + "\n")
     (HERE / "carry_key_v1.hex").write_text(carry_key().hex() + "\n")

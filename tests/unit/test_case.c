@@ -11,6 +11,7 @@
 #include <sodium/core.h>
 
 #include "userspace/base/yaml.h"
+#include "userspace/core/assignment.h"
 #include "userspace/core/case.h"
 #include "userspace/core/case_store.h"
 #include "userspace/core/ledger_evidence.h"
@@ -419,6 +420,46 @@ static void only_what_an_act_names_is_destroyed(void **state)
 	assert_int_equal(om_ledger_destroy(d->l, "{\"act\":\"erase\",\"entries\":[0]}", one, 1, NOW, &entry), -EINVAL);
 }
 
+struct first {
+	char **text;
+	size_t *len;
+};
+
+static int first_payload(void *ctx, const struct om_entry *e)
+{
+	struct first *f = ctx;
+
+	*f->text = malloc(e->len);
+	memcpy(*f->text, e->payload, e->len);
+	*f->len = e->len;
+	return 1;
+}
+
+/* Another program made it, from docs/formats.md alone. */
+static void a_taken_finding_is_its_golden_act(void **state)
+{
+	json_t *want = json_load_file("tests/golden/case_act_v1.json", 0, NULL), *got = NULL;
+	struct desk *d = *state, other = { 0 };
+	char id[OM_CASE_ID_STRLEN], *event, *act = NULL;
+	size_t len = 0;
+
+	assert_non_null(want);
+	snprintf(other.dir, sizeof(other.dir), "%.60s/g", d->dir);
+	open_desk(&other);
+	om_time_parse("2026-11-23T18:00:01Z", &other.actor.now_ns);
+	other.actor.by = "opmeter";
+	event = json_dumps(json_object_get(want, "event"), JSON_COMPACT);
+	assert_int_equal(om_case_take(other.s, event, strlen(event), &other.actor, id, NULL), 0);
+	assert_int_equal(om_ledger_each_entry(other.l, 0, first_payload, &(struct first){ &act, &len }), 1);
+	got = json_loadb(act, len, 0, NULL);
+	assert_true(json_equal(want, got));
+	json_decref(want);
+	json_decref(got);
+	free(event);
+	free(act);
+	close_desk(&other);
+}
+
 int main(void)
 {
 #define CASE_TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
@@ -435,6 +476,7 @@ int main(void)
 		CASE_TEST(it_is_kept_until_the_latest_clock),
 		cmocka_unit_test(clocks_are_read_strictly),
 		CASE_TEST(two_people_erase_and_the_proofs_stay),
+		CASE_TEST(a_taken_finding_is_its_golden_act),
 		CASE_TEST(only_what_an_act_names_is_destroyed),
 	};
 

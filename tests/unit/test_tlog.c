@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Proofs, tiles, notes and checkpoints: published vectors, the definitions of RFC 6962 word for word, and what must be refused. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "userspace/core/file_io.h"
 #include "userspace/core/tlog.h"
 #include "userspace/core/tlog_note.h"
 
@@ -435,6 +437,47 @@ static void a_checkpoint_is_three_lines(void **state)
 		assert_int_equal(om_checkpoint_parse(bad[i], strlen(bad[i]), &c), -EBADMSG);
 }
 
+static char *golden(const char *name)
+{
+	char path[128], *text = NULL;
+	size_t len;
+
+	snprintf(path, sizeof(path), "tests/golden/%s", name);
+	assert_int_equal(om_file_get(AT_FDCWD, path, 4096, &text, &len), 0);
+	return text;
+}
+
+/* Another program made it, from docs/formats.md alone: of the log whose one leaf is the golden one. */
+static void a_checkpoint_is_its_golden_note(void **state)
+{
+	static const char seed_hex[] = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+	char *want = golden("checkpoint_v1.note"), *pub = golden("checkpoint_v1.pub"), *leaf_hex = golden("leaf_v1.hex");
+	char text[OM_CHECKPOINT_TEXT_MAX], *made;
+	struct om_note_key key, signer;
+	uint8_t seed[32], leaf[60], hash[32];
+	struct om_checkpoint c = { 0 };
+	struct om_note n;
+
+	leaf_hex[120] = 0;
+	unhex(leaf_hex, leaf);
+	om_merkle_leaf_hash(leaf, sizeof(leaf), hash);
+	assert_int_equal(om_note_key_parse(pub, strlen(pub), &key), 0);
+	assert_int_equal(om_note_parse(want, strlen(want), &n), 0);
+	assert_int_equal(om_note_check(&n, &key), 0);
+	assert_int_equal(om_checkpoint_parse(n.text, n.text_len, &c), 0);
+	assert_string_equal(c.origin, "example.org/opmeter/golden");
+	assert_true(c.size == 1);
+	assert_memory_equal(c.root, hash, sizeof(hash));
+	unhex(seed_hex, seed);
+	assert_int_equal(om_note_key_make(c.origin, seed, &signer), 0);
+	made = om_note_sign(om_checkpoint_format(&c, text), &signer, 1);
+	assert_string_equal(made, want);
+	free(made);
+	free(want);
+	free(pub);
+	free(leaf_hex);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -450,6 +493,7 @@ int main(void)
 		cmocka_unit_test(each_changed_byte_of_a_note_is_found),
 		cmocka_unit_test(keys_that_are_none_are_refused),
 		cmocka_unit_test(a_checkpoint_is_three_lines),
+		cmocka_unit_test(a_checkpoint_is_its_golden_note),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A case from a finding of the demo's threshold to its closing by two people, through the real binary: who may not close it, what its
+record says, and that the same finding never opens a second one. Then its erasure by two people."""
+import json
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "lib"))
+from casework import Desk  # noqa: E402
+
+
+def life(d):
+    case = d.find()
+    assert re.fullmatch(r"case-[0-9a-f]{12}", case), case
+    alerts = [json.loads(x) for x in d.run("ledger", "export", "--entries", "--dir", d.node).stdout.splitlines()]
+    named = {e["payload"]["data"].get("case") for e in alerts if e["kind"] == "alert"} - {None}
+    assert named == {case}, f"alerts name {named}, the case is {case}"
+
+    # Taken again, from the ledger and from a file as the exporter writes it: the same one.
+    out = d.run("case", "take", "--store", d.store, "--ledger", d.node).stdout
+    assert "0 opened, 0 added to a case, 1 known" in out, out
+    event = next(e["payload"] for e in alerts if e["kind"] == "case")
+    lines = d.dir / "cases.jsonl"
+    fleet = {**event, "id": "f" * 32, "source": "/opmeter/fleet", "data": {**event["data"], "case": "case-" + "f" * 12}}
+    lines.write_text("\n".join(json.dumps(x) for x in (
+        {"topic": "opmeter.cases.v1", "key": event["id"], "event": event}, {"topic": "opmeter.readings.v1", "key": "", "event": {}}, fleet)) + "\nnot json\n")
+    out = d.run("case", "take", lines, "--store", d.store, code=3)
+    assert "0 opened, 1 added to a case, 1 known, 1 other events, 1 refused" in out.stdout, out.stdout
+    assert ":4: refused" in out.stderr, out.stderr
+    assert len(d.run("case", "list", "--store", d.store, "--json").stdout.splitlines()) == 1
+    assert d.record("case-" + "f" * 12)["case_id"] == case
+
+    # Nobody closes it alone, nor who runs the machines, nor out of turn.
+    d.case("confirm", case, "bob", "--rationale", "x", code=2)
+    d.case("determine", case, "alice", "--outcome", "refused", "--rationale", "x", code=2)
+    d.to_second_review(case)
+    for who in ("alice", "Alice", "carol", "DAN"):
+        d.case("confirm", case, who, "--rationale", "x", code=4)
+    assert d.record(case)["state"] == "second_review"
+    d.case("confirm", case, "bob", "--rationale", "not yet", "--disagree")
+    assert d.record(case)["state"] == "under_review"
+    d.case("determine", case, "alice", "--outcome", "customer_informed", "--rationale", "asked, answered, informed")
+    d.case("confirm", case, "bob", "--rationale", "read it all")
+    r = d.record(case)
+    assert (r["state"], r["outcome"], r["irregular"]) == ("closed", "customer_informed", []), r
+    assert r["determination"]["by"] == "alice" and r["determination"]["second"]["by"] == "bob"
+    assert r["determination"]["four_eyes"] == "two names, one login of the machine"
+    assert [h["to"] for h in r["state_history"]] == ["detected", "inquiry_sent", "under_review", "second_review", "under_review", "second_review",
+                                                      "closed"], r["state_history"]
+    assert r["policy"]["digest"] == event["data"]["digest"] and r["path"] == event["data"]["path"]
+    assert r["operations"]["training"] == event["data"]["observed"]
+    assert len(r["findings"]) == 2 and {f["source"] for f in r["findings"]} == {event["source"], "/opmeter/fleet"}
+    d.case("reopen", case, "carol", "--reason", "a new model")
+    assert d.record(case)["state"] == "reopened"
+    d.case("determine", case, "bob", "--outcome", "below_floor", "--rationale", "x")
+    d.case("confirm", case, "alice", "--rationale", "x")
+    return case
+
+
+def erasure(d, case):
+    secret = "words that must not be left on the disk"
+    d.case("note", case, "alice", "--text", secret)
+    files = lambda: b"".join(p.read_bytes() for p in sorted(d.store.iterdir()) if p.is_file())
+    assert secret.encode() in files()
+    d.case("erase", case, "alice", "--reason", "its time is over", "--second", "--retention", "data/retention.yaml", code=2)
+    d.case("hold", case, "alice", "--reason", "an agency asked")
+    d.case("erase", case, "alice", "--reason", "x", "--retention", "data/retention.yaml", code=2)
+    d.case("release", case, "alice", "--reason", "it said so", "--authorization", "letter of today")
+    d.case("erase", case, "alice", "--reason", "its time is over", "--retention", "data/retention.yaml")
+    # Five years are not over; under clocks that have run out it goes, but not by one person.
+    out = d.case("erase", case, "bob", "--second", "--reason", "x", "--retention", "data/retention.yaml", code=2).stderr
+    assert "is kept to the end of" in out, out
+    clocks = d.dir / "clocks.yaml"
+    clocks.write_text("clocks:\n  - {id: test, citation: a test, evidence: none, years: 1, from: [contract-end]}\n")
+    out = d.case("erase", case, "bob", "--second", "--reason", "x", "--retention", clocks, code=2).stderr
+    assert "no clock holds for it" in out, out
+    d.case("event", case, "alice", "--kind", "contract-end", "--date", "2001-01-01")
+    d.case("erase", case, "ALICE", "--second", "--reason", "x", "--retention", clocks, code=4)
+    before = d.run("ledger", "verify", "--dir", d.store).stdout
+    entries = int(re.search(r"(\d+) entries", before)[1])
+    act = int(d.case("erase", case, "bob", "--second", "--reason", "its time is over", "--retention", clocks).stdout.split()[-1])
+    after = d.run("ledger", "verify", "--dir", d.store).stdout
+    gone = {int(a): int(b) for a, b in re.findall(r"entry (\d+): destroyed by act (\d+)", after)}
+    assert act == entries and set(gone.values()) == {act}, after
+    kept = [json.loads(x) for x in d.run("ledger", "export", "--entries", "--dir", d.store).stdout.splitlines()]
+    assert sorted(gone) == [e["index"] for e in kept if e["payload"] is None], kept
+    assert all(e["payload"]["act"] in ("checkpoint", "erase") for e in kept if e["payload"]), kept
+    assert secret.encode() not in files() and b"cirrus" not in files(), "erased words are still on the disk"
+    assert d.record(case)["state"] == "erased"
+    # Told again it stays erased, and nothing can be sealed or said of it.
+    out = d.run("case", "take", "--store", d.store, "--ledger", d.node).stdout
+    assert "0 opened, 0 added to a case, 1 known" in out, out
+    d.case("note", case, "alice", "--text", "x", code=2)
+    d.run("evidence", "export", case, "--store", d.store, "--keys", d.keys, "--by", "bob", "--out", d.dir / "x", code=2)
+
+
+with Desk("cases") as desk:
+    desk.keygen()
+    which = life(desk)
+    desk.run("evidence", "checkpoint", "--dir", desk.store, "--keys", desk.keys)
+    erasure(desk, which)
+    # The log goes on growing from what was signed before the erasure.
+    desk.run("evidence", "checkpoint", "--dir", desk.store, "--keys", desk.keys)
+    print("a case by two people, and its erasure")
