@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The figures of a report: registers of a period summed under assignments, with what the sums do not tell. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/cleanup.h"
+#include "../base/yaml.h"
+#include "assignment.h"
+#include "report_internal.h"
+
+#define REGISTERS_MAX 4000000
+
+int report_figures_new(struct report_figures *f, int32_t from_day, int32_t to_day, const char *tenant)
+{
+	*f = (struct report_figures){
+		.from_day = from_day, .to_day = to_day, .tenant = tenant, .first_entry = UINT64_MAX
+	};
+	f->totals = om_totals_new(REGISTERS_MAX);
+	return f->totals ? 0 : -ENOMEM;
+}
+
+void report_figures_done(struct report_figures *f)
+{
+	om_totals_free(f->totals);
+	free(f->row);
+	f->totals = NULL;
+	f->row = NULL;
+}
+
+static int take_readings(struct report_figures *f, uint64_t entry, const uint8_t *data, size_t len)
+{
+	for (size_t at = 0; at + OM_READING_SIZE <= len; at += OM_READING_SIZE) {
+		struct om_reading r;
+		int rc = om_reading_decode(data + at, OM_READING_SIZE, &r);
+
+		if (rc)
+			return rc;
+		if ((int32_t)r.key.day < f->from_day || (int32_t)r.key.day > f->to_day)
+			continue;
+		rc = om_totals_put(f->totals, &r);
+		if (rc < 0)
+			return rc;
+		if (entry < f->first_entry)
+			f->first_entry = entry;
+		if (entry > f->last_entry)
+			f->last_entry = entry;
+	}
+	return 0;
+}
+
+int report_take(struct report_figures *f, enum om_entry_kind kind, uint64_t entry, const void *payload,
+		size_t len)
+{
+	struct om_assignment a;
+
+	if (kind == OM_ENTRY_READINGS)
+		return take_readings(f, entry, payload, len);
+	if (kind != OM_ENTRY_ASSIGNMENT || om_assignment_decode(payload, len, &a))
+		return 0;
+	return om_totals_assign(f->totals, &a) < 0 ? -ENOMEM : 0;
+}
+
+static int take_subject(void *ctx, const struct om_subject_total *s)
+{
+	struct report_figures *f = ctx;
+	struct report_row *bigger, *r;
+
+	if (s->registers == 0 || (f->tenant && strcmp(s->tenant, f->tenant)))
+		return 0;
+	bigger = reallocarray(f->row, f->rows + 1, sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	f->row = bigger;
+	r = &f->row[f->rows++];
+	*r = (struct report_row){ .training_low = s->training_low,
+				  .training_high = s->training_high,
+				  .training_ceiling = s->training_ceiling,
+				  .all_low = s->all_low,
+				  .all_high = s->all_high,
+				  .all_ceiling = s->all_ceiling,
+				  .contradicted = s->contradicted,
+				  .unattributed = s->unattributed,
+				  .is_bounded = s->is_bounded,
+				  .attempted = s->attempted,
+				  .meters = s->meters,
+				  .calls = s->calls,
+				  .registers = s->registers,
+				  .first_day = INT32_MAX,
+				  .last_day = INT32_MIN };
+	snprintf(r->tenant, sizeof(r->tenant), "%s", s->tenant);
+	snprintf(r->model, sizeof(r->model), "%s", s->model);
+	return 0;
+}
+
+/* Which days of which row have a register. */
+struct day_seen {
+	size_t row;
+	int32_t day;
+};
+struct day_list {
+	struct report_figures *f;
+	struct day_seen *seen;
+	size_t count, room;
+};
+
+static int take_register(void *ctx, const struct om_attributed *a)
+{
+	struct day_list *d = ctx;
+	size_t i = 0;
+
+	while (i < d->f->rows &&
+	       (strcmp(d->f->row[i].tenant, a->tenant) || strcmp(d->f->row[i].model, a->model)))
+		i++;
+	if (i == d->f->rows)
+		return 0;
+	for (int k = 0; k < OM_LOSS_END; k++)
+		d->f->row[i].lost[k] += a->reading->value.lost[k];
+	if (d->count == d->room) {
+		size_t room = d->room ? 2 * d->room : 256;
+		struct day_seen *p = reallocarray(d->seen, room, sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		d->seen = p;
+		d->room = room;
+	}
+	d->seen[d->count++] = (struct day_seen){ i, (int32_t)a->reading->key.day };
+	return 0;
+}
+
+static int by_row_and_day(const void *x, const void *y)
+{
+	const struct day_seen *a = x, *b = y;
+
+	if (a->row != b->row)
+		return a->row < b->row ? -1 : 1;
+	return a->day < b->day ? -1 : a->day > b->day;
+}
+
+int report_sum(struct report_figures *f)
+{
+	struct day_list d = { .f = f };
+	int r = om_totals_each(f->totals, take_subject, f);
+
+	r = r ?: om_totals_each_register(f->totals, take_register, &d);
+	if (r == 0 && d.count)
+		qsort(d.seen, d.count, sizeof(*d.seen), by_row_and_day);
+	for (size_t i = 0; i < d.count && r == 0; i++) {
+		struct report_row *row = &f->row[d.seen[i].row];
+
+		if (i && !by_row_and_day(&d.seen[i], &d.seen[i - 1]))
+			continue;
+		row->days++;
+		row->first_day = d.seen[i].day < row->first_day ? d.seen[i].day : row->first_day;
+		row->last_day = d.seen[i].day > row->last_day ? d.seen[i].day : row->last_day;
+	}
+	free(d.seen);
+	return r;
+}
+
+/* --- cells --- */
+
+json_t *report_new(const char *name, uint64_t now_ns)
+{
+	char time[OM_TIME_STRLEN];
+
+	return json_pack("{s:i,s:s,s:s,s:[],s:[]}", "v", 1, "report", name, "made",
+			 om_time_format(now_ns, time), "columns", "rows");
+}
+
+void report_cell(json_t *row, const char *column, const char *text)
+{
+	json_object_set_new(row, column, json_string(text ? text : ""));
+}
+
+void report_ops(json_t *row, const char *column, opcount v)
+{
+	char text[OPCOUNT_STRLEN];
+
+	report_cell(row, column, opcount_format(v, text));
+}
+
+void report_add(json_t *report, json_t *row)
+{
+	json_t *columns = json_object_get(report, "columns"), *rows = json_object_get(report, "rows");
+	const char *key;
+	json_t *v;
+
+	if (json_array_size(rows) == 0)
+		json_object_foreach(row, key, v) json_array_append_new(columns, json_string(key));
+	json_array_append_new(rows, row);
+}
+
+static void number(json_t *row, const char *column, uint64_t v)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
+	report_cell(row, column, text);
+}
+
+static const char *meters_text(uint32_t mask, char out[128])
+{
+	size_t at = 0;
+
+	out[0] = 0;
+	for (int m = 1; m < 8; m++)
+		if (mask >> m & 1)
+			at += (size_t)snprintf(out + at, at < 128 ? 128 - at : 0, "%s%s", at ? " " : "",
+					       om_meter_name((uint8_t)m));
+	return out;
+}
+
+static void losses_text(const struct report_row *r, char *out, size_t size)
+{
+	size_t at = 0;
+
+	snprintf(out, size, "none known");
+	for (int k = 0; k < OM_LOSS_END; k++)
+		if (r->lost[k] && at < size)
+			at += (size_t)snprintf(out + at, size - at, "%s%s %llu", at ? ", " : "",
+					       om_loss_name((enum om_loss)k), (unsigned long long)r->lost[k]);
+}
+
+static void gaps_text(const struct report_row *r, char *out, size_t size)
+{
+	int64_t span = r->days ? (int64_t)r->last_day - r->first_day + 1 : 0;
+
+	if (r->days == span)
+		snprintf(out, size, "none between its first and last day");
+	else
+		snprintf(out, size, "%lld of %lld days without a reading", (long long)(span - r->days),
+			 (long long)span);
+}
+
+void report_figure_cells(json_t *row, const struct report_row *r)
+{
+	char text[512], day[16];
+
+	report_cell(row, "tenant", r->tenant);
+	report_cell(row, "model", r->model);
+	report_cell(row, "first_day", r->days ? date_format(r->first_day, day) : "");
+	report_cell(row, "last_day", r->days ? date_format(r->last_day, day) : "");
+	report_ops(row, "training_low", r->training_low);
+	report_ops(row, "training_high", r->training_high);
+	report_ops(row, "training_ceiling", r->training_ceiling);
+	report_ops(row, "all_low", r->all_low);
+	report_ops(row, "all_high", r->all_high);
+	report_ops(row, "all_ceiling", r->all_ceiling);
+	report_ops(row, "contradicted", r->contradicted);
+	report_ops(row, "unattributed", r->unattributed);
+	report_cell(row, "bounded", r->is_bounded ? "yes" : "no: some work has no upper bound");
+	report_cell(row, "attempted", r->attempted ? "yes: no device meter behind some of it" : "no");
+	report_cell(row, "meters", meters_text(r->meters, text));
+	losses_text(r, text, sizeof(text));
+	report_cell(row, "losses", text);
+	gaps_text(r, text, sizeof(text));
+	report_cell(row, "gaps", text);
+	number(row, "calls", r->calls);
+	number(row, "registers", r->registers);
+}
+
+/* In thousandths of a percent, rounded down; saturated where the product passes 2^128. */
+static void percent(opcount figure, opcount threshold, char out[48])
+{
+	opcount ppm = OPCOUNT_MAX;
+
+	if (figure <= OPCOUNT_MAX / 100000)
+		ppm = figure * 100000 / threshold;
+	snprintf(out, 48, "%s%llu.%03u %%", ppm > 99999999 ? "over " : "",
+		 (unsigned long long)((ppm > 99999999 ? 99999999 : ppm) / 1000),
+		 (unsigned)(ppm > 99999999 ? 999 : ppm % 1000));
+}
+
+void report_threshold_cell(json_t *row, const struct report_row *r, const struct om_report_request *q)
+{
+	char text[4096] = "", low[48], high[48], figure[OPCOUNT_STRLEN];
+	size_t at = 0;
+
+	for (size_t i = 0; q->regimes && i < regimes_count(q->regimes) && at < sizeof(text); i++) {
+		const struct regime *g = regimes_at(q->regimes, i);
+
+		if (g->kind != REGIME_THRESHOLD || !regime_holds_on(g, q->to_day) || !g->threshold)
+			continue;
+		percent(r->training_low, g->threshold, low);
+		percent(r->training_high, g->threshold, high);
+		at += (size_t)snprintf(text + at, sizeof(text) - at,
+				       "%s%s %s (%s, digest %.12s): %s to %s of %s", at ? "; " : "", g->id,
+				       g->version, regime_mode_name(g->mode), g->digest, low, high,
+				       opcount_human(g->threshold, figure));
+	}
+	report_cell(row, "regimes", at ? text : q->regimes ? "none holds" : "not asked for");
+}
