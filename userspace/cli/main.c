@@ -30,6 +30,7 @@ static const struct verb {
 	{ "replay", verb_replay, "count the operations of a recorded run" },
 	{ "ledger", verb_ledger, "verify, show or export the node's ledger" },
 	{ "case", verb_case, "what reviewers work on: findings, acts of people, determinations" },
+	{ "report", verb_report, "tables of figures, of a case or a period, as JSON or CSV" },
 	{ "evidence", verb_evidence, "keys, checkpoints and sealed bundles: make and verify" },
 	{ "prove", verb_prove, "prove the descriptor offsets of a cuBLASLt library" },
 	{ "policy", verb_policy, "the law as data: check, explain, diff, replay" },

@@ -17,6 +17,7 @@ int verb_lineage(int argc, char **argv);
 int verb_replay(int argc, char **argv);
 int verb_ledger(int argc, char **argv);
 int verb_case(int argc, char **argv);
+int verb_report(int argc, char **argv);
 int verb_evidence(int argc, char **argv);
 int verb_prove(int argc, char **argv);
 int verb_policy(int argc, char **argv);
