@@ -148,15 +148,16 @@ int om_report_period(struct om_ledger *l, const struct om_report_request *q, jso
 	if (r)
 		return r;
 	period_fields(report, q);
-	for (size_t i = 0; i < f.rows; i++) {
+	for (size_t i = 0; i < f.rows || i == 0; i++) {
+		const struct report_row none = { 0 }, *of = f.rows ? &f.row[i] : &none;
 		json_t *row = period_row(q);
 
-		report_figure_cells(row, &f.row[i]);
-		report_threshold_cell(row, &f.row[i], q);
-		owner_cell(row, q, f.row[i].tenant);
-		cases_cell(row, cases, f.row[i].tenant);
+		report_figure_cells(row, of);
+		report_threshold_cell(row, of, q);
+		owner_cell(row, q, of->tenant);
+		cases_cell(row, cases, of->tenant);
 		log_cells(row, &f, &head, om_ledger_id(l));
-		report_add(report, row);
+		report_add(report, row, !f.rows);
 	}
 	*ret = TAKE_PTR(report);
 	return 0;
@@ -217,15 +218,16 @@ int om_report_veu(struct om_ledger *l, const struct om_report_request *q, json_t
 		return r;
 	period_fields(report, q);
 	due_fields(report, q);
-	for (size_t i = 0; i < f.rows; i++) {
+	for (size_t i = 0; i < f.rows || i == 0; i++) {
+		const struct report_row none = { 0 }, *of = f.rows ? &f.row[i] : &none;
 		json_t *row = period_row(q);
 
-		seat_cells(row, q, f.row[i].tenant);
-		report_figure_cells(row, &f.row[i]);
-		report_threshold_cell(row, &f.row[i], q);
-		cases_cell(row, cases, f.row[i].tenant);
+		seat_cells(row, q, of->tenant);
+		report_figure_cells(row, of);
+		report_threshold_cell(row, of, q);
+		cases_cell(row, cases, of->tenant);
 		log_cells(row, &f, &head, om_ledger_id(l));
-		report_add(report, row);
+		report_add(report, row, !f.rows);
 	}
 	*ret = TAKE_PTR(report);
 	return 0;

@@ -127,13 +127,14 @@ int om_report_case(struct om_ledger *store, const struct om_case *c, const struc
 			report, "note",
 			json_string("no readings were gathered: the figures are those of the finding alone "
 				    "(opmeter case gather)"));
-	for (size_t i = 0; i < b.f.rows; i++) {
+	for (size_t i = 0; i < b.f.rows || i == 0; i++) {
+		const struct report_row none = { 0 }, *of = b.f.rows ? &b.f.row[i] : &none;
 		json_t *row = case_cells(c, record);
 
-		report_figure_cells(row, &b.f.row[i]);
-		report_threshold_cell(row, &b.f.row[i], q);
+		report_figure_cells(row, of);
+		report_threshold_cell(row, of, q);
 		place_cells(row, &b, &head);
-		report_add(report, row);
+		report_add(report, row, !b.f.rows);
 	}
 	*ret = TAKE_PTR(report);
 	return 0;
@@ -174,7 +175,7 @@ static void field_row(json_t *report, const char *id, const char *field, const c
 	report_cell(row, "value", value);
 	report_cell(row, "source", source);
 	report_cell(row, "known", how);
-	report_add(report, row);
+	report_add(report, row, false);
 }
 
 /* The finding's own words where nobody recorded more. */

@@ -181,15 +181,18 @@ void report_ops(json_t *row, const char *column, opcount v)
 	report_cell(row, column, opcount_format(v, text));
 }
 
-void report_add(json_t *report, json_t *row)
+void report_add(json_t *report, json_t *row, bool is_none)
 {
-	json_t *columns = json_object_get(report, "columns"), *rows = json_object_get(report, "rows");
+	json_t *columns = json_object_get(report, "columns");
 	const char *key;
 	json_t *v;
 
-	if (json_array_size(rows) == 0)
+	if (json_array_size(columns) == 0)
 		json_object_foreach(row, key, v) json_array_append_new(columns, json_string(key));
-	json_array_append_new(rows, row);
+	if (is_none)
+		json_decref(row);
+	else
+		json_array_append_new(json_object_get(report, "rows"), row);
 }
 
 static void number(json_t *row, const char *column, uint64_t v)

@@ -38,8 +38,9 @@ json_t *report_new(const char *name, uint64_t now_ns);
 /* A cell of the row under way; the first row's cells are the columns. */
 void report_cell(json_t *row, const char *column, const char *text);
 void report_ops(json_t *row, const char *column, opcount v);
-/* Appends the row; of the first, its keys in order become the columns. */
-void report_add(json_t *report, json_t *row);
+/* Appends the row; the first one's keys, in order, become the columns. is_none: it is there for the columns
+ * alone, as a table without rows has its head too. */
+void report_add(json_t *report, json_t *row, bool is_none);
 /* The cells of figures, the same in every report. */
 void report_figure_cells(json_t *row, const struct report_row *r);
 /* Thresholds that hold on a day: "regime version (mode): low % to high % of N". */

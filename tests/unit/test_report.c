@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Cells that a spreadsheet would run, quotes and line ends; half years. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "userspace/base/yaml.h"
+#include "userspace/core/csv_write.h"
+#include "userspace/core/report.h"
+
+static char *line(const char *const *cells, size_t n)
+{
+	char *text = NULL;
+	size_t len;
+	struct om_csv c = { .f = open_memstream(&text, &len) };
+
+	for (size_t i = 0; i < n; i++)
+		om_csv_cell(&c, cells[i]);
+	om_csv_end(&c);
+	fclose(c.f);
+	return text;
+}
+
+static void cells_are_after_rfc_4180_and_never_run(void **state)
+{
+	static const struct {
+		const char *cell, *want;
+	} cases[] = {
+		{ "plain", "plain\r\n" },
+		{ "", "\r\n" },
+		{ "a,b", "\"a,b\"\r\n" },
+		{ "say \"x\"", "\"say \"\"x\"\"\"\r\n" },
+		{ "two\nlines", "\"two\nlines\"\r\n" },
+		{ "=1+1", "\"'=1+1\"\r\n" },
+		{ "+1", "\"'+1\"\r\n" },
+		{ "-1", "\"'-1\"\r\n" },
+		{ "@x", "\"'@x\"\r\n" },
+		{ "\tx", "\"'\tx\"\r\n" },
+		{ "\r=x", "\"'\r=x\"\r\n" },
+		{ "=HYPERLINK(\"http://x.example\",\"y\")", "\"'=HYPERLINK(\"\"http://x.example\"\",\"\"y\"\")\"\r\n" },
+		{ "1e26", "1e26\r\n" },
+		{ "a=b", "a=b\r\n" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *got = line(&cases[i].cell, 1);
+
+		assert_string_equal(got, cases[i].want);
+		free(got);
+	}
+	{
+		char *got = line((const char *const[]){ "a", NULL, "=b", "" }, 4);
+
+		assert_string_equal(got, "a,,\"'=b\",\r\n");
+		free(got);
+	}
+}
+
+static void a_report_is_its_columns_and_rows(void **state)
+{
+	json_t *report = json_pack("{s:[s,s],s:[{s:s,s:s},{s:s}]}", "columns", "b", "a", "rows", "a", "1", "b",
+				   "=2", "a", "3");
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	assert_int_equal(om_report_csv(report, f), 0);
+	fclose(f);
+	assert_string_equal(text, "b,a\r\n\"'=2\",1\r\n,3\r\n");
+	free(text);
+	json_decref(report);
+}
+
+static void a_half_year_has_its_days(void **state)
+{
+	static const char *const bad[] = { "", "2026", "2026H", "2026H0", "2026H3", "2026h1", "2026H11", "026H1", "99999H1" };
+	int32_t from, to, day;
+
+	assert_int_equal(om_report_half("2026H2", &from, &to), 0);
+	date_parse("2026-07-01", &day);
+	assert_int_equal(from, day);
+	date_parse("2026-12-31", &day);
+	assert_int_equal(to, day);
+	assert_int_equal(om_report_half("2028H1", &from, &to), 0);
+	assert_int_equal(to - from, 181); /* a leap year */
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(om_report_half(bad[i], &from, &to), -EINVAL);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(cells_are_after_rfc_4180_and_never_run),
+		cmocka_unit_test(a_report_is_its_columns_and_rows),
+		cmocka_unit_test(a_half_year_has_its_days),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
