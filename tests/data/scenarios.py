@@ -182,10 +182,17 @@ def check_row(name, want, rows):
         for figure in ("observed", "counted"):
             if f"{figure}_{bound}" in want and ops(v[figure][bound]) != ops(want[f"{figure}_{bound}"]):
                 bad.append(f"{name}: {figure} {bound} is {v[figure][bound]}, not {want[f'{figure}_{bound}']}")
+    for path, (least, most) in want.get("between", {}).items():
+        figure, bound = path.split("_")
+        if not ops(least) <= ops(v[figure][bound]) <= ops(most):
+            bad.append(f"{name}: {path} is {v[figure][bound]}, not {least} to {most}")
+    for key, least in want.get("at_least", {}).items():
+        if ops(v[key]) < ops(least):
+            bad.append(f"{name}: {key} is {v[key]}, below {least}")
     for f in want.get("findings", []):
         if f not in v["findings"]:
             bad.append(f"{name}: {want['subject']} {want['regime']}: no finding {f}: {v['findings']}")
-    if "exactly" in want and v["findings"] != want["exactly"]:
+    if "exactly" in want and v.get("findings") != want["exactly"]:
         bad.append(f"{name}: findings are {v['findings']}, not {want['exactly']}")
     for level, day in want.get("since", {}).items():
         if v["since"].get(level) != day:

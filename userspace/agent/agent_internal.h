@@ -8,6 +8,7 @@
 #include "../../exporters/openmetrics.h"
 #include "../core/attribution.h"
 #include "../core/offsets.h"
+#include "../core/declaration.h"
 #include "../core/ownership.h"
 #include "../core/policy.h"
 #include "../core/regime.h"
@@ -63,6 +64,7 @@ struct agent {
 	struct om_catalogue *kernels;
 	struct regimes *regimes; /* NULL: policy is not judged here */
 	struct owners *owners;
+	struct declarations *declarations;
 	struct om_totals *totals;
 	struct om_peaks *peaks;
 	struct device_meter *devices;	       /* NULL: not wanted */

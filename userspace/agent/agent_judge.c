@@ -13,6 +13,8 @@
 #include "../base/text.h"
 #include "agent_internal.h"
 
+#define DAY_NS 86400000000000ULL
+
 static int load_assignment(void *ctx, const struct om_entry *e)
 {
 	struct agent *a = ctx;
@@ -175,6 +177,7 @@ int agent_say(struct agent *a, const char *cause, const char *subject, const cha
 struct judging {
 	struct agent *a;
 	struct policy policy;
+	struct kin *kin;
 };
 
 /* What the meters say of each other. A twentieth of a subject's work is worth a look. */
@@ -203,7 +206,30 @@ static int judge(void *ctx, const struct om_subject_total *s)
 	struct judging *j = ctx;
 	int r = policy_judge(&j->policy, s, raise, j->a);
 
+	r = r ?: kin_put(j->kin, j->policy.owners, (int32_t)(j->policy.now_ns / DAY_NS), s);
 	return r ?: say_differences(j->a, s);
+}
+
+static int judge_lineage(void *ctx, const struct om_subject_total *s)
+{
+	struct judging *j = ctx;
+
+	return kin_judge(j->kin, &j->policy, s, raise, j->a);
+}
+
+/* Models, then what runs through several of them, then what tenants of one parent do together. */
+static int judge_all(struct judging *j)
+{
+	int r;
+
+	j->kin = kin_new();
+	if (!j->kin)
+		return -ENOMEM;
+	r = om_totals_each(j->a->totals, judge, j);
+	r = r ?: om_totals_each_lineage(j->a->totals, judge_lineage, j);
+	r = r ?: kin_judge_families(j->kin, &j->policy, raise, j->a);
+	j->kin = kin_free(j->kin);
+	return r;
 }
 
 static void to_totals(void *ctx, const struct om_reading *r)
@@ -217,7 +243,12 @@ static void to_totals(void *ctx, const struct om_reading *r)
 
 int agent_publish(struct agent *a)
 {
-	struct judging j = { a, { a->regimes, a->owners, a->source, agent_now_ns() } };
+	struct judging j = { .a = a,
+			     .policy = { .regimes = a->regimes,
+					 .owners = a->owners,
+					 .source = a->source,
+					 .now_ns = agent_now_ns(),
+					 .declarations = a->declarations } };
 	size_t n;
 	int r;
 
@@ -228,6 +259,6 @@ int agent_publish(struct agent *a)
 	if (r == -ENOSPC)
 		return 0; /* agent_meter() has said so */
 	if (r == 0 && n && a->regimes)
-		r = om_totals_each(a->totals, judge, &j);
+		r = judge_all(&j);
 	return r ?: a->failed;
 }

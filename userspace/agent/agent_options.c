@@ -36,7 +36,7 @@ static void set_defaults(struct agent_config *c)
 		c->regimes_dir = OPMETER_DATADIR "/regimes";
 }
 
-/* Of the options the last two are cut off for `agent`: owners never reach nodes. */
+/* Of the options the last three are cut off for `agent`: owners never reach nodes. */
 static const char footer[] =
 	"Counting goes on in the kernel while the agent is stopped or replaced; --detach ends it.\n"
 	"Needs root, or CAP_SYS_ADMIN, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.";
@@ -93,6 +93,8 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		  "regimes to judge by (" OPMETER_DATADIR "/regimes)" },
 		{ "owners", "FILE", OPTION_STRING, &c->owners_path,
 		  "legal entities and their parents (none)" },
+		{ "declarations", "FILE", OPTION_STRING, &c->declarations_path,
+		  "what people declared, as `opmeter declare` writes it (none)" },
 		{ 0 },
 	};
 	struct option_spec spec = { .verb = verb, .summary = summary, .options = options, .footer = footer };
@@ -100,7 +102,7 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 
 	set_defaults(c);
 	if (!c->standalone)
-		options[sizeof(options) / sizeof(options[0]) - 3].name = NULL;
+		options[sizeof(options) / sizeof(options[0]) - 4].name = NULL;
 	r = options_parse(&spec, argc, argv, &operand);
 	if (r)
 		return r;

@@ -108,7 +108,8 @@ static int take_case(void *ctx, const struct alert *a)
 }
 
 /* True: not what it was the last time. Words are made when the play is over. */
-static bool note_verdict(struct play_outcome *o, const struct verdict *v, uint32_t day)
+static bool note_verdict(struct play_outcome *o, const struct verdict *v, const struct om_subject_total *t,
+			 uint32_t day)
 {
 	const struct regime *g = v->regime;
 	uint8_t level = v->level ? (uint8_t)(v->level - g->levels + 1) : 0;
@@ -121,6 +122,9 @@ static bool note_verdict(struct play_outcome *o, const struct verdict *v, uint32
 				    .level = level,
 				    .observed_low = v->observed_low,
 				    .observed_high = v->observed_high,
+				    .executed_low = t->executed_low,
+				    .executed_high = t->executed_high,
+				    .ceiling = t->training_ceiling,
 				    .cases = v->cases,
 				    .standing = (uint8_t)v->standing,
 				    .since[0] = o->since[0],
@@ -155,7 +159,7 @@ static bool judge_regimes(struct play *p, const struct policy_subject *s, struct
 			continue;
 		policy_verdict(&p->side.policy, s, g, &v);
 		o = &to->outcome[id_index(p, g->id)];
-		changed |= note_verdict(o, &v, p->day);
+		changed |= note_verdict(o, &v, s->total, p->day);
 		if (words)
 			verdict_words(&v, o->words, sizeof(o->words));
 	}

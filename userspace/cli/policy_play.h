@@ -9,7 +9,7 @@
 struct play_outcome {
 	const struct regime *regime; /* the version that was judged last; NULL: none held */
 	char words[200];
-	opcount low, high, observed_low, observed_high;
+	opcount low, high, observed_low, observed_high, executed_low, executed_high, ceiling;
 	uint32_t cases;
 	uint8_t level, standing;	   /* level: index + 1; 0: none */
 	uint32_t since[REGIME_LEVELS_MAX]; /* day + 1; 0: never */

@@ -40,13 +40,15 @@ static json_t *outcome_json(const struct play_outcome *o)
 	for (int c = 0; c < CASE_END; c++)
 		if (o->cases >> c & 1)
 			json_array_append_new(findings, json_string(regime_case_name((enum regime_case)c)));
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s?,s:{s:o,s:o},s:{s:o,s:o},s:o,s:o}", "version",
-			 o->regime->version, "digest", o->regime->digest, "mode",
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s?,s:{s:o,s:o},s:{s:o,s:o},s:{s:o,s:o},s:o,s:o,s:o}",
+			 "version", o->regime->version, "digest", o->regime->digest, "mode",
 			 regime_mode_name(o->regime->mode), "verdict", o->words, "standing",
 			 verdict_standing_name((enum verdict_standing)o->standing), "level",
 			 o->level ? o->regime->levels[o->level - 1].name : NULL, "observed", "low",
 			 decimal(o->observed_low), "high", decimal(o->observed_high), "counted", "low",
-			 decimal(o->low), "high", decimal(o->high), "since", since, "findings", findings);
+			 decimal(o->low), "high", decimal(o->high), "executed", "low",
+			 decimal(o->executed_low), "high", decimal(o->executed_high), "ceiling",
+			 decimal(o->ceiling), "since", since, "findings", findings);
 }
 
 static void print_json(json_t *o)

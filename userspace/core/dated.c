@@ -101,17 +101,28 @@ static bool holds_before(const struct om_dated *a, const struct om_dated *b)
 	return a->from_ns > b->from_ns;
 }
 
-const struct om_dated *om_dated_in(const struct om_dated_list *l, uint64_t from_ns, uint64_t to_ns)
+static const struct om_dated *best_in(const struct om_dated_list *l, uint64_t from_ns, uint64_t to_ns,
+				      bool rules_only)
 {
 	const struct om_dated *best = NULL;
 
 	for (size_t i = 0; i < l->count && l->item[i].from_ns < to_ns; i++) {
 		const struct om_dated *d = &l->item[i];
 
-		if (d->to_ns && d->to_ns <= from_ns)
+		if ((d->to_ns && d->to_ns <= from_ns) || (rules_only && d->is_person))
 			continue;
 		if (!best || holds_before(d, best))
 			best = d;
 	}
 	return best;
+}
+
+const struct om_dated *om_dated_rule_in(const struct om_dated_list *l, uint64_t from_ns, uint64_t to_ns)
+{
+	return best_in(l, from_ns, to_ns, true);
+}
+
+const struct om_dated *om_dated_in(const struct om_dated_list *l, uint64_t from_ns, uint64_t to_ns)
+{
+	return best_in(l, from_ns, to_ns, false);
 }

@@ -36,6 +36,8 @@ void om_dated_done(struct om_dated_list *l);
 int om_dated_put(struct om_dated_list *l, const struct om_assignment *a, const char *value);
 /* What holds anywhere in [from_ns, to_ns); NULL: nothing. A loan until the next put. */
 const struct om_dated *om_dated_in(const struct om_dated_list *l, uint64_t from_ns, uint64_t to_ns);
+/* The same among what rules say, whatever a person says. */
+const struct om_dated *om_dated_rule_in(const struct om_dated_list *l, uint64_t from_ns, uint64_t to_ns);
 /* The one with just this beginning; NULL: none. */
 const struct om_dated *om_dated_exact(const struct om_dated_list *l, uint64_t from_ns, bool is_person);
 

@@ -217,6 +217,8 @@ static void add_parent(struct walk *w, const char *subject, struct figure *f)
 
 static struct range observed(const struct om_subject_total *t, const struct regime *g)
 {
+	if (g->figure == REGIME_EXECUTED)
+		return (struct range){ t->executed_low, t->executed_high };
 	return (struct range){ t->training_low, t->training_high };
 }
 
@@ -232,6 +234,17 @@ void policy_figure(const struct policy *p, const struct policy_subject *s, const
 	step(steps, "observed here: %s operations of training%s",
 	     range_text(&ret->observed, text, sizeof(text)),
 	     s->total->attempted ? ", as asked for: no device meter stands behind them" : "");
+	step(steps, "beside it: %s operations executed for training by the devices%s",
+	     range_text(&(struct range){ s->total->executed_low, s->total->executed_high }, text,
+			sizeof(text)),
+	     s->total->attempted ? ", in part as asked for" : "");
+	if (s->total->suspected)
+		step(steps, "a person says inference where the shapes say training: up to %s operations more",
+		     opcount_human(s->total->suspected, text));
+	if (s->total->gap_days)
+		step(steps,
+		     "%llu days of jobs with something that could not be counted: confidence is lowered",
+		     (unsigned long long)s->total->gap_days);
 	if (!declarations_concern(p->declarations, s->name))
 		return;
 	w.seen.name[w.seen.count++] = s->name;

@@ -138,6 +138,9 @@ static void add_total(struct om_subject_total *to, const struct om_subject_total
 	to->is_bounded = to->is_bounded && s->is_bounded;
 	to->attempted |= s->attempted;
 	to->losses += s->losses;
+	to->gap_days += s->gap_days;
+	add_saturating(&to->executed_high, s->executed_high);
+	add_saturating(&to->suspected, s->suspected);
 	to->meters |= s->meters;
 	to->registers += s->registers;
 	if (s->as_of_ns > to->as_of_ns)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/cleanup.h"
 #include "policy_internal.h"
 
 /* What may be said of one level of a verdict. */
@@ -85,6 +86,8 @@ static void fill(json_t *data, const struct judgement *j, const struct verdict *
 			    json_string(opcount_format(regime_limit_figure(&v->limit, PPM_ONE), n)));
 	json_object_set_new(data, "comparator", json_string(regime_comparator_text(v->limit.comparator)));
 	json_object_set_new(data, "counted", range_json(v->low, v->high));
+	json_object_set_new(data, "executed",
+			    range_json(j->s->total->executed_low, j->s->total->executed_high));
 	json_object_set_new(data, "declared", json_boolean(v->has_declared));
 	json_object_set_new(data, "meters", meter_names(v->meters));
 	json_object_set_new(data, "findings", case_names(v->cases));
@@ -164,6 +167,19 @@ static bool is_told(const struct verdict *v)
 	return v->meters || v->has_declared;
 }
 
+/* Where no level is met, what speaks against the figure still opens a case. */
+static int emit_doubts(const struct judgement *j, const struct verdict *v)
+{
+	static const enum regime_case doubts[] = { CASE_SUSPECTED_TRAINING, CASE_TELEMETRY_GAP };
+	const struct regime *g = v->regime;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && g->mode == REGIME_ENFORCE && i < ARRAY_SIZE(doubts); i++)
+		if ((v->cases & g->cases) >> doubts[i] & 1)
+			r = emit_case(j, v, doubts[i]);
+	return r;
+}
+
 int policy_judge_level(const struct judgement *j, const struct regime *g, const struct owner_finding *owner)
 {
 	struct verdict v = { .steps = NULL };
@@ -171,7 +187,7 @@ int policy_judge_level(const struct judgement *j, const struct regime *g, const 
 
 	policy_verdict(j->p, j->s, g, &v);
 	if (!is_told(&v))
-		return 0;
+		return emit_doubts(j, &v);
 	/* What a family trains together is not one model's training. */
 	if (j->s->group == POLICY_FAMILY && !(v.cases >> CASE_STRUCTURING & 1))
 		return 0;

@@ -150,6 +150,19 @@ static void conclude(const struct figure *f, struct verdict *v, const char *unkn
 	}
 }
 
+/* What speaks against a figure, however low it is. A gap is worth a case when it comes again, and of what is
+ * a hundredth of the limit at least: a design choice. */
+static void add_doubts(const struct policy_subject *s, struct verdict *v, opcount first, opcount at)
+{
+	struct range with = { 0, v->high };
+
+	range_add(&with, 0, s->total->suspected);
+	if (s->total->suspected && with.high >= first)
+		v->cases |= 1u << CASE_SUSPECTED_TRAINING;
+	if (s->total->gap_days > 1 && v->high >= at / 100)
+		v->cases |= 1u << CASE_TELEMETRY_GAP;
+}
+
 static void find_cases(const struct policy_subject *s, const struct figure *f, struct verdict *v)
 {
 	opcount at = regime_limit_figure(&v->limit, PPM_ONE);
@@ -161,6 +174,7 @@ static void find_cases(const struct policy_subject *s, const struct figure *f, s
 		v->cases |= 1u << CASE_EXCEEDED;
 	if (v->high >= at && f->observed.high < at && f->has_declared)
 		v->cases |= 1u << CASE_PARTIAL_VIEW;
+	add_doubts(s, v, first, at);
 	if (!v->level)
 		return;
 	if (s->tenants > 1 && s->largest_high < first)
@@ -285,6 +299,7 @@ void policy_verdict(const struct policy *p, const struct policy_subject *s, cons
 	/* Most subjects are far below everything: that costs nothing. */
 	if (!steps && g->kind == REGIME_THRESHOLD && !g->threshold_missing &&
 	    s->total->training_ceiling < g->first_figure && s->total->training_high < g->first_figure &&
+	    g->figure == REGIME_ALGORITHMIC && !s->total->suspected && !s->total->gap_days &&
 	    !declarations_concern(p->declarations, s->name)) {
 		ret->observed_low = ret->low = s->total->training_low;
 		ret->observed_high = ret->high = s->total->training_high;

@@ -120,13 +120,20 @@ struct om_subject_total {
 	opcount all_low, all_high, all_ceiling;
 	opcount contradicted; /* asked for, but no device can have done it: in `high` only */
 	opcount unattributed; /* executed on its devices, and explained by no meter */
-	bool is_bounded;      /* false: some of it has no upper bound, neither by device nor by allocation */
-	bool attempted;	      /* some figure has no device meter behind it */
-	bool is_saturated;    /* some figure reached 2^128 - 1 and is that or more */
-	uint64_t losses;      /* sum over causes */
-	uint64_t calls;	      /* products */
-	uint64_t launches;    /* kernels outside products */
-	uint32_t meters;      /* bit mask, 1 << enum om_meter */
+	/* Of training, what the devices executed: padding, recomputation and all; where no device meter
+	 * stands, the bounds of what was asked for. Not in the record that crosses processes. */
+	opcount executed_low, executed_high;
+	/* A person says inference, a rule says training: the rule's upper share, which is in no other figure.
+	 */
+	opcount suspected;
+	uint64_t gap_days; /* days of jobs with something that could not be counted */
+	bool is_bounded;   /* false: some of it has no upper bound, neither by device nor by allocation */
+	bool attempted;	   /* some figure has no device meter behind it */
+	bool is_saturated; /* some figure reached 2^128 - 1 and is that or more */
+	uint64_t losses;   /* sum over causes */
+	uint64_t calls;	   /* products */
+	uint64_t launches; /* kernels outside products */
+	uint32_t meters;   /* bit mask, 1 << enum om_meter */
 	uint64_t registers;
 	uint64_t as_of_ns; /* the latest `to` */
 };

@@ -19,7 +19,11 @@ static void to_total(const struct sum *s, struct om_subject_total *ret)
 	ret->all_ceiling = s->figure[FIG_CEILING];
 	ret->contradicted = s->figure[FIG_CONTRADICTED];
 	ret->unattributed = s->figure[FIG_UNATTRIBUTED];
+	ret->executed_low = s->figure[FIG_EXECUTED_LOW];
+	ret->executed_high = s->figure[FIG_EXECUTED_HIGH];
+	ret->suspected = s->figure[FIG_SUSPECTED];
 	ret->losses = s->number[NUM_LOSSES];
+	ret->gap_days = s->number[NUM_GAP_DAYS];
 	ret->calls = s->number[NUM_CALLS];
 	ret->launches = s->number[NUM_LAUNCHES];
 	ret->registers = s->number[NUM_REGISTERS];
@@ -34,8 +38,9 @@ static void from_total(const struct om_subject_total *t, struct sum *ret)
 {
 	*ret = (struct sum){
 		.figure = { t->training_low, t->training_high, t->training_ceiling, t->all_low, t->all_high,
-			    t->all_ceiling, t->contradicted, t->unattributed },
-		.number = { t->losses, t->calls, t->launches, t->registers },
+			    t->all_ceiling, t->contradicted, t->unattributed, t->executed_low,
+			    t->executed_high, t->suspected },
+		.number = { t->losses, t->calls, t->launches, t->registers, t->gap_days },
 		.as_of_ns = t->as_of_ns,
 		.meters = t->meters,
 		.is_unbounded = !t->is_bounded,

@@ -73,11 +73,52 @@ static void add_training(struct sum *s, const struct om_dated *phase, opcount lo
 	add_figure(s, FIG_TRAINING_CEILING, share == 1000000 ? ceiling : part_of(ceiling, share, true));
 }
 
+/* What the devices executed of training; what was asked for stands in where they have no meter. */
+static void add_executed(struct sum *s, const struct om_dated *phase, const struct om_evidence *e,
+			 opcount low, opcount high)
+{
+	bool has_device = e->meters >> OM_METER_DEVICE & 1;
+	uint32_t low_ppm = 0, high_ppm = 1000000;
+
+	switch (phase_of(phase)) {
+	case OM_PHASE_TRAINING:
+	case OM_PHASE_FROZEN:
+	case OM_PHASE_MIXED:
+		low_ppm = phase->share_low_ppm;
+		high_ppm = phase->share_high_ppm;
+		break;
+	case OM_PHASE_INFERENCE:
+		high_ppm = 1000000 - phase->share_low_ppm;
+		break;
+	case OM_PHASE_UNKNOWN:
+		break;
+	}
+	add_figure(s, FIG_EXECUTED_LOW, part_of(has_device ? e->device_low : low, low_ppm, false));
+	add_figure(s, FIG_EXECUTED_HIGH, part_of(has_device ? e->device_high : high, high_ppm, true));
+}
+
+/* A person's word holds; that what was computed speaks against it is told. */
+static void add_suspected(struct sum *s, const struct job *j, const struct om_dated *phase, uint32_t day,
+			  opcount high)
+{
+	const struct om_dated *rule;
+
+	if (!phase || !phase->is_person || phase_of(phase) != OM_PHASE_INFERENCE)
+		return;
+	rule = om_dated_rule_in(&j->assigned[OM_ASSIGN_PHASE], day * DAY_NS, (day + 1ULL) * DAY_NS);
+	if (!rule || (phase_of(rule) != OM_PHASE_TRAINING && phase_of(rule) != OM_PHASE_FROZEN &&
+		      phase_of(rule) != OM_PHASE_MIXED))
+		return;
+	add_figure(s, FIG_SUSPECTED, part_of(high, rule->share_high_ppm, true));
+	add_number(s, NUM_SUSPECTED_DAYS, 1);
+}
+
 /* One job's day, all meters together. */
 static void add_day(struct sum *s, const struct job *j, const struct part *part, size_t n)
 {
 	struct om_evidence e = { 0 };
 	struct om_interval i;
+	const struct om_dated *phase = job_holds(j, OM_ASSIGN_PHASE, part->day);
 	opcount high;
 
 	for (size_t k = 0; k < n; k++) {
@@ -97,7 +138,10 @@ static void add_day(struct sum *s, const struct job *j, const struct part *part,
 	add_figure(s, FIG_LOW, i.low);
 	add_figure(s, FIG_HIGH, high);
 	add_figure(s, FIG_CEILING, i.high);
-	add_training(s, job_holds(j, OM_ASSIGN_PHASE, part->day), i.low, high, i.high);
+	add_training(s, phase, i.low, high, i.high);
+	add_executed(s, phase, &e, i.low, high);
+	add_suspected(s, j, phase, part->day, high);
+	add_number(s, NUM_GAP_DAYS, e.losses ? 1 : 0);
 	add_figure(s, FIG_CONTRADICTED, i.contradicted);
 	add_figure(s, FIG_UNATTRIBUTED, i.unattributed);
 	s->meters |= e.meters;
