@@ -186,12 +186,21 @@ static void print_told(const json_t *told)
 	const json_t *list, *t;
 	size_t i;
 
-	json_object_foreach((json_t *)told, entity, list) json_array_foreach(list, i, t) printf(
-		"  %s: %s, seat %s, %s %s; %s:%lld of %s, last seen %s%s%s\n", entity, text_of(t, "name"),
-		text_of(t, "headquarters"), text_of(t, "source"), text_of(t, "registration"),
-		text_of(t, "file"), (long long)json_integer_value(json_object_get(t, "line")),
-		text_of(t, "as_of"), text_of(t, "last_seen"),
-		*text_of(t, "until") ? ", told no longer from " : "", text_of(t, "until"));
+	json_object_foreach((json_t *)told, entity, list)
+	{
+		json_array_foreach(list, i, t)
+		{
+			char name[512], file[300];
+
+			printf("  %s: %s, seat %s, %s %s; %s:%lld of %s, last seen %s%s%s\n", entity,
+			       text_escape(text_of(t, "name"), name, sizeof(name)),
+			       text_of(t, "headquarters"), text_of(t, "source"), text_of(t, "registration"),
+			       text_escape(text_of(t, "file"), file, sizeof(file)),
+			       (long long)json_integer_value(json_object_get(t, "line")), text_of(t, "as_of"),
+			       text_of(t, "last_seen"), *text_of(t, "until") ? ", told no longer from " : "",
+			       text_of(t, "until"));
+		}
+	}
 }
 
 static void print_words(const json_t *o)

@@ -209,7 +209,7 @@ struct showing {
 
 static void print_hit(const struct owner_hit_row *h, bool json)
 {
-	char list_day[16], from[16], to[16], own[400], listed[400];
+	char list_day[16], from[16], to[16], own[400], listed[400], entry[160];
 
 	if (json) {
 		json_t *o = json_pack(
@@ -229,7 +229,8 @@ static void print_hit(const struct owner_hit_row *h, bool json)
 	printf("%s  %-9s %4d%s  %s \"%s\"\n              %s of %s: \"%s\" (%s)%s%s%s%s\n", h->id, h->word,
 	       h->score, h->is_by_id ? " by id" : "", h->entity, text_escape(h->own_name, own, sizeof(own)),
 	       h->list, owners_day(h->list_day, list_day),
-	       text_escape(h->listed_name, listed, sizeof(listed)), h->entry, *h->by ? ", says " : "", h->by,
+	       text_escape(h->listed_name, listed, sizeof(listed)),
+	       text_escape(h->entry, entry, sizeof(entry)), *h->by ? ", says " : "", h->by,
 	       *h->because ? ": " : "", h->because);
 }
 
