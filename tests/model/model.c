@@ -76,7 +76,7 @@ static int judge(struct report *rep, const char *path)
 	compare(&rep->tokens, &f.tokens, d, TOKENS_OFF);
 	compare_exact(&rep->hidden, (double)f.hidden, fact(&r, "hidden"));
 	compare_exact(&rep->layers, f.layers, fact(&r, "layers"));
-	compare_exact(&rep->vocabulary, (double)f.vocabulary, fact(&r, "vocabulary"));
+	compare_exact(&rep->vocabulary, (double)f.vocabulary * (f.tensor_parallel ? f.tensor_parallel : 1), fact(&r, "vocabulary"));
 	if (rep->in_detail)
 		printf("%-36s %-10s N %.4g want %.4g %s  D %.6g want %.6g %s  H %llu/%g L %u/%g V %llu/%g check %.3f %s %.2f\n", r.name,
 		       phase_verdict_name(p.verdict), f.parameters.best, n, off(f.parameters.best, n) > PARAMETERS_OFF ? "N!" : "", f.tokens.best,

@@ -196,9 +196,44 @@ static void steps_that_mean_two_products_mean_none(void **state)
 	om_tally_free(t);
 }
 
+/* Input gradients alone are attribution or training whose weight gradients nobody sees: what ranks add up tells, in the hour that they do. */
+static void ranks_that_add_up_gradients_train(void **state)
+{
+	static const char path[] = "tests/phases/runs/llama_hidden_weight.run.gz";
+	struct om_tally *t = om_tally_new(hash_of);
+	struct om_phase_hour all[8] = { 0 };
+	struct run r;
+
+	load(path, &r);
+	put(t, &r, 100, job(1), 1, false);
+	put(t, &r, 101, job(2), 1, false);
+	put(t, &r, 102, job(3), 1, false);
+	for (size_t i = 0; i < r.collective_count; i++) {
+		struct om_tally_collective c = { .job = job(2), .tgid = 101, .start_ns = 5, .comm = i, .kind = r.collectives[i].kind,
+						 .calls = r.collectives[i].calls, .bytes = (opcount)r.collectives[i].bytes * r.collectives[i].calls };
+
+		assert_int_equal(om_tally_collective(t, &c, false), 0);
+		c.job = job(3);
+		c.tgid = 102;
+		assert_int_equal(om_tally_collective(t, &c, true), 0); /* before the hour */
+	}
+	assert_int_equal(om_tally_judge(t, keep, all), 0);
+	assert_int_equal(all[1].verdict, PHASE_IS_UNKNOWN);
+	assert_int_equal(all[2].verdict, PHASE_IS_TRAINING);
+	assert_int_equal(all[3].verdict, PHASE_IS_UNKNOWN);
+	/* The next hour begins with neither products nor sums. */
+	assert_int_equal(om_tally_turn(t), 0);
+	put(t, &r, 101, job(2), 2, false);
+	assert_int_equal(om_tally_judge(t, keep, all), 0);
+	assert_int_equal(all[2].verdict, PHASE_IS_UNKNOWN);
+	run_done(&r);
+	om_tally_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ranks_that_add_up_gradients_train),
 		cmocka_unit_test(it_is_judged_as_the_recording_is),
 		cmocka_unit_test(an_hour_holds_what_is_new_in_it),
 		cmocka_unit_test(a_job_is_the_sum_of_its_processes),

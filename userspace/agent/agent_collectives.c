@@ -82,6 +82,11 @@ int agent_collectives_open(struct agent *a, struct error_text *err)
 	return 0;
 }
 
+bool agent_collectives_has(const struct agent *a, const struct om_id *map)
+{
+	return a->collectives && om_id_equal(map, collective_map_id(a->collectives->meter));
+}
+
 /* --- libraries --- */
 
 static struct file *file_find(struct agent_collectives *c, const struct library *lib)
@@ -242,6 +247,7 @@ static int sums_changed(struct agent *a, const struct collective_snapshot *s,
 						   .calls = s->sums[i].value.calls,
 						   .bytes = collective_bytes(&s->sums[i].value) };
 		r = who_of(a, k->tgid, k->start_ns, k->cgroup_id, &u->who);
+		r = r ?: agent_phases_collective(a, u);
 		(*ret_count)++;
 	}
 	return r;

@@ -46,6 +46,7 @@ struct agent_device_line {
 struct agent_counter;	  /* agent_counter.c */
 struct agent_collectives; /* agent_collectives.c */
 struct agent_phases;	  /* agent_phases.c */
+struct om_collective_usage;
 
 struct agent_guard_state {
 	uint64_t begun_ns, next_ns; /* boot time; begun 0: no window is open */
@@ -160,10 +161,15 @@ int agent_collectives_cost(const struct agent *a, struct probes_cost *ret);
 uint64_t agent_collectives_events(const struct agent *a); /* written down by this agent */
 uint64_t agent_collectives_lost(const struct agent *a);	  /* calls and events, of processes that are there */
 
+bool agent_collectives_has(const struct agent *a,
+			   const struct om_id *map); /* the kernel's sums are of that map */
+
 /* agent_phases.c: what jobs are judged to do. */
 int agent_phases_open(struct agent *a);
 struct agent_phases *agent_phases_free(struct agent_phases *p); /* NULL is fine; returns NULL */
 bool agent_phases_hour_is_over(const struct agent *a, uint64_t now_ns);
+/* A sum of collectives that has changed. -ENOMEM. */
+int agent_phases_collective(struct agent *a, const struct om_collective_usage *u);
 /* After a drain was committed; had_all: it had the shapes of all processes. */
 int agent_phases_look(struct agent *a, const struct drain_result *d, bool had_all, uint64_t now_ns);
 

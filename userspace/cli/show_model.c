@@ -28,13 +28,13 @@ json_t *show_model_json(const struct model_fingerprint *f)
 							 "score", f->match[i].score, "tensor_parallel",
 							 (int)f->match[i].tensor_parallel, "layers",
 							 (int)f->match[i].layers));
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:f,s:o,s:s,s:s}", "hidden",
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:f,s:o,s:s,s:s}", "hidden",
 			 known_json(f->hidden), "feed_forward", known_json(f->feed_forward), "key_value",
 			 known_json(f->key_value), "layers", known_json(f->layers), "vocabulary",
-			 known_json(f->vocabulary), "experts", known_json(f->experts), "parameters",
-			 bounds_json(&f->parameters), "active_parameters", bounds_json(&f->active), "tokens",
-			 bounds_json(&f->tokens), "check", f->check, "matches", matches, "fingerprint", text,
-			 "evidence", f->evidence);
+			 known_json(f->vocabulary), "tensor_parallel", known_json(f->tensor_parallel),
+			 "experts", known_json(f->experts), "parameters", bounds_json(&f->parameters),
+			 "active_parameters", bounds_json(&f->active), "tokens", bounds_json(&f->tokens),
+			 "check", f->check, "matches", matches, "fingerprint", text, "evidence", f->evidence);
 }
 
 void show_model_print(const struct model_fingerprint *f)

@@ -10,6 +10,7 @@
 
 #include "../base/cleanup.h"
 
+#define RANKS_MAX 64
 #define ONE_EACH 0.9 /* of the operations: with just one dimension of tokens, else there is no telling */
 
 /* --- what it comes to --- */
@@ -123,12 +124,32 @@ static uint64_t partner(const struct model_weight *w, uint64_t of)
 	return w->small == of ? w->large : w->large == of ? w->small : 0;
 }
 
+/* Ranks that share each layer hold a part of attention's output: its projection is H x H / ranks, and no
+ * weight of a layer is H x H. 0: not told. */
+static uint32_t shared_by(const struct model_fingerprint *f)
+{
+	uint32_t best = 0;
+
+	for (size_t i = 0; i < f->weights; i++) {
+		const struct model_weight *w = &f->weight[i];
+
+		if (w->small == f->hidden && w->large == f->hidden)
+			return 1;
+		for (uint32_t ranks = 2; ranks <= RANKS_MAX; ranks *= 2)
+			if (w->large == f->hidden && w->small * ranks == w->large && w->copies >= 1.5 &&
+			    (best == 0 || ranks < best))
+				best = ranks;
+	}
+	return best;
+}
+
 static void name_dims(struct model_fingerprint *f)
 {
 	double feed = 0, layers = f->layers ? f->layers : 1;
 	bool has_experts = false;
 
 	f->hidden = common_dim(f);
+	f->tensor_parallel = f->layers > 1 ? shared_by(f) : 0;
 	for (size_t i = 0; i < f->weights; i++) {
 		const struct model_weight *w = &f->weight[i];
 		uint64_t other = partner(w, f->hidden);

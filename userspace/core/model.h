@@ -52,6 +52,9 @@ struct model_match {
 
 struct model_fingerprint {
 	uint64_t hidden, feed_forward, key_value, vocabulary, experts; /* 0: not seen */
+	/* Ranks that share each layer, by attention's output; 0: not told. `vocabulary`, `feed_forward` and
+	 * `key_value` are this rank's part. */
+	uint32_t tensor_parallel;
 	uint32_t layers;
 	bool has_passes;	/* how often a weight is met in one pass is known */
 	uint32_t seen_in_order; /* layers, by the order of calls; 0: it does not tell */

@@ -212,32 +212,53 @@ static bool has_half(const struct judging *j, const struct pair *p)
 	return false;
 }
 
+/* In one pass: by calls, or by tokens where a few of the calls are for a part of them (a head's first layer
+ * is as large as a projection). */
+static double copies_in(const struct pair *p, double tokens, double passes)
+{
+	double mean = model_mean_tokens(p);
+
+	if (model_is_near(model_once_by(p, tokens), passes))
+		return 1;
+	if (!model_is_near(mean, tokens) && mean >= 0.9 * tokens && mean <= tokens)
+		return floor(p->pass.tokens / (passes * tokens) + MODEL_NEAR);
+	return round(p->pass.calls / passes);
+}
+
+/* A feed-forward part goes up through a size and down again; where one thread asks for everything, which way
+ * forward goes shows nowhere. */
+static bool goes_up_and_down(const struct judging *j, const struct pair *p)
+{
+	return !j->by_side || (p->over_small.calls > 0 && p->over_large.calls > 0);
+}
+
 /* What the weights that are there more than once have in common. */
 static double find_layers(const struct judging *j, double tokens, double passes, int *ret_kinds,
 			  int *ret_once)
 {
 	double g = 0, most = 0;
-	bool has_fused = false;
+	bool has_fused = false, is_paired = true;
 
 	*ret_kinds = *ret_once = 0;
 	for (size_t i = 0; i < j->count; i++) {
-		double once = model_once_by(&j->pair[i], tokens);
-		double copies = model_is_near(once, passes) ? 1 : round(j->pair[i].pass.calls / passes);
+		const struct pair *p = &j->pair[i];
+		double copies = copies_in(p, tokens, passes);
 
 		if (copies <= 1) {
 			(*ret_once)++;
-		} else if (model_is_near(model_mean_tokens(&j->pair[i]), tokens)) {
+		} else if (model_mean_tokens(p) >= 0.9 * tokens) {
 			g = gcd(g, copies);
 			(*ret_kinds)++;
-			if (j->pair[i].small != j->pair[i].large) {
+			if (p->small != p->large) {
 				most = fmax(most, copies);
-				has_fused |= has_half(j, &j->pair[i]);
+				has_fused |= has_half(j, p);
+				is_paired &= goes_up_and_down(j, p);
 			}
 		}
 	}
-	/* A feed-forward part goes up and down again: where no size is there more often than the others, each
-	 * is there twice in a layer. */
-	return most == g && !has_fused && fmod(g, 2) == 0 ? g / 2 : g;
+	/* Where no size is there more often than the others, and each goes up and down, each is there twice
+	 * in a layer. */
+	return most == g && !has_fused && is_paired && fmod(g, 2) == 0 ? g / 2 : g;
 }
 
 /* How often the weight is asked for in a row before backward takes over: forward of one pass, or of several.

@@ -10,6 +10,8 @@
 
 #include "../base/cleanup.h"
 
+#define GRAMS_MAX 256 /* looked for one by one */
+
 /* --- which dimension is the tokens' --- */
 
 static int by_value(const void *x, const void *y)
@@ -304,10 +306,25 @@ static void take_backward(struct judging *j, const struct run_product *p, double
 		ask(&as_other->backward, calls, side);
 }
 
+/* X^T X of what goes into a layer is no weight: another product contracts over the same side for the same
+ * tokens. */
+static bool is_gram(const struct judging *j, const struct run_product *p)
+{
+	if (p->m != p->n || p->m == p->k || p->batch != 1)
+		return false;
+	for (size_t i = 0; i < j->run->product_count; i++) {
+		const struct run_product *x = &j->run->products[i];
+
+		if (x->k == p->m && x->batch == 1 && (j->at_m ? x->m : x->n) == p->k)
+			return true;
+	}
+	return false;
+}
+
 static int pairs_by_side(struct judging *j)
 {
 	int b = j->phase->backward;
-	size_t n = 0;
+	size_t n = 0, grams = 0;
 	int rc;
 
 	for (size_t i = 0; i < j->run->product_count; i++) {
@@ -316,6 +333,10 @@ static int pairs_by_side(struct judging *j)
 
 		if (forward_calls(j, i) <= 0)
 			continue;
+		if (b < 0 && grams < GRAMS_MAX && is_gram(j, &j->run->products[i])) {
+			grams++;
+			continue;
+		}
 		memcpy(calls, j->calls[i], sizeof(calls));
 		if (b >= 0)
 			calls[b] = 0;

@@ -278,11 +278,13 @@ static bool serves(const struct judge *j, const struct groups *g, const struct p
 			 (thread_count(j) == 1 && chain->beside_gram >= CHAINED) ||
 			 (thread_count(j) == 1 && phase_attends_forward(j, g));
 
+	if (thread_count(j) == 1 && phase_equal_returns(j, g))
+		return false;
 	/* Adapters of many tenants meet few tokens each: some of their products look like gradients of
 	 * others. */
 	if (thread_count(j) == 1 && p->complete < ADAPTERS && p->weights == 0 && chained >= CHAINED)
 		return true;
-	if (p->complete >= NOISE || !in_layers || (thread_count(j) == 1 && phase_equal_returns(j, g)))
+	if (p->complete >= NOISE || !in_layers)
 		return false;
 	return thread_count(j) == 1 || (chained >= CHAINED && chain->threads_alike) ||
 	       (chained >= CHAINED && phase_forms_apart(j, g, j->backward) < 0.1) ||

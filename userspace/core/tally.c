@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tally.h"
+#include "tally_internal.h"
 
 #include <errno.h>
 #include <math.h>
@@ -10,38 +10,6 @@
 #include "../base/cleanup.h"
 
 #define PPM 1000000
-
-struct item {
-	uint64_t m, n, k, batch;
-	uint32_t types, flags;
-	uint64_t base, now; /* calls: when the hour began, and as last read */
-};
-
-struct burst {
-	uint32_t window;
-	struct om_tally_step *step;
-	size_t count;
-};
-
-struct process {
-	uint64_t start_ns;
-	uint32_t tgid;
-	struct om_id job;
-	struct item *item;
-	size_t count, room, sorted; /* the first `sorted` are in order */
-	opcount unshaped_base, unshaped, unshaped_seen;
-	struct burst burst;
-	bool has_ended, has_changed;
-	struct om_phase_hour judged; /* executed 0: nothing yet */
-};
-
-struct om_tally {
-	uint32_t (*hash)(const struct om_shape_usage *s);
-	struct process *process;
-	size_t count, room;
-	uint32_t *index; /* by hash; 0: free, else position + 1; at most half full */
-	size_t slots;
-};
 
 struct om_tally *om_tally_new(uint32_t (*hash)(const struct om_shape_usage *s))
 {
@@ -56,6 +24,7 @@ static void process_done(struct process *p)
 {
 	free(p->item);
 	free(p->burst.step);
+	free(p->sum);
 }
 
 struct om_tally *om_tally_free(struct om_tally *t)
@@ -142,12 +111,6 @@ static int by_product(const void *x, const void *y)
 		if (p[i] != q[i])
 			return p[i] < q[i] ? -1 : 1;
 	return 0;
-}
-
-static bool same_product(const struct item *a, const struct item *b)
-{
-	return a->m == b->m && a->n == b->n && a->k == b->k && a->batch == b->batch && a->types == b->types &&
-	       !((a->flags ^ b->flags) & 0xffdf);
 }
 
 static int item_add(struct process *p, const struct item *i)
@@ -242,6 +205,46 @@ static void unshaped_settle(struct process *p)
 	p->unshaped_seen = 0;
 }
 
+/* --- collectives --- */
+
+static struct collective_sum *sum_need(struct process *p, uint64_t comm, enum run_collective_kind kind)
+{
+	struct collective_sum *bigger;
+
+	for (size_t i = 0; i < p->sums; i++)
+		if (p->sum[i].comm == comm && p->sum[i].kind == kind)
+			return &p->sum[i];
+	if (p->sums == TALLY_COLLECTIVES_MAX)
+		return NULL;
+	bigger = reallocarray(p->sum, p->sums + 1, sizeof(*bigger));
+	if (!bigger)
+		return NULL;
+	p->sum = bigger;
+	p->sum[p->sums] = (struct collective_sum){ .comm = comm, .kind = kind };
+	return &p->sum[p->sums++];
+}
+
+int om_tally_collective(struct om_tally *t, const struct om_tally_collective *c, bool is_base)
+{
+	struct om_shape_usage key = { .job = c->job, .tgid = c->tgid, .start_ns = c->start_ns };
+	struct collective_sum *sum;
+	struct process *p;
+	int r = process_need(t, &key, &p);
+
+	if (r)
+		return r;
+	sum = sum_need(p, c->comm, c->kind);
+	if (!sum)
+		return p->sums == TALLY_COLLECTIVES_MAX ? 0 : -ENOMEM;
+	if (c->calls <= sum->now.calls)
+		return 0;
+	sum->now = (struct collective_count){ c->calls, c->bytes };
+	if (is_base)
+		sum->base = sum->now;
+	p->has_changed |= !is_base;
+	return 0;
+}
+
 /* A process of several jobs (it moved) stands there several times. */
 static struct process *process_next(const struct om_tally *t, uint32_t tgid, uint64_t start_ns, size_t *slot)
 {
@@ -301,89 +304,6 @@ size_t om_tally_products(const struct om_tally *t)
 	return n;
 }
 
-/* --- a process as a run --- */
-
-struct name {
-	uint32_t hash, product;
-	bool is_shared; /* by different products: a step with it tells nothing */
-};
-
-static int by_hash(const void *x, const void *y)
-{
-	const struct name *a = x, *b = y;
-
-	return a->hash < b->hash ? -1 : a->hash > b->hash;
-}
-
-static int add_products(const struct om_tally *t, const struct process *p, struct run *r, struct name *names)
-{
-	int rc = 0;
-
-	for (size_t i = 0, end; i < p->count && !rc; i = end) {
-		const struct item *it = &p->item[i];
-		struct run_product product = { .batch = it->batch,
-					       .m = it->m,
-					       .n = it->n,
-					       .k = it->k,
-					       .types = it->types,
-					       .op = "gemm" };
-		struct om_shape_usage key = { .m = it->m,
-					      .n = it->n,
-					      .k = it->k,
-					      .batch = it->batch,
-					      .types = it->types,
-					      .flags = it->flags & 0xffdf };
-
-		for (end = i; end < p->count && same_product(it, &p->item[end]); end++) {
-			uint32_t thread = OM_SHAPE_THREAD(p->item[end].flags);
-			uint64_t calls = p->item[end].now - p->item[end].base;
-
-			product.calls += calls;
-			product.calls_by_thread[thread < RUN_THREADS_MAX ? thread : RUN_THREADS_MAX - 1] +=
-				calls;
-		}
-		if (!product.calls || !it->m || !it->n || !it->k || !it->batch)
-			continue;
-		names[r->product_count] = (struct name){ t->hash(&key), (uint32_t)r->product_count, false };
-		rc = run_add_product(r, &product);
-	}
-	return rc;
-}
-
-static int add_steps(const struct process *p, struct run *r, struct name *names)
-{
-	size_t count = r->product_count;
-	int rc = 0;
-
-	if (count)
-		qsort(names, count, sizeof(*names), by_hash);
-	for (size_t i = 1; i < count; i++)
-		if (names[i].hash == names[i - 1].hash)
-			names[i].is_shared = names[i - 1].is_shared = true;
-	for (size_t i = 0; i < p->burst.count && count && !rc; i++) {
-		const struct om_tally_step *s = &p->burst.step[i];
-		struct name key = { .hash = s->hash };
-		const struct name *at = bsearch(&key, names, count, sizeof(key), by_hash);
-
-		if (at && !at->is_shared)
-			rc = run_add_step(r, &(struct run_step){ at->product, s->repeat, s->thread });
-	}
-	return rc;
-}
-
-static int process_run(const struct om_tally *t, const struct process *p, struct run *ret)
-{
-	_cleanup_free_ struct name *names = calloc(p->count + 1, sizeof(*names));
-	int rc = names ? 0 : -ENOMEM;
-
-	*ret = (struct run){ .has_threads = true };
-	rc = rc ?: add_products(t, p, ret, names);
-	rc = rc ?: add_steps(p, ret, names);
-	if (rc)
-		run_done(ret);
-	return rc;
-}
-
 /* --- judging --- */
 
 static uint64_t ppm(double share, bool up)
@@ -417,7 +337,7 @@ static int process_judge(const struct om_tally *t, struct process *p)
 {
 	_cleanup_(run_done) struct run r = { 0 };
 	struct phase_judgement j;
-	int rc = process_run(t, p, &r);
+	int rc = tally_process_run(t, p, &r);
 
 	rc = rc ?: phase_judge(&r, &j);
 	if (rc)
@@ -554,7 +474,7 @@ int om_tally_run(struct om_tally *t, const struct om_id *job, struct run *ret)
 		if (om_id_equal(&p->job, job) && (!best || p->judged.executed > best->judged.executed))
 			best = p;
 	}
-	return best ? process_run(t, best, ret) : -ENOENT;
+	return best ? tally_process_run(t, best, ret) : -ENOENT;
 }
 
 int om_tally_turn(struct om_tally *t)
@@ -570,6 +490,8 @@ int om_tally_turn(struct om_tally *t)
 		}
 		for (size_t k = 0; k < p->count; k++)
 			p->item[k].base = p->item[k].now;
+		for (size_t k = 0; k < p->sums; k++)
+			p->sum[k].base = p->sum[k].now;
 		p->unshaped_base = p->unshaped;
 		p->judged = (struct om_phase_hour){ .job = p->job };
 		p->has_changed = false;

@@ -39,6 +39,18 @@ int om_tally_put(struct om_tally *t, const struct om_shape_usage *s, size_t n);
 int om_tally_unshaped(struct om_tally *t, const struct om_id *job, uint32_t tgid, uint64_t start_ns,
 		      opcount ops);
 
+/* Collectives of one kind through one communicator, cumulative since the process began. What a process has
+ * more than 256 of is left out. `is_base`: as written down before, where the hour begins. -ENOMEM. */
+struct om_tally_collective {
+	struct om_id job;
+	uint32_t tgid;
+	uint64_t start_ns, comm;
+	enum run_collective_kind kind;
+	uint64_t calls;
+	opcount bytes;
+};
+int om_tally_collective(struct om_tally *t, const struct om_tally_collective *c, bool is_base);
+
 /* The order of some of a process's products; replaces an earlier one that was shorter or of an earlier
  * window. -ENOMEM. */
 struct om_tally_step {

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_CORE_TALLY_INTERNAL_H
+#define OPMETER_CORE_TALLY_INTERNAL_H
+
+/* What tally.c keeps of processes, and tally_run.c makes a run of. */
+
+#include "run.h"
+#include "tally.h"
+
+struct item {
+	uint64_t m, n, k, batch;
+	uint32_t types, flags;
+	uint64_t base, now; /* calls: when the hour began, and as last read */
+};
+
+struct burst {
+	uint32_t window;
+	struct om_tally_step *step;
+	size_t count;
+};
+
+/* Of one kind through one communicator. */
+#define TALLY_COLLECTIVES_MAX 256 /* of a process: further ones are not told to the judgement */
+struct collective_count {
+	uint64_t calls;
+	opcount bytes;
+};
+struct collective_sum {
+	uint64_t comm;
+	enum run_collective_kind kind;
+	struct collective_count base, now;
+};
+
+struct process {
+	uint64_t start_ns;
+	uint32_t tgid;
+	struct om_id job;
+	struct item *item;
+	size_t count, room, sorted; /* the first `sorted` are in order */
+	opcount unshaped_base, unshaped, unshaped_seen;
+	struct burst burst;
+	struct collective_sum *sum;
+	size_t sums;
+	bool has_ended, has_changed;
+	struct om_phase_hour judged; /* executed 0: nothing yet */
+};
+
+struct om_tally {
+	uint32_t (*hash)(const struct om_shape_usage *s);
+	struct process *process;
+	size_t count, room;
+	uint32_t *index; /* by hash; 0: free, else position + 1; at most half full */
+	size_t slots;
+};
+
+/* What the process has asked for since the hour began; the caller calls run_done(). -ENOMEM. */
+int tally_process_run(const struct om_tally *t, const struct process *p, struct run *ret);
+
+#endif

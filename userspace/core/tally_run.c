@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A process's counts as a run, for the judgements of phase and model. */
+#include "tally_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "../base/cleanup.h"
+
+static bool same_product(const struct item *a, const struct item *b)
+{
+	return a->m == b->m && a->n == b->n && a->k == b->k && a->batch == b->batch && a->types == b->types &&
+	       !((a->flags ^ b->flags) & 0xffdf);
+}
+
+struct name {
+	uint32_t hash, product;
+	bool is_shared; /* by different products: a step with it tells nothing */
+};
+
+static int by_hash(const void *x, const void *y)
+{
+	const struct name *a = x, *b = y;
+
+	return a->hash < b->hash ? -1 : a->hash > b->hash;
+}
+
+static int add_products(const struct om_tally *t, const struct process *p, struct run *r, struct name *names)
+{
+	int rc = 0;
+
+	for (size_t i = 0, end; i < p->count && !rc; i = end) {
+		const struct item *it = &p->item[i];
+		struct run_product product = { .batch = it->batch,
+					       .m = it->m,
+					       .n = it->n,
+					       .k = it->k,
+					       .types = it->types,
+					       .op = "gemm" };
+		struct om_shape_usage key = { .m = it->m,
+					      .n = it->n,
+					      .k = it->k,
+					      .batch = it->batch,
+					      .types = it->types,
+					      .flags = it->flags & 0xffdf };
+
+		for (end = i; end < p->count && same_product(it, &p->item[end]); end++) {
+			uint32_t thread = OM_SHAPE_THREAD(p->item[end].flags);
+			uint64_t calls = p->item[end].now - p->item[end].base;
+
+			product.calls += calls;
+			product.calls_by_thread[thread < RUN_THREADS_MAX ? thread : RUN_THREADS_MAX - 1] +=
+				calls;
+		}
+		if (!product.calls || !it->m || !it->n || !it->k || !it->batch)
+			continue;
+		names[r->product_count] = (struct name){ t->hash(&key), (uint32_t)r->product_count, false };
+		rc = run_add_product(r, &product);
+	}
+	return rc;
+}
+
+static int add_steps(const struct process *p, struct run *r, struct name *names)
+{
+	size_t count = r->product_count;
+	int rc = 0;
+
+	if (count)
+		qsort(names, count, sizeof(*names), by_hash);
+	for (size_t i = 1; i < count; i++)
+		if (names[i].hash == names[i - 1].hash)
+			names[i].is_shared = names[i - 1].is_shared = true;
+	for (size_t i = 0; i < p->burst.count && count && !rc; i++) {
+		const struct om_tally_step *s = &p->burst.step[i];
+		struct name key = { .hash = s->hash };
+		const struct name *at = bsearch(&key, names, count, sizeof(key), by_hash);
+
+		if (at && !at->is_shared)
+			rc = run_add_step(r, &(struct run_step){ at->product, s->repeat, s->thread });
+	}
+	return rc;
+}
+
+/* The kernel keeps sums: of one communicator and kind the calls are of one size, or of their mean. */
+static int add_collectives(const struct process *p, struct run *r)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < p->sums && rc == 0; i++) {
+		const struct collective_sum *s = &p->sum[i];
+		uint64_t calls = s->now.calls - s->base.calls;
+		opcount each =
+			calls && s->now.bytes > s->base.bytes ? (s->now.bytes - s->base.bytes) / calls : 0;
+
+		if (each)
+			rc = run_add_collective(
+				r, &(struct run_collective){
+					   s->kind, each > UINT64_MAX ? UINT64_MAX : (uint64_t)each, calls });
+	}
+	return rc;
+}
+
+int tally_process_run(const struct om_tally *t, const struct process *p, struct run *ret)
+{
+	_cleanup_free_ struct name *names = calloc(p->count + 1, sizeof(*names));
+	int rc = names ? 0 : -ENOMEM;
+
+	*ret = (struct run){ .has_threads = true };
+	rc = rc ?: add_products(t, p, ret, names);
+	rc = rc ?: add_steps(p, ret, names);
+	rc = rc ?: add_collectives(p, ret);
+	if (rc)
+		run_done(ret);
+	return rc;
+}
