@@ -62,6 +62,10 @@ const char *sim_forgery_name(enum sim_forgery f);
 struct sim_config {
 	const char *brokers, *truth_path, *schedule_path, *kafka_config;
 	uint64_t seed, nodes, days, tick_s, jobs, giant_percent, formats, rate, age_days, node_peak;
+	uint64_t tenants;    /* 0: the schedule's own */
+	uint64_t crossings;  /* tenants that cross by one reading, sent at a known moment */
+	opcount crossing_ops; /* what that reading holds */
+	uint64_t beat_ns;    /* between two heartbeats of a node, real time; 0: none */
 	bool has_fault[SIM_FAULTS];
 	bool is_plain;	 /* shape meter only: for benchmarks */
 	bool republish; /* every register once more at the end, as agents do from time to time */
@@ -127,6 +131,8 @@ struct sim {
 	size_t instance_count, instance_room;
 	uint64_t not_placed; /* jobs that found no free GPU */
 	uint64_t sequence;
+	uint64_t *crossed_ms; /* Unix time at which the n-th crossing was handed to the producer; 0: not yet */
+	uint64_t crossed, beats, next_beat_ns;
 	uint64_t readings, assignments, forged[SIM_FORGERIES]; /* records made, not counting repetitions */
 	struct wire *wire;
 };
@@ -137,6 +143,14 @@ void sim_done(struct sim *s);
 
 /* run.c: the days go by. */
 int sim_run(struct sim *s, struct error_text *err);
+
+/*
+ * cross.c: crossings, one after the other over the run, each a tenant `cross-N` with a model,
+ * a job and a register of its own; and signs of life of every node that lives.
+ */
+int sim_cross_begin(struct sim *s);
+int sim_cross(struct sim *s);
+int sim_beat(struct sim *s);
 
 /* truth.c: totals as they must come out, as JSON. */
 int sim_write_truth(const struct sim *s, FILE *to);
@@ -160,6 +174,7 @@ uint64_t wire_sent(const struct wire *w);
 
 int sim_send_reading(struct sim *s, const struct sim_instance *i, const struct sim_register *r,
 		     const struct om_value *value);
+int sim_send_assignment(struct sim *s, const struct om_assignment *a);
 int sim_send_assignments(struct sim *s, struct sim_instance *i, bool restored);
 int sim_send_move(struct sim *s, struct sim_instance *i, bool restored);
 void sim_reading_of(const struct sim *s, const struct sim_instance *i, const struct sim_register *r,

@@ -34,7 +34,7 @@ static int check(const struct sim_config *c)
 		return -1;
 	}
 	if (!c->nodes || !c->days || !c->tick_s || SIM_DAY_S % c->tick_s || !c->formats || c->formats > 8 ||
-	    c->giant_percent > 100 || c->nodes > 1000000 || c->days > 3650 || c->jobs > 1000000) {
+	    c->giant_percent > 100 || c->nodes > 1000000 || c->crossings > 100000 || c->days > 3650 || c->jobs > 1000000) {
 		fprintf(stderr, "fleetsim: nodes, days, jobs, tick (a part of a day), formats (1 to 8) or giant (percent) out of range\n");
 		return -1;
 	}
@@ -67,7 +67,7 @@ int main(int argc, char **argv)
 				     .node_peak = 8000000000000000ULL, /* eight devices of 1e15 */
 				     .schedule_path = "tests/fleetsim/data/schedule.csv" } };
 	struct sim_config *c = &s.config;
-	const char *faults = "";
+	const char *faults = "", *crossing = "1e19";
 	bool is_reset = false;
 	uint64_t tick_ns = 3600 * SIM_NS;
 	const struct option options[] = {
@@ -84,6 +84,10 @@ int main(int argc, char **argv)
 		{ "schedule", "FILE", OPTION_STRING, &c->schedule_path, "jobs (tests/fleetsim/data/schedule.csv)" },
 		{ "giant", "PERCENT", OPTION_UINT, &c->giant_percent, "of the fleet that one tenant's one job holds (0)" },
 		{ "formats", "N", OPTION_UINT, &c->formats, "number formats of each job, a register each a day (2)" },
+		{ "tenants", "N", OPTION_UINT, &c->tenants, "by number, 0: the schedule's own (0)" },
+		{ "cross", "N", OPTION_UINT, &c->crossings, "tenants that cross by one reading each, at known moments (0)" },
+		{ "cross-ops", "N", OPTION_STRING, &crossing, "operations of that reading (1e19)" },
+		{ "beat", "TIME", OPTION_DURATION, &c->beat_ns, "between two heartbeats of a node, real time (none)" },
 		{ "rate", "N", OPTION_UINT, &c->rate, "records a second, 0: as fast as it goes (0)" },
 		{ "faults", "LIST", OPTION_STRING, &faults,
 		  "duplicate,shuffle,replay,regress,restore,clock,torn,late,move,hold,die,forge (none)" },
@@ -100,7 +104,7 @@ int main(int argc, char **argv)
 	int at, r = options_parse(&spec, argc, argv, &at);
 
 	c->tick_s = tick_ns / SIM_NS;
-	if (r || read_faults(faults, c))
+	if (r || read_faults(faults, c) || opcount_parse(crossing, &c->crossing_ops))
 		return r == 1 ? 0 : 2;
 	if (is_reset) {
 		r = c->brokers ? sim_reset(c->brokers, &err) : -1;

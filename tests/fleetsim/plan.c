@@ -163,7 +163,9 @@ static void plan_job(struct sim *s, struct sim_job *j, const struct scheduled *f
 
 	*j = (struct sim_job){ .start_tick = (uint32_t)start, .gpus = from->gpus, .move_tick = NEVER };
 	j->end_tick = (uint32_t)(end < s->ticks ? end : s->ticks);
-	if (h % 32)
+	if (h % 32 && s->config.tenants)
+		snprintf(j->tenant, sizeof(j->tenant), "t%u", (unsigned)((h >> 24) % s->config.tenants));
+	else if (h % 32)
 		snprintf(j->tenant, sizeof(j->tenant), "%s", from->tenant);
 	if (h >> 5 & 7)
 		snprintf(j->model, sizeof(j->model), "m%u", (unsigned)(h >> 8 & 3));
@@ -313,4 +315,5 @@ void sim_done(struct sim *s)
 	free(s->instance);
 	free(s->job);
 	free(s->node);
+	free(s->crossed_ms);
 }

@@ -68,7 +68,7 @@ int sim_send_reading(struct sim *s, const struct sim_instance *i, const struct s
 	return sim_send_raw(s, &reading, bytes, sizeof(bytes));
 }
 
-static int send_assignment(struct sim *s, const struct om_assignment *a)
+int sim_send_assignment(struct sim *s, const struct om_assignment *a)
 {
 	char key[160], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN], source[64], at[OM_TIME_STRLEN], id[48];
 	_cleanup_free_ char *data = om_assignment_encode(a), *text = NULL;
@@ -118,7 +118,7 @@ int sim_send_move(struct sim *s, struct sim_instance *i, bool restored)
 	const struct sim_job *j = &s->job[i->job];
 	struct om_assignment a = judgement(s, i, restored, OM_ASSIGN_TENANT, j->moved_to, j->move_tick);
 
-	return send_assignment(s, &a);
+	return sim_send_assignment(s, &a);
 }
 
 int sim_send_assignments(struct sim *s, struct sim_instance *i, bool restored)
@@ -145,7 +145,7 @@ int sim_send_assignments(struct sim *s, struct sim_instance *i, bool restored)
 			a.share_low_ppm = j->share_low_ppm;
 			a.share_high_ppm = j->share_high_ppm;
 		}
-		r = send_assignment(s, &a);
+		r = sim_send_assignment(s, &a);
 	}
 	return r;
 }
@@ -396,6 +396,7 @@ int sim_run(struct sim *s, struct error_text *err)
 	int r = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &begin);
+	r = sim_cross_begin(s);
 	for (uint32_t tick = 0; r == 0 && tick < s->ticks; tick++) {
 		s->tick = tick;
 		for (size_t n = 0; n < s->config.nodes; n++)
@@ -403,10 +404,13 @@ int sim_run(struct sim *s, struct error_text *err)
 		r = tell_all(s, tick);
 		for (uint32_t i = 0; r == 0 && i < s->instance_count; i++) {
 			r = pass_instance(s, i, tick);
-			if (i % 64 == 0)
-				keep_pace(s, &begin);
+			if (i % 64)
+				continue;
+			keep_pace(s, &begin);
+			r = r ?: sim_cross(s) ?: sim_beat(s);
 		}
 		keep_pace(s, &begin);
+		r = r ?: sim_cross(s) ?: sim_beat(s);
 	}
 	r = r ?: finish(s);
 	return r ? error_set(err, r, "the simulation ended: %s", strerror(-r)) : 0;

@@ -275,11 +275,34 @@ static json_t *plan_json(const struct sim *s)
 		json_object_set_new(forged, sim_forgery_name((enum sim_forgery)f), json_integer((json_int_t)s->forged[f]));
 	for (size_t i = 0; i < s->instance_count; i++)
 		registers += s->instance[i].count;
-	return json_pack("{s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "seed", (json_int_t)s->config.seed, "faults",
+	return json_pack("{s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "seed", (json_int_t)s->config.seed, "faults",
 			 faults, "nodes", (json_int_t)s->config.nodes, "jobs", (json_int_t)s->job_count, "not_placed",
 			 (json_int_t)s->not_placed, "instances", (json_int_t)s->instance_count, "ticks", (json_int_t)s->ticks,
 			 "registers", (json_int_t)registers, "readings", (json_int_t)s->readings, "assignments",
-			 (json_int_t)s->assignments, "sent", (json_int_t)(s->wire ? wire_sent(s->wire) : 0), "forged", forged);
+			 (json_int_t)s->assignments, "heartbeats", (json_int_t)s->beats, "sent", (json_int_t)(s->wire ? wire_sent(s->wire) : 0), "forged", forged);
+}
+
+/* Of the crossings that were sent: when, and their totals, which nothing else adds to. */
+static json_t *crossings_json(const struct sim *s, struct table *totals)
+{
+	json_t *a = json_array();
+
+	for (uint64_t n = 0; n < s->crossed; n++) {
+		struct figure f = { s->config.crossing_ops, s->config.crossing_ops, s->config.crossing_ops };
+		char tenant[SIM_NAME];
+		struct subject *to;
+
+		snprintf(tenant, sizeof(tenant), "cross-%llu", (unsigned long long)n);
+		to = find(totals, tenant, "m", "");
+		if (!to)
+			break;
+		add(&to->all, &f);
+		add(&to->training, &f);
+		to->most_low = to->most_high = f.low;
+		to->registers++;
+		json_array_append_new(a, json_pack("{s:s,s:I}", "tenant", tenant, "sent_ms", (json_int_t)s->crossed_ms[n]));
+	}
+	return a;
 }
 
 int sim_write_truth(const struct sim *s, FILE *to)
@@ -290,6 +313,7 @@ int sim_write_truth(const struct sim *s, FILE *to)
 
 	for (size_t i = 0; i < s->instance_count; i++)
 		add_instance(&totals, &lineages, s, &s->instance[i]);
+	json_object_set_new(o, "crossings", crossings_json(s, &totals));
 	json_object_set_new(o, "totals", subjects_json(&totals));
 	json_object_set_new(o, "lineages", subjects_json(&lineages));
 	r = totals.failed || lineages.failed ? -ENOMEM : 0;
