@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `make bench`: every program and script here prints rows of a table; nothing is compared with a limit.
 BENCH_KIT := $(B)/tests/bpf/kit.o
-BENCH_PROGRAMS := $(addprefix $(B)/tests/bench/,probe_cost launch_cost collective_cost judge_cost policy_cost totals_memory)
+BENCH_PROGRAMS := $(addprefix $(B)/tests/bench/,probe_cost launch_cost collective_cost judge_cost policy_cost totals_memory totals_cost fleet_consume)
 
 bench: all $(BENCH_PROGRAMS) $(B)/tests/bench/plain.bpf.o ## measure: cost of a probe, drain rate, loader
 	@B=$(B) tests/bench/bench
@@ -16,3 +16,15 @@ $(B)/tests/bench/%.bpf.o: tests/bench/%.bpf.c
 	$(call say,BPF,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
+
+# The comparison with Kafka Streams: its jars come with `tools/deps bench`, which needs a JDK.
+STREAMS_JARS := $(or $(OPMETER_CACHE),$(HOME)/.cache/opmeter)/kafka-streams-4.1.0
+$(B)/tests/bench/streams/Totals.class: tests/bench/streams/Totals.java
+	$(call say,JAVAC,$<)
+	@tools/deps bench
+	@mkdir -p $(@D)
+	$(Q)javac -d $(@D) -cp '$(STREAMS_JARS)/*' $<
+
+bench-fleet: all $(BENCH_PROGRAMS) $(TEST_PROGRAMS) $(B)/tests/bench/streams/Totals.class ## measure the fleet: against Kafka Streams, rebuild, crossings
+	@B=$(B) tests/bench/fleet
+.PHONY: bench-fleet
