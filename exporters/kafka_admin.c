@@ -7,11 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <librdkafka/rdkafka.h>
 
 #include "../userspace/base/cleanup.h"
 #include "kafka.h"
 #include "topic.h"
+
+#define AWAIT_MS 50
 
 static void handle_destroyp(rd_kafka_t **rk)
 {
@@ -113,6 +116,28 @@ static int topics_result(rd_kafka_event_t *ev, struct error_text *err)
 	return 0;
 }
 
+/* A created topic is the controller's word; brokers learn of it a moment later, and until then
+ * say that it is not there. */
+static void await_topic(rd_kafka_t *rk, const char *name, int *budget_ms)
+{
+	while (*budget_ms > 0) {
+		rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, name, NULL);
+		const struct rd_kafka_metadata *md = NULL;
+		rd_kafka_resp_err_t e = rd_kafka_metadata(rk, 0, rkt, &md, *budget_ms);
+
+		rd_kafka_topic_destroy(rkt);
+		if (e == RD_KAFKA_RESP_ERR_NO_ERROR) {
+			e = md->topics[0].err;
+			rd_kafka_metadata_destroy(md);
+		}
+		if (e != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
+		    e != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
+			return;
+		*budget_ms -= AWAIT_MS;
+		usleep(AWAIT_MS * 1000);
+	}
+}
+
 int om_kafka_create_topics(const struct om_kafka_config *config, int partitions, int replication,
 			   int timeout_ms, struct error_text *err)
 {
@@ -120,6 +145,7 @@ int om_kafka_create_topics(const struct om_kafka_config *config, int partitions,
 	_cleanup_(queue_destroyp) rd_kafka_queue_t *queue = NULL;
 	_cleanup_(event_destroyp) rd_kafka_event_t *ev = NULL;
 	rd_kafka_NewTopic_t *topics[OM_TOPIC_END];
+	int r, budget_ms = timeout_ms;
 	size_t n = 0;
 
 	if (!rk)
@@ -135,9 +161,13 @@ int om_kafka_create_topics(const struct om_kafka_config *config, int partitions,
 	if (n < OM_TOPIC_END)
 		return error_set(err, -EINVAL, "kafka: %d partitions, %d replicas: not possible", partitions,
 				 replication);
-	return ev ? topics_result(ev, err)
-		  : error_set(err, -ETIMEDOUT, "kafka: %s did not answer within %d ms", config->brokers,
-			      timeout_ms);
+	if (!ev)
+		return error_set(err, -ETIMEDOUT, "kafka: %s did not answer within %d ms", config->brokers,
+				 timeout_ms);
+	r = topics_result(ev, err);
+	for (int t = 0; r == 0 && t < OM_TOPIC_END; t++)
+		await_topic(rk, om_topic_name((enum om_topic)t), &budget_ms);
+	return r;
 }
 
 struct check {
