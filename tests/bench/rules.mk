@@ -3,7 +3,7 @@
 BENCH_KIT := $(B)/tests/bpf/kit.o
 BENCH_PROGRAMS := $(addprefix $(B)/tests/bench/,probe_cost launch_cost collective_cost judge_cost policy_cost totals_memory totals_cost fleet_consume)
 
-bench: all $(BENCH_PROGRAMS) $(B)/tests/bench/plain.bpf.o ## measure: cost of a probe, drain rate, loader
+bench: all $(BENCH_PROGRAMS) $(TEST_PROGRAMS) $(B)/tests/bench/plain.bpf.o $(B)/tests/bench/streams/Totals.class ## measure: cost of a probe, drain rate, loader
 	@B=$(B) tests/bench/bench
 
 $(B)/tests/bench/probe_cost.o: | $(B)/opmeter.skel.h
@@ -26,5 +26,5 @@ $(B)/tests/bench/streams/Totals.class: tests/bench/streams/Totals.java
 	$(Q)javac -d $(@D) -cp '$(STREAMS_JARS)/*' $<
 
 bench-fleet: all $(BENCH_PROGRAMS) $(TEST_PROGRAMS) $(B)/tests/bench/streams/Totals.class ## measure the fleet: against Kafka Streams, rebuild, crossings
-	@B=$(B) tests/bench/fleet
+	@B=$(B) $(or $(PYTHON),python3) tests/bench/fleet.py --json $(B)/fleet.json
 .PHONY: bench-fleet
