@@ -26,5 +26,5 @@ $(B)/tests/bench/streams/Totals.class: tests/bench/streams/Totals.java
 	$(Q)javac -d $(@D) -cp '$(STREAMS_JARS)/*' $<
 
 bench-fleet: all $(BENCH_PROGRAMS) $(TEST_PROGRAMS) $(B)/tests/bench/streams/Totals.class ## measure the fleet: against Kafka Streams, rebuild, crossings
-	@B=$(B) $(or $(PYTHON),python3) tests/bench/fleet.py --json $(B)/fleet.json
+	@B=$(B) $(or $(PYTHON),python3) tests/bench/fleet_bench.py --json $(B)/fleet.json
 .PHONY: bench-fleet

@@ -17,8 +17,11 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicLong;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -116,6 +119,10 @@ public final class Totals {
         Properties base = new Properties();
         base.put("bootstrap.servers", args[0]);
         Map<Bytes, String> owner = readAssignments(base);
+        try (Admin admin = Admin.create(base)) {
+            if (!admin.listTopics().names().get().contains(OUT))
+                admin.createTopics(Set.of(new NewTopic(OUT, 4, (short) 1))).all().get();
+        }
         long expected = Long.parseLong(args[3]);
         AtomicLong seen = new AtomicLong(), first = new AtomicLong();
         CountDownLatch done = new CountDownLatch(1);
@@ -154,6 +161,11 @@ public final class Totals {
             .toStream().to(OUT, Produced.with(Serdes.String(), value));
 
         KafkaStreams streams = new KafkaStreams(b.build(), p);
+        streams.setUncaughtExceptionHandler(e -> {
+            e.printStackTrace();
+            Runtime.getRuntime().halt(1);
+            return null;
+        });
         streams.start();
         done.await();
         double seconds = (System.nanoTime() - first.get()) / 1e9;

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the fleet's aggregator costs. Prints rows of tables; compares nothing with a limit.
 
-    fleet.py rates      records a second of `opmeter fleet`, of a bare consumer and of Kafka Streams, on the same topic in one run
-    fleet.py crossing   from the reading that crosses a level to the alert's record in Kafka, at 50,000 readings a second
-    fleet.py growth     the totals without a broker, at three sizes each of registers, tenants and days
+    fleet_bench.py rates      records a second of `opmeter fleet`, of a bare consumer and of Kafka Streams, on the same topic in one run
+    fleet_bench.py crossing   from the reading that crosses a level to the alert's record in Kafka, at 50,000 readings a second
+    fleet_bench.py growth     the totals without a broker, at three sizes each of registers, tenants and days
 
 BENCH_NODES (20000) and BENCH_DAYS (7) set the size of the topic, BENCH_ROUNDS (2) how often each is measured: the best counts.
 With --json FILE the figures are also written there, for tests/bench/sizing.py.
@@ -31,6 +31,7 @@ DAYS = int(os.environ.get("BENCH_DAYS", "7"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "2"))
 STREAMS_JARS = CACHE / "kafka-streams-4.1.0"
 READINGS = "opmeter.readings.v1"
+TIMEOUT_S = 600  # for one command: what hangs is ended, and said
 figures = {}
 
 
@@ -49,7 +50,10 @@ def measured(cmd, **kw):
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         begin = time.monotonic()
         p = subprocess.Popen([str(c) for c in cmd], stdout=out, stderr=err, **kw)
+        watch = threading.Timer(TIMEOUT_S, p.kill)
+        watch.start()
         _, status, use = os.wait4(p.pid, 0)
+        watch.cancel()
         p.returncode = os.waitstatus_to_exitcode(status)
         took = time.monotonic() - begin
         out.seek(0)
