@@ -106,11 +106,41 @@ class Broker:
         subprocess.run(["rm", "-rf", self.dir], check=False)
 
 
-class Follower:
-    """Reads the totals and alerts topics on and on. Readers of totals add over partitions (docs/formats.md, "Totals")."""
+class Part:
+    """One partition of the totals topic as docs/formats.md tells readers to read it: rounds that a head ends, under epochs."""
 
-    def __init__(self, brokers):
-        self.totals, self.alerts, self.offsets = {}, [], set()
+    def __init__(self):
+        self.epoch, self.taken, self.pending, self.head = (0, ""), {}, {}, None
+
+    def take(self, epoch, key, value):
+        if epoch < self.epoch:
+            return False  # of a writer that was replaced
+        if value is None or value.get("group") != "head":
+            self.pending.setdefault(epoch, {})[key] = value
+            return False
+        before = (self.epoch, self.taken)
+        if epoch > self.epoch:
+            self.epoch, self.taken = epoch, {}
+            self.pending = {e: r for e, r in self.pending.items() if e >= epoch}
+        self.taken = {k: v for k, v in (self.taken | self.pending.pop(epoch, {})).items() if v is not None}
+        self.head = value
+        return before[1] != self.taken
+
+    def is_whole(self):
+        return self.head is not None and len(self.taken) == int(self.head["subjects"])
+
+
+def epoch_of(headers):
+    number, _, instance = headers.get("opmeter_epoch", "0.").partition(".")
+    return int(number), instance
+
+
+class Follower:
+    """Reads the totals and alerts topics on and on, and adds over the partitions."""
+
+    def __init__(self, brokers, fleet, partitions):
+        self.fleet, self.parts = fleet, {n: Part() for n in range(partitions)}
+        self.alerts, self.offsets = [], set()
         self.lock = threading.Lock()
         self.changed = time.monotonic()
         cmd = [BUILD / "tests/kafka/consume", "--brokers", brokers, "--follow", "--topic", TOTALS]
@@ -122,36 +152,41 @@ class Follower:
 
     def read(self):
         for line in self.p.stdout:
-            if not line.endswith("\n"):
-                return  # cut by close()
             r = json.loads(line)
             with self.lock:
                 at = (r["topic"], r["partition"], r["offset"])
                 if at in self.offsets:
                     continue
                 self.offsets.add(at)
-                if r["topic"] == TOTALS:
-                    if self.totals.get(r["key"]) != r["value"]:
-                        self.changed = time.monotonic()
-                    self.totals[r["key"]] = r["value"]
-                else:
+                if r["topic"] != TOTALS:
                     self.alerts.append(r)
+                elif r["key"].split("/")[0] == self.fleet:
+                    if self.parts[r["partition"]].take(epoch_of(r["headers"]), r["key"], r["value"]):
+                        self.changed = time.monotonic()
 
-    def sums(self, fleet):
-        """{(group, name ...): {field: sum over the partitions}}"""
+    def sums(self):
+        """{(group, name ...): {field: sum over the partitions}}; None while a partition is not whole."""
         out = {}
         with self.lock:
-            for key, v in self.totals.items():
-                group = v.get("group", "model") if v else "head"
-                if group == "head" or not key.startswith(fleet + "/"):
-                    continue
-                at = (group, v["lineage"]) if group == "lineage" else (group, v["tenant"], v["model"])
+            if not all(p.is_whole() for p in self.parts.values()):
+                return None
+            for v in (v for p in self.parts.values() for v in p.taken.values()):
+                at = ("lineage", v["lineage"]) if v["group"] == "lineage" else (v["group"], v["tenant"], v["model"])
                 s = out.setdefault(at, {f: 0 for f in FIELDS} | {"registers": 0})
                 for f in FIELDS:
                     part, bound = f.split(".")
                     s[f] += int(v[part][bound])
                 s["registers"] += int(v["registers"])
-        return {k: s for k, s in out.items() if s["registers"]}
+        return {k: s for k, s in out.items() if any(s.values())}
+
+    def refused(self):
+        """Records that moved no total, by cause, over the partitions."""
+        out = {}
+        with self.lock:
+            for p in self.parts.values():
+                for cause, r in (p.head or {}).get("refused", {}).items():
+                    out[cause] = out.get(cause, 0) + int(r["count"])
+        return out
 
     def level_alerts(self, source):
         with self.lock:
@@ -182,14 +217,11 @@ def truth_sums(truth):
 
 
 def differences(want, got):
-    """What differs, one line each; lineages only where the fleet publishes some."""
+    """What differs, one line each."""
+    if got is None:
+        return ["the totals are not whole"]
     lines = []
-    has_lineages = any(k[0] == "lineage" for k in got)
     for k in sorted(want.keys() | got.keys()):
-        if k[0] == "lineage" and not has_lineages:
-            continue
-        if k[0] not in ("model", "lineage"):
-            continue
         w, g = want.get(k), got.get(k)
         if w != g:
             lines.append(f"{'/'.join(k)}: " + ("is not expected" if w is None else "is missing" if g is None else ", ".join(
@@ -285,11 +317,11 @@ class Fleet:
         self.procs = []
 
 
-def wait_for_truth(follower, fleet_name, truth, timeout, still=1.0):
+def wait_for_truth(follower, truth, timeout, still=1.0):
     """Until the totals are the truth and stay so for `still` seconds. Returns the differences at the end of its patience."""
     want, end = truth_sums(truth), time.monotonic() + timeout
     while True:
-        left = differences(want, follower.sums(fleet_name))
+        left = differences(want, follower.sums())
         if not left and time.monotonic() - follower.changed >= still:
             return []
         if time.monotonic() > end:

@@ -18,7 +18,7 @@ from fleet import *
 
 SIM_FAULTS = ("duplicate", "shuffle", "replay", "regress", "restore", "clock", "torn", "late", "move", "hold", "die", "forge")
 KINDS = ("kill", "freeze", "broker", "rebalance", "full")
-SESSION_MS = 2000
+SESSION_MS = 6000  # after which the group takes a member for dead (userspace/fleet/intake.c)
 PATIENCE_S = int(os.environ.get("FLEET_PATIENCE", "90"))
 PUBLISH_S = 4.0  # how long the simulated fleet publishes
 
@@ -33,7 +33,7 @@ def make_plan(seed, may_fill):
     return {"seed": seed, "sim": {"seed": seed, "nodes": r.randint(16, 48), "jobs": r.randint(20, 60), "days": r.randint(2, 4),
                                   "tick": r.choice(["1h", "2h"]), "giant": r.choice([0, 0, 40]), "age": r.choice([2, 3, 12]),
                                   "faults": ",".join(f for f in SIM_FAULTS if r.random() < 0.5) or "duplicate"},
-            "instances": r.randint(1, 3), "partitions": r.choice([1, 3, 4]), "events": events, "replace": r.random() < 0.3}
+            "instances": r.randint(1, 3), "partitions": r.choice([1, 3, 4]), "seal": r.choice(["48h", "48h", "1h", "0"]), "events": events, "replace": r.random() < 0.3}
 
 
 def sim_command(plan, *extra):
@@ -61,12 +61,10 @@ class Run:
         self.regimes = [Regime("test-a", choose_threshold(self.expected_truth)),
                         Regime("test-b", choose_threshold(self.expected_truth, 12), mode="shadow")]
         subprocess.run([FLEETSIM, "--reset", "--brokers", self.broker.brokers], check=True)
-        config = self.dir / "kafka.properties"
-        config.write_text(f"session.timeout.ms={SESSION_MS}\nheartbeat.interval.ms=300\n")
         self.opmeter("topics", "create", "--brokers", self.broker.brokers, "--partitions", self.plan["partitions"],
                      "--replication", 1)
-        self.fleet = Fleet(self.broker, self.name, self.regimes, self.dir, ["--kafka-config", config, "--interval", "250ms"])
-        self.follower = Follower(self.broker.brokers)
+        self.fleet = Fleet(self.broker, self.name, self.regimes, self.dir, ["--interval", "250ms", "--seal-after", self.plan["seal"]])
+        self.follower = Follower(self.broker.brokers, self.name, self.plan["partitions"])
 
     def later(self, delay, fn, *args):
         """Something that ends by itself while the run goes on."""
@@ -138,7 +136,7 @@ class Run:
         return subprocess.Popen(sim_command(self.plan, "--brokers", self.broker.brokers, "--rate", rate, "--truth", self.dir / "truth.json"))
 
     def compare(self, when):
-        left = wait_for_truth(self.follower, self.name, self.truth, PATIENCE_S)
+        left = wait_for_truth(self.follower, self.truth, PATIENCE_S)
         self.trouble += [f"{when}: {line}" for line in left[:12]]
         self.trouble += [f"{when}: and {len(left) - 12} more"] if len(left) > 12 else []
 
