@@ -56,7 +56,7 @@ def run(broker, directory):
         assert truth["totals"] == dry["totals"]
         giant = next(s for s in truth["totals"] if s["tenant"] == "giant")
         assert int(giant["training"]["low"]) > 10**26, "the giant does not cross"
-        left = wait_for_truth(follower, truth, PATIENCE_S)
+        left = wait_for_truth(follower, fleet, truth, PATIENCE_S)
         assert not left, "\n".join(left[:20]) + "\n" + fleet.logs()
         exact = time.monotonic() - begin
         expected = expected_alerts(truth, regimes, fleet.source)
@@ -68,7 +68,7 @@ def run(broker, directory):
             fleet.stop(p, signal.SIGKILL)
         fleet.start()
         follower.changed = time.monotonic()
-        left = wait_for_truth(follower, truth, PATIENCE_S, still=5)
+        left = wait_for_truth(follower, fleet, truth, PATIENCE_S, still=5)
         assert not left, "\n".join(left[:20]) + "\n" + fleet.logs()
         wait_for_alerts(follower, fleet, expected, allowed)
         print(f"{truth['nodes']} nodes, {truth['registers']} registers, {truth['readings']} readings in {published:.1f} s, exact after "

@@ -146,7 +146,7 @@ class Follower:
         cmd = [BUILD / "tests/kafka/consume", "--brokers", brokers, "--follow", "--topic", TOTALS]
         for t in ALERTS:
             cmd += ["--topic", t]
-        self.p = subprocess.Popen(cmd, stdout=subprocess.PIPE, text=True)
+        self.p = subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()
 
@@ -289,6 +289,7 @@ class Fleet:
             g.write(self.regimes)
         self.procs = []
         self.started = 0
+        self.ended = []  # exit codes of those that ended by themselves
 
     def start(self, *extra):
         log = open(self.dir / f"{self.name}-{self.started}.log", "ab")
@@ -298,6 +299,14 @@ class Fleet:
         log.close()
         self.procs.append(p)
         return p
+
+    def tend(self):
+        """What a service manager does: an instance that ended by itself (no broker at its start) is started again."""
+        for p in list(self.procs):
+            if p.poll() is not None:
+                self.procs.remove(p)
+                self.ended.append(p.returncode)
+                self.start()
 
     def stop(self, p, how=signal.SIGTERM, timeout=60):
         p.send_signal(how)
@@ -317,7 +326,7 @@ class Fleet:
         self.procs = []
 
 
-def wait_for_truth(follower, truth, timeout, still=1.0):
+def wait_for_truth(follower, fleet, truth, timeout, still=1.0):
     """Until the totals are the truth and stay so for `still` seconds. Returns the differences at the end of its patience."""
     want, end = truth_sums(truth), time.monotonic() + timeout
     while True:
@@ -326,6 +335,7 @@ def wait_for_truth(follower, truth, timeout, still=1.0):
             return []
         if time.monotonic() > end:
             return left or ["the totals are right but do not rest"]
+        fleet.tend()
         time.sleep(0.1)
 
 

@@ -136,7 +136,7 @@ class Run:
         return subprocess.Popen(sim_command(self.plan, "--brokers", self.broker.brokers, "--rate", rate, "--truth", self.dir / "truth.json"))
 
     def compare(self, when):
-        left = wait_for_truth(self.follower, self.truth, PATIENCE_S)
+        left = wait_for_truth(self.follower, self.fleet, self.truth, PATIENCE_S)
         self.trouble += [f"{when}: {line}" for line in left[:12]]
         self.trouble += [f"{when}: and {len(left) - 12} more"] if len(left) > 12 else []
 
@@ -148,6 +148,7 @@ class Run:
         try:
             for at, kind in self.plan["events"]:
                 time.sleep(max(0, begin + at - time.monotonic()))
+                self.fleet.tend()
                 self.act(kind)
             if sim.wait(timeout=PATIENCE_S + 60):
                 self.trouble.append(f"the simulated fleet ended with {sim.returncode}")
@@ -176,6 +177,7 @@ class Run:
     def wait_alerts(self, expected, allowed):
         end = time.monotonic() + 20
         while True:
+            self.fleet.tend()
             left = check_alerts(self.follower, self.fleet.source, expected, allowed, self.zombie)
             if not any(x.startswith("missing") for x in left) or time.monotonic() > end:
                 return left
@@ -212,7 +214,7 @@ def one(broker, seed, may_fill):
         t = run.truth
         kinds = ",".join(k for _, k in plan["events"])
         return (f"seed {seed}: {t['registers']} registers, {t['readings']} readings, {sum(t['forged'].values())} forged, "
-                f"{len(t['totals'])} totals exact, {run.alerts} alerts; {kinds}; {plan['sim']['faults']}; {time.monotonic() - begin:.1f} s")
+                f"{len(t['totals'])} totals exact, {run.alerts} alerts; {kinds}; {plan['sim']['faults']}; {len(run.fleet.ended)} restarts; {time.monotonic() - begin:.1f} s")
 
 
 def main(first, count):

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of docs/sizing.md, computed from the figures that tests/bench/fleet_bench.py measured: no figure there is typed by hand.
+
+    sizing.py [FIGURES]            prints what stands between the marks in docs/sizing.md (docs/sizing.json)
+    sizing.py --write [FIGURES]    writes it there
+    sizing.py --check [FIGURES]    exit code 1 if something else stands there
+"""
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+
+DOC = Path("docs/sizing.md")
+BEGIN, END = "<!-- begin: tests/bench/sizing.py -->\n", "<!-- end: tests/bench/sizing.py -->\n"
+
+# What a node is taken to do. Not measured: said here, and said in the page.
+JOBS_A_NODE = 4       # job instances at a time
+STARTS_A_NODE = 12    # job instances a day
+REGISTERS_A_JOB = 5   # a day: two number formats by shape, launches, devices, allocation
+PUBLISH_S = 15        # between two publications of a changed register
+OPEN_DAYS = 3         # the day that runs, and 48 h until a day is sealed
+LAG_DAYS = 7          # min.compaction.lag.ms: records stay until then
+BUSY = 0.5            # of an instance's measured rate: the other half is for rebuilding and growth
+FLEETS = (1000, 20000, 100000)
+
+
+def human(v, unit=""):
+    return f"{v:,.0f}{unit}" if v >= 10 else f"{v:.2g}{unit}"
+
+
+def size(f, nodes):
+    rate = nodes * JOBS_A_NODE * REGISTERS_A_JOB / PUBLISH_S
+    live = nodes * STARTS_A_NODE * REGISTERS_A_JOB * OPEN_DAYS
+    instances = math.ceil(rate / (BUSY * f["records_a_second"]))
+    return {"nodes": nodes, "readings/s": rate, "Kafka, MB/s, each copy": rate * f["bytes_a_reading"] / 1e6,
+            "Kafka, GB within the compaction lag, each copy": rate * f["bytes_a_reading"] * 86400 * LAG_DAYS / 1e9,
+            "live registers": live, "memory of all instances, MiB": live * f["bytes_a_register"] / 1048576,
+            "cores busy with readings": rate * f["cpu_us_a_reading"] / 1e6, "instances for the rate": max(2, instances),
+            "rebuild by one instance, s": f["idle_s"] + live / f["registers"] * (f["rebuild_s"] - f["idle_s"])}
+
+
+def growth_table(f):
+    out = ["| what grows | registers | tenants | days | put, ns a register | all totals, ms | bytes a register | "
+           "cost of a register, smallest size = 1 |", "|---|---|---|---|---|---|---|---|"]
+    for g in f.get("growth", []):
+        out.append(f"| {g['of']} | {g['registers']:,} | {g['tenants']:,} | {g['days']} | {g['put_ns']:.0f} | {g['totals_ms']:.1f} | "
+                   f"{g['bytes']:.0f} | {g['ratio']:.2f} |")
+    return out
+
+
+def measured_table(f):
+    out = ["| measured | figure |", "|---|---|"]
+    add = lambda what, value: out.append(f"| {what} | {value} |")
+    add("machine, date", f["machine"])
+    add("topic", f"{f['nodes']:,} simulated nodes, {f['registers']:,} registers, {f['readings']:,} readings")
+    add("bytes of a reading in the broker's log", human(f["bytes_a_reading"]))
+    add("`opmeter fleet`, one instance, readings a second", human(f["records_a_second"]))
+    add("CPU for a reading, us", f"{f['cpu_us_a_reading']:.2f}")
+    add("resident, bytes a register, everything included", human(f["bytes_a_register"]))
+    add("rebuild of all of it, start to judged totals, s", f"{f['rebuild_s']:.1f}")
+    add("rate over that of a bare consumer", f"{f['ratio_bare']:.2f}")
+    for key, name in (("ratio_at_least_once", "at least once"), ("ratio_exactly_once_v2", "exactly once")):
+        if key in f:
+            add(f"rate over that of Kafka Streams 4.1.0, {name}, commits each 100 ms", f"{f[key]:.1f}")
+    if "crossing_p99_ms" in f:
+        add(f"from the reading that crosses to the alert in Kafka, p50 and p99, at {human(f['crossing_rate'])} readings/s",
+            f"{f['crossing_p50_ms']:.0f} ms, {f['crossing_p99_ms']:.0f} ms")
+    return out
+
+
+def text(f):
+    sizes = [size(f, n) for n in FLEETS]
+    out = ["| fleet | " + " | ".join(f"{n:,} nodes" for n in FLEETS) + " |", "|---|" + "---|" * len(FLEETS)]
+    for what in list(sizes[0])[1:]:
+        out.append(f"| {what} | " + " | ".join(human(s[what]) for s in sizes) + " |")
+    assumed = (f"Taken for a node: {JOBS_A_NODE} job instances at a time and {STARTS_A_NODE} a day, {REGISTERS_A_JOB} registers each a day, all of "
+               f"them changed and published every {PUBLISH_S} s; {OPEN_DAYS} days live until they are sealed; an instance is used to {BUSY:.0%} of its "
+               f"measured rate. These are assumptions; change them at the head of `tests/bench/sizing.py`.")
+    return "\n".join([*out, "", assumed, "", *measured_table(f), "", *growth_table(f), ""])
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--write", action="store_true")
+    p.add_argument("--check", action="store_true")
+    p.add_argument("figures", nargs="?", default="docs/sizing.json")
+    a = p.parse_args()
+    new = text(json.loads(Path(a.figures).read_text()))
+    if not a.write and not a.check:
+        print(new, end="")
+        return
+    page = DOC.read_text()
+    head, rest = page.split(BEGIN)
+    old, tail = rest.split(END)
+    if a.write:
+        DOC.write_text(head + BEGIN + new + END + tail)
+    elif old != new:
+        print(f"{DOC} is not what tests/bench/sizing.py makes of {a.figures}: run it with --write")
+        sys.exit(1)
+    else:
+        print(f"{DOC} is what was measured")
+
+
+main()
