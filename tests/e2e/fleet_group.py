@@ -105,11 +105,11 @@ def main():
         sim = Sim(broker, Path(tmp))
         regimes = [Regime("test-group", choose_threshold(sim.truth))]
         fleet = Fleet(broker, "group", regimes, tmp)
-        follower = Follower(broker.brokers)
+        follower = Follower(broker.brokers, "group", 6)
         try:
             procs = disturb(fleet, sim)
             truth = sim.end()
-            left = wait_for_truth(follower, "group", truth, 60)
+            left = wait_for_truth(follower, fleet, truth, 60)
             assert not left, "\n".join(left[:10])
             wait_for(lambda: owners(procs), "the instances to share the partitions again")
             expected = expected_alerts(truth, regimes, fleet.source)

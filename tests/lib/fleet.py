@@ -152,6 +152,8 @@ class Follower:
 
     def read(self):
         for line in self.p.stdout:
+            if not line.endswith("\n"):
+                return  # cut by close()
             r = json.loads(line)
             with self.lock:
                 at = (r["topic"], r["partition"], r["offset"])
