@@ -129,6 +129,21 @@ def never_inconsistent(d, case):
     sign(d.store, 0)
 
 
+def beside_a_writer(d):
+    """An agent has the ledger: it is signed as it stands, and that is not recorded in it."""
+    import fcntl
+    keys, pub = d.dir / "node-keys", d.dir / "node.pub"
+    with open(d.node / "ledger.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = d.run("ledger", "verify", "--dir", d.node).stdout
+        p = d.run("evidence", "checkpoint", "--dir", d.node, "--keys", keys)
+        assert "is not recorded" in p.stderr, p.stderr
+        (d.dir / "beside").write_text(p.stdout)
+        d.verify(d.dir / "beside", pub)
+        assert d.run("ledger", "verify", "--dir", d.node).stdout == before
+        assert f"root of {p.stdout.splitlines()[1]} leaves" in before, (p.stdout, before)
+
+
 def permissions(d):
     key = next(d.keys.glob("*.key"))
     for path, mode in ((key, 0o640), (key, 0o604), (d.keys, 0o755)):
@@ -206,4 +221,5 @@ with Desk("evidence") as desk:
     tiles(desk, first_key)
     rotation(desk, which, first_key)
     permissions(desk)
+    beside_a_writer(desk)
     print("sealed, verified alone, tampered with, rotated")

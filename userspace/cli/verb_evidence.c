@@ -85,8 +85,9 @@ static int checkpoint(int argc, char **argv)
 	const struct option_spec spec = {
 		.verb = "evidence checkpoint",
 		.summary = "Signs the log's head with every key in force, records that in the log, and "
-			   "prints it. Refused, with exit code 3,\nif the log does not grow from what was "
-			   "signed last.",
+			   "prints it. Where an agent writes the log, it is signed\nand not recorded. "
+			   "Refused, with "
+			   "exit code 3, if the log does not grow from what was signed last.",
 		.options = options,
 	};
 	_cleanup_ledger_ struct om_ledger *l = NULL;
@@ -96,12 +97,16 @@ static int checkpoint(int argc, char **argv)
 
 	if (r)
 		return r < 0 ? EXIT_USAGE : EXIT_OK;
-	r = store_open(dir, false, &l);
-	if (r)
-		return store_exit(r);
-	r = om_checkpoint_make(l, keys, store_now_ns(), NULL, &note, &err);
-	if (r)
+	r = om_ledger_open(dir, OM_LEDGER_KEEP, store_now_ns(), &l, &err);
+	if (r == -EWOULDBLOCK) {
+		error_clear(&err);
+		r = om_ledger_open(dir, OM_LEDGER_READ_ONLY, 0, &l, &err);
+	}
+	r = r ?: om_checkpoint_make(l, keys, store_now_ns(), NULL, &note, &err);
+	if (r < 0)
 		return say(&err, r);
+	if (r)
+		log_warn("%s: another process writes this log: the checkpoint is not recorded in it", dir);
 	fputs(note, stdout);
 	return EXIT_OK;
 }

@@ -81,13 +81,15 @@ int om_checkpoint_make(struct om_ledger *l, const char *keys, uint64_t now_ns, s
 		return r;
 	reader = om_tlog_tree_reader(t);
 	r = om_signer_checkpoint(s, &reader, om_tlog_tree_size(t), now_ns, &note, err);
-	r = r ?: record(l, note, now_ns);
 	if (r)
 		return r;
+	r = record(l, note, now_ns);
+	if (r && r != -EROFS)
+		return error_set(err, r, "the checkpoint cannot be recorded: %s", strerror(-r));
 	if (ret_tree)
 		*ret_tree = TAKE_PTR(t);
 	*ret_note = TAKE_PTR(note);
-	return 0;
+	return r == -EROFS;
 }
 
 char *om_checkpoint_event(const char *text, const char *source, uint64_t now_ns)

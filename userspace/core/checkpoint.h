@@ -10,8 +10,8 @@
 
 /*
  * Signs the log as it stands with the keys of a directory and records the note in it, as an act: what is
- * signed of N leaves stands in entry N. ret_tree (may be NULL): the tree that was signed. Errors as
- * om_signer_checkpoint().
+ * signed of N leaves stands in entry N. ret_tree (may be NULL): the tree that was signed. 1: signed, but the
+ * ledger is open for reading only, so it is not recorded. Errors as om_signer_checkpoint().
  */
 int om_checkpoint_make(struct om_ledger *l, const char *keys, uint64_t now_ns, struct om_tlog_tree **ret_tree,
 		       char **ret_note, struct error_text *err);
