@@ -4,18 +4,16 @@
 VERSION := 0.1.0
 PREFIX ?= /usr
 DATADIR := $(PREFIX)/share/opmeter
-# RDKAFKA=pinned: the librdkafka that `tools/deps release` builds, linked in. Releases are made so.
-RDKAFKA_PINNED := $(or $(OPMETER_CACHE),$(HOME)/.cache/opmeter)/librdkafka-2.15.1
-B ?= $(if $(SAN),build/san,$(if $(RDKAFKA),build/pinned,build))
+B ?= $(if $(SAN),build/san,build)
 CC := gcc
 CLANG ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
-PKGS := libbpf libelf sqlite3 $(if $(RDKAFKA),,rdkafka) libmicrohttpd yaml-0.1 jansson libsodium libcrypto zlib libcurl
-PKG_CFLAGS = $(if $(RDKAFKA),-I$(RDKAFKA_PINNED)/include) $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS = $(if $(RDKAFKA),$(RDKAFKA_PINNED)/lib/librdkafka.a -lssl) $(shell pkg-config --libs $(PKGS)) $(if $(RDKAFKA),-ldl -lm)
+PKGS := libbpf libelf sqlite3 rdkafka libmicrohttpd yaml-0.1 jansson libsodium libcrypto zlib libcurl
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 CFLAGS_ALL = -std=gnu17 -O2 -g -D_GNU_SOURCE -DOPMETER_VERSION='"$(VERSION)"' -DOPMETER_DATADIR='"$(DATADIR)"' -Wall -Wextra -Werror -Wshadow \
 	-Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-unused-parameter -Wno-missing-field-initializers -fno-strict-aliasing -pthread \
 	-I. -I$(B) $(PKG_CFLAGS) $(CFLAGS)
@@ -96,6 +94,18 @@ tests-build: $(UNIT) $(TEST_PROGRAMS)
 $(B)/opmeter: $(B)/userspace/cli/main.o $(B)/libopmeter.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) -lm
+
+# What releases are made with: librdkafka 2.15.1, linked in; compiled for 2.0.2, whose interface the later one keeps.
+RDKAFKA_PINNED := $(or $(OPMETER_CACHE),$(HOME)/.cache/opmeter)/librdkafka-2.15.1/lib/librdkafka.a
+release: ## build build/release/opmeter, with librdkafka 2.15.1 in it (YES=1 asks nothing)
+	@tools/deps release
+	@$(MAKE) --no-print-directory $(B)/release/opmeter
+.PHONY: release
+
+$(B)/release/opmeter: $(B)/userspace/cli/main.o $(B)/libopmeter.a $(RDKAFKA_PINNED)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(filter-out -lrdkafka,$(PKG_LIBS)) -lssl -ldl -lm
 
 $(B)/libopmeter.a: $(OBJS)
 	$(call say,AR,$@)

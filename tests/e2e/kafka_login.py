@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Logging in to a real broker: mutual TLS and SASL_SSL with SCRAM, what ACLs refuse and what they must allow, and one clear
+line where the librdkafka at hand cannot log in. Also: a topic with a wrong cleanup policy."""
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+from fleet import *
+from kafka_admin import allow, set_topic
+
+RELEASE = BUILD / "release/opmeter"
+RIGHTS = [f"topic:{o}:opmeter.*" for o in ("read", "write", "describe", "describe-configs")] + [
+    "group:read:opmeter-fleet-*", "transaction:write:opmeter-judge-*", "transaction:describe:opmeter-judge-*"]
+
+
+def run(*args, program=OPMETER):
+    p = subprocess.run([str(a) for a in (program, *args)], capture_output=True, text=True, timeout=120)
+    return p.returncode, p.stdout + p.stderr
+
+
+def expect(got, code, *words):
+    rc, text = got
+    assert rc == code, f"exit code {rc}, expected {code}: {text}"
+    for w in words:
+        assert w in text, f"'{w}' is not in: {text}"
+    return text
+
+
+def config(broker, name, lines):
+    path = broker.dir / f"{name}.properties"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def fleet(broker, port, path, program=OPMETER, name="login"):
+    return run("fleet", "--brokers", f"127.0.0.1:{port}", "--kafka-config", path, "--name", name, "--regimes", "tests/demo/regimes",
+               "--once", "--json", program=program)
+
+
+def check_mutual_tls(broker, port, tls):
+    files = [f"ssl.ca.location={tls}/ca.pem", f"ssl.certificate.location={tls}/client.pem", f"ssl.key.location={tls}/client.key"]
+    cert = config(broker, "mtls", ["security.protocol=SSL", *files])
+    expect(run("topics", "check", "--brokers", f"127.0.0.1:{port}", "--kafka-config", cert), 4, "ACL")
+    expect(fleet(broker, port, cert), 4, "opmeter.readings.v1", "ACL")
+    # Topics without the group: the fleet cannot share them, and says so.
+    allow(broker.brokers, "User:opmeter-node-1", *RIGHTS[:4])
+    expect(fleet(broker, port, cert), 4, "ACL")
+    allow(broker.brokers, "User:opmeter-node-1", *RIGHTS[4:])
+    expect(run("topics", "check", "--brokers", f"127.0.0.1:{port}", "--kafka-config", cert, "--replication", "1"), 0)
+    expect(fleet(broker, port, cert), 0, "judges")
+    # No certificate: the broker hangs up.
+    none = config(broker, "none", ["security.protocol=SSL", files[0]])
+    rc, text = run("topics", "check", "--brokers", f"127.0.0.1:{port}", "--kafka-config", none)
+    assert rc == 1, f"without a certificate: {rc}: {text}"
+
+
+def check_scram(broker, port, tls):
+    lines = ["security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256", "sasl.username=opmeter", "sasl.password=opmeter-secret",
+             f"ssl.ca.location={tls}/ca.pem"]
+    scram = config(broker, "scram", lines)
+    rc, text = run("topics", "check", "--brokers", f"127.0.0.1:{port}", "--kafka-config", scram)
+    if rc == 2:  # older than 2.6.1: one line, at once
+        assert "SCRAM needs librdkafka 2.6.1" in text and len(text.splitlines()) == 1, text
+        expect(fleet(broker, port, scram), 2, "SCRAM needs librdkafka 2.6.1")
+    else:
+        assert rc == 4, text
+    if not RELEASE.exists():
+        return "SCRAM refused by this librdkafka; `make release` and this test logs in with it"
+    expect(run("topics", "check", "--brokers", f"127.0.0.1:{port}", "--kafka-config", scram, program=RELEASE), 4, "ACL")
+    allow(broker.brokers, "User:opmeter", *RIGHTS)
+    expect(fleet(broker, port, scram, RELEASE, "scram"), 0, "judges")
+    wrong = config(broker, "wrong", [*lines[:3], "sasl.password=guess", lines[4]])
+    rc, text = run("topics", "check", "--brokers", f"127.0.0.1:{port}", "--kafka-config", wrong, program=RELEASE)
+    assert rc == 1 and "uthentication failed" in text, text
+    return "SCRAM by librdkafka of the release build"
+
+
+def check_policy(broker):
+    """A readings topic that forgets what is old would make totals fall: none is made."""
+    set_topic(broker.brokers, "opmeter.readings.v1", "cleanup.policy", "delete")
+    text = expect(run("topics", "check", "--brokers", broker.brokers, "--replication", "1", "--json"), 3, "cleanup.policy is delete")
+    findings = [json.loads(line) for line in text.splitlines()]
+    assert any(f["fatal"] and f["topic"] == "opmeter.readings.v1" and "kafka-configs.sh" in f["what_to_do"] for f in findings), text
+    expect(run("fleet", "--brokers", broker.brokers, "--name", "login", "--regimes", "tests/demo/regimes", "--once"), 3,
+           "opmeter.readings.v1", "cleanup.policy")
+    set_topic(broker.brokers, "opmeter.readings.v1", "cleanup.policy", "compact")
+
+
+def main():
+    class Secure(Broker):
+        def up(self):
+            self.act("up", "--port", str(self.port), "--heap", self.heap, "--timeout", "120", "--sasl")
+
+    with Secure() as broker:
+        expect(run("topics", "check", "--brokers", broker.brokers), 3, "is not there")
+        expect(run("topics", "create", "--brokers", broker.brokers, "--partitions", "2", "--replication", "1"), 0, "all as they should be")
+        tls = broker.data / "tls"
+        check_mutual_tls(broker, broker.port + 3, tls)
+        how = check_scram(broker, broker.port + 2, tls)
+        check_policy(broker)
+    print(f"mutual TLS, ACLs, {how}, a wrong cleanup policy: each said by name")
+
+
+main()

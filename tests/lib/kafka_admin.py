@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an administrator of a test broker does, by Kafka's own protocol: CreateAcls (version 1) and IncrementalAlterConfigs
+(version 0). librdkafka knows no ACL of a transactional id, and the broker's own tools are not among the jars."""
+import socket
+import struct
+
+TYPES = {"topic": 2, "group": 3, "transaction": 5}
+OPERATIONS = {"read": 3, "write": 4, "describe": 8, "describe-configs": 10}
+LITERAL, PREFIXED, ALLOW = 3, 4, 3
+CREATE_ACLS, ALTER_CONFIGS, TOPIC, SET = 30, 44, 2, 0
+
+
+def text(s):
+    return struct.pack(">h", len(s)) + s.encode()
+
+
+def ask(brokers, api, version, body):
+    """One request, its answer without the header."""
+    host, port = brokers.split(",")[0].rsplit(":", 1)
+    request = struct.pack(">hhi", api, version, 1) + text("opmeter-test") + body
+    with socket.create_connection((host, int(port)), timeout=30) as s:
+        s.sendall(struct.pack(">i", len(request)) + request)
+        with s.makefile("rb") as answer:
+            return answer.read(struct.unpack(">i", answer.read(4))[0])[4:]
+
+
+def errors(answer):
+    """(code, message) of each result: throttle time, then an array that begins with both."""
+    count, at = struct.unpack_from(">i", answer, 4)[0], 8
+    for _ in range(count):
+        code, length = struct.unpack_from(">hh", answer, at)
+        at += 4
+        yield code, answer[at:at + max(length, 0)].decode()
+        at += max(length, 0)
+
+
+def check(answer):
+    bad = [f"{code} {message}" for code, message in errors(answer) if code]
+    assert not bad, bad
+
+
+def allow(brokers, principal, *rights):
+    """Each "TYPE:OPERATION:NAME"; a name that ends in * is a prefix."""
+    body = struct.pack(">i", len(rights))
+    for right in rights:
+        kind, operation, name = right.split(":")
+        pattern = PREFIXED if name.endswith("*") else LITERAL
+        body += struct.pack(">b", TYPES[kind]) + text(name.rstrip("*")) + struct.pack(">b", pattern)
+        body += text(principal) + text("*") + struct.pack(">bb", OPERATIONS[operation], ALLOW)
+    check(ask(brokers, CREATE_ACLS, 1, body))
+
+
+def set_topic(brokers, topic, key, value):
+    body = struct.pack(">ib", 1, TOPIC) + text(topic) + struct.pack(">i", 1) + text(key) + struct.pack(">b", SET) + text(value) + b"\0"
+    answer = ask(brokers, ALTER_CONFIGS, 0, body)
+    code = struct.unpack_from(">h", answer, 8)[0]
+    assert code == 0, f"{topic}: {key}={value}: error {code}"
