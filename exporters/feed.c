@@ -347,7 +347,8 @@ int om_feed_drain(struct om_feed *f, int timeout_ms)
 	return 1;
 }
 
-int om_feed_heartbeat(struct om_feed *f, uint64_t now_ns, uint64_t interval_ns, uint64_t registers)
+int om_feed_heartbeat(struct om_feed *f, uint64_t now_ns, uint64_t interval_ns, uint64_t registers,
+		      uint64_t peak_ops_per_s)
 {
 	struct om_feed_totals t;
 	struct alert a = {
@@ -360,9 +361,11 @@ int om_feed_heartbeat(struct om_feed *f, uint64_t now_ns, uint64_t interval_ns, 
 	om_feed_totals(f, &t);
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)now_ns);
 	snprintf(data, sizeof(data),
-		 "{\"interval_s\":%llu,\"sequence\":\"%llu\",\"registers\":\"%llu\",\"backlog\":\"%llu\"}",
+		 "{\"interval_s\":%llu,\"sequence\":\"%llu\",\"registers\":\"%llu\",\"backlog\":\"%llu\","
+		 "\"peak_ops_per_s\":\"%llu\"}",
 		 (unsigned long long)(interval_ns / 1000000000), (unsigned long long)f->heartbeats++,
-		 (unsigned long long)registers, (unsigned long long)t.backlog);
+		 (unsigned long long)registers, (unsigned long long)t.backlog,
+		 (unsigned long long)peak_ops_per_s);
 	alert_make_id(ALERT_HEARTBEAT, f->source, "", "", "node", number, &a.id);
 	a.data = data;
 	text = alert_encode(&a);

@@ -24,8 +24,10 @@ int om_feed_step(struct om_feed *f, int timeout_ms);
 /* Until everything is acknowledged or the time ran out: 0, or 1. */
 int om_feed_drain(struct om_feed *f, int timeout_ms);
 
-/* A sign of life; not in the outbox: one that is lost is itself the message. */
-int om_feed_heartbeat(struct om_feed *f, uint64_t now_ns, uint64_t interval_ns, uint64_t registers);
+/* A sign of life; not in the outbox: one that is lost is itself the message. The node's peak (0: not known)
+ * bounds what it can do while it is silent. */
+int om_feed_heartbeat(struct om_feed *f, uint64_t now_ns, uint64_t interval_ns, uint64_t registers,
+		      uint64_t peak_ops_per_s);
 
 struct om_feed_totals {
 	const char *name;

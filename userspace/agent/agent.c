@@ -275,6 +275,8 @@ struct schedule {
 	uint64_t drain, publish, heartbeat, end;
 };
 
+#define NEAR_NS 1000000000ULL /* between two publications when a total is near a level */
+
 static int on_time(struct agent *a, struct schedule *s, uint64_t now)
 {
 	const struct agent_config *c = a->config;
@@ -286,8 +288,8 @@ static int on_time(struct agent *a, struct schedule *s, uint64_t now)
 		r = r ?: agent_identity_step(a);
 	}
 	if (r == 0 && now >= s->publish) {
-		s->publish = now + c->publish_ns;
 		r = agent_publish(a);
+		s->publish = now + (a->is_near && c->publish_ns > NEAR_NS ? NEAR_NS : c->publish_ns);
 		if (a->metrics)
 			agent_render_metrics(a);
 	}
@@ -295,7 +297,7 @@ static int on_time(struct agent *a, struct schedule *s, uint64_t now)
 		s->heartbeat = now + c->heartbeat_ns;
 		for (size_t i = 0; i < a->sink_count; i++)
 			om_feed_heartbeat(a->sinks[i], agent_now_ns(), c->heartbeat_ns,
-					  om_totals_registers(a->totals));
+					  om_totals_registers(a->totals), a->node.peak_ops_per_s);
 	}
 	agent_guard(a);
 	feed_all(a);

@@ -97,6 +97,7 @@ struct agent {
 	uint64_t regressions, drains, drain_failures;
 	uint32_t off;	  /* which meters: enum om_off, as last seen */
 	bool ledger_full; /* said already */
+	bool is_near;	  /* some total is just below a level: published each second */
 	struct agent_guard_state guard;
 	int failed; /* first error inside a callback */
 };

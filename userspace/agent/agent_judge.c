@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "../base/text.h"
+#include "../core/near.h"
 #include "agent_internal.h"
 
 #define DAY_NS 86400000000000ULL
@@ -207,6 +208,7 @@ static int judge(void *ctx, const struct om_subject_total *s)
 	int r = policy_judge(&j->policy, s, raise, j->a);
 
 	r = r ?: kin_put(j->kin, j->policy.owners, (int32_t)(j->policy.now_ns / DAY_NS), s);
+	j->a->is_near |= om_near_level(j->policy.regimes, s, (int32_t)(j->policy.now_ns / DAY_NS));
 	return r ?: say_differences(j->a, s);
 }
 
@@ -258,7 +260,9 @@ int agent_publish(struct agent *a)
 	r = om_ledger_publish(a->ledger, &a->node, j.policy.now_ns, to_totals, a, &n);
 	if (r == -ENOSPC)
 		return 0; /* agent_meter() has said so */
-	if (r == 0 && n && a->regimes)
+	if (r == 0 && n && a->regimes) {
+		a->is_near = false;
 		r = judge_all(&j);
+	}
 	return r ?: a->failed;
 }

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Records that no honest node writes: each is named, counted, kept as a dead letter and said in an alert, and no total moves
+for it."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+from fleet import *
+
+SIM = ["--seed", "5", "--nodes", "32", "--jobs", "80", "--days", "2", "--faults", "forge"]
+# What the simulated fleet forges, and the name it is refused under. A key of another register and a bare null come as they come.
+NAMES = {"new": "impossible", "grown": "impossible", "key": "forged", "damaged": "damaged", "version": "unknown-version",
+         "crossed": "damaged"}
+
+
+def records(broker, topic):
+    out = subprocess.run([BUILD / "tests/kafka/consume", "--brokers", broker.brokers, "--topic", topic], check=True,
+                         capture_output=True, text=True).stdout
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def fleet(broker, name, *extra):
+    out = subprocess.run([OPMETER, "fleet", "--brokers", broker.brokers, "--name", name, "--regimes", "tests/demo/regimes", "--once",
+                          "--json", *extra], check=True, capture_output=True, text=True, timeout=120).stdout
+    rows = [json.loads(line) for line in out.splitlines()]
+    return [r for r in rows if "group" in r], [r for r in rows if "specversion" in r]
+
+
+def sums(rows):
+    got = {}
+    for r in rows:
+        at = ("lineage", r["lineage"]) if r["group"] == "lineage" else ("model", r["tenant"], r["model"])
+        got[at] = {f: int(r[f.split(".")[0]][f.split(".")[1]]) for f in FIELDS} | {"registers": int(r["registers"])}
+    return got
+
+
+def check_said(events, truth):
+    said = {}
+    for e in events:
+        if e["type"] == "opmeter.alert.data.v1" and e["subject"].startswith("partition/"):
+            said[e["data"]["cause"]] = said.get(e["data"]["cause"], 0) + int(e["data"]["count"])
+            assert e["data"]["what_to_do"], e
+    for name in set(NAMES.values()):
+        want = sum(n for kind, n in truth["forged"].items() if NAMES.get(kind) == name)
+        assert said.get(name, 0) == want > 0, f"{name}: {said.get(name, 0)} said, {want} forged ({truth['forged']})"
+    return said
+
+
+def check_dead_letters(broker, said):
+    dead = {}
+    for r in records(broker, "opmeter.deadletters.v1"):
+        dead.setdefault(r["headers"]["reason"], set()).add(r["key"])
+        assert r["key"] == "/".join(r["headers"][h] for h in ("topic", "partition", "offset")), r
+    for name in set(NAMES.values()):
+        assert len(dead.get(name, ())) == said[name], f"{name}: {len(dead.get(name, ()))} dead letters, {said[name]} refused"
+
+
+def main():
+    with Broker() as broker, tempfile.TemporaryDirectory(prefix="opmeter-refusals-") as tmp:
+        subprocess.run([OPMETER, "topics", "create", "--brokers", broker.brokers, "--partitions", "4", "--replication", "1"], check=True)
+        path = os.path.join(tmp, "truth.json")
+        subprocess.run([FLEETSIM, "--brokers", broker.brokers, "--truth", path, *SIM], check=True)
+        truth = json.loads(open(path).read())
+        rows, events = fleet(broker, "refusals")
+        lines = differences(truth_sums(truth), sums(rows))
+        assert not lines, "\n".join(lines[:10])
+        said = check_said(events, truth)
+        check_dead_letters(broker, said)
+        # Tenants that the provider does not have: their jobs stay where they were, with nobody.
+        names = sorted({s["tenant"] for s in truth["totals"] if s["tenant"] not in ("", "unknown")})
+        kept = names[::2]
+        with open(os.path.join(tmp, "tenants"), "w") as f:
+            f.write("# ours\n" + "".join(f"{n}\n" for n in kept))
+        rows, events = fleet(broker, "known", "--tenants", f.name)
+        tenants = {r["tenant"] for r in rows if r["group"] == "model"}
+        assert tenants <= {*kept, "unknown"}, tenants - set(kept)
+        assert any(e["data"].get("cause") == "no-such-tenant" for e in events), "a tenant that does not exist is not said"
+        before = sum(s["all.low"] for at, s in truth_sums(truth).items() if at[0] == "model")
+        after = sum(s["all.low"] for at, s in sums(rows).items() if at[0] == "model")
+        assert before == after, "operations were lost with their tenant"
+    print(f"{sum(truth['forged'].values())} forged records, refused as " + ", ".join(f"{n} {c}" for n, c in sorted(said.items())))
+
+
+main()
