@@ -204,13 +204,18 @@ static void add_parent(struct walk *w, const char *subject, struct figure *f)
 {
 	for (const struct declaration *d = next(w, subject, DECLARE_PARENT, NULL); d;
 	     d = next(w, subject, DECLARE_PARENT, d)) {
-		bool published = is_published(w, d->other);
+		/* What would exempt it rests on evidence for both: that it comes from there, and that that is
+		 * out. */
+		bool published = is_published(w, d->other) && d->digest[0];
 
 		f->is_parent_published = f->has_parent ? f->is_parent_published && published : published;
 		f->has_parent = f->has_declared = true;
 		f->parent = d;
 		step(w->steps, "trained on from %s, %s, as %s declared", d->other,
-		     published ? "whose weights are published" : "not declared published", d->by);
+		     published			 ? "whose weights are published"
+		     : is_published(w, d->other) ? "published, but nothing shows that it comes from there"
+						 : "not declared published",
+		     d->by);
 		add_model(w, d->other, &f->parents, 1);
 	}
 }
