@@ -145,6 +145,7 @@ def report(n, idle, bare, ours, theirs):
             s = theirs[g]
             row(f"{name}, commits each 100 ms", f"{n / s[0]:,.0f}", f"{s[1]:.1f}", f"{s[2]:.0f}", f"{s[0] / ours[0]:.1f}")
             figures[f"ratio_{g}"] = s[0] / ours[0]
+            figures[f"cpu_ratio_{g}"] = s[1] / ours[1]
     print(f"\nrebuild of {figures['registers']} registers: {ours[3]:.1f} s from start to judged totals ({idle:.1f} s of it with empty topics, "
           f"not counted above); {ours[2]:.0f} MiB resident at most, {ours[2] * 1048576 / figures['registers']:.0f} bytes a register")
     figures.update(records_a_second=rate, rebuild_s=ours[3], idle_s=idle, rss_mib=ours[2], cpu_us_a_reading=1e6 * ours[1] / n,

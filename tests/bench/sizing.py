@@ -22,7 +22,7 @@ REGISTERS_A_JOB = 5   # a day: two number formats by shape, launches, devices, a
 PUBLISH_S = 15        # between two publications of a changed register
 OPEN_DAYS = 3         # the day that runs, and 48 h until a day is sealed
 LAG_DAYS = 7          # min.compaction.lag.ms: records stay until then
-BUSY = 0.5            # of an instance's measured rate: the other half is for rebuilding and growth
+BUSY = 0.5            # of an instance's core: the other half is for rebuilding and growth
 FLEETS = (1000, 20000, 100000)
 
 
@@ -30,15 +30,26 @@ def human(v, unit=""):
     return f"{v:,.0f}{unit}" if v >= 10 else f"{v:.2g}{unit}"
 
 
+def bytes_a_register(f):
+    """Of the largest size that was measured without a broker."""
+    return max(f["growth"], key=lambda g: g["registers"])["bytes"]
+
+
+def fixed_mib(f):
+    """What an instance takes without its registers: librdkafka's buffers above all."""
+    return max(0, f["rss_mib"] - f["registers"] * bytes_a_register(f) / 1048576)
+
+
 def size(f, nodes):
     rate = nodes * JOBS_A_NODE * REGISTERS_A_JOB / PUBLISH_S
     live = nodes * STARTS_A_NODE * REGISTERS_A_JOB * OPEN_DAYS
-    instances = math.ceil(rate / (BUSY * f["records_a_second"]))
+    cores = rate * f["cpu_us_a_reading"] / 1e6
+    instances = max(2, math.ceil(cores / BUSY))
     return {"nodes": nodes, "readings/s": rate, "Kafka, MB/s, each copy": rate * f["bytes_a_reading"] / 1e6,
             "Kafka, GB within the compaction lag, each copy": rate * f["bytes_a_reading"] * 86400 * LAG_DAYS / 1e9,
-            "live registers": live, "memory of all instances, MiB": live * f["bytes_a_register"] / 1048576,
-            "cores busy with readings": rate * f["cpu_us_a_reading"] / 1e6, "instances for the rate": max(2, instances),
-            "rebuild by one instance, s": f["idle_s"] + live / f["registers"] * (f["rebuild_s"] - f["idle_s"])}
+            "live registers": live, "cores busy with readings": cores, "instances, one core each": instances,
+            "memory of an instance, MiB": fixed_mib(f) + live / instances * bytes_a_register(f) / 1048576,
+            "CPU to rebuild what a dead instance held, s": live / instances * f["readings"] / f["registers"] * f["cpu_us_a_reading"] / 1e6}
 
 
 def growth_table(f):
@@ -56,14 +67,19 @@ def measured_table(f):
     add("machine, date", f["machine"])
     add("topic", f"{f['nodes']:,} simulated nodes, {f['registers']:,} registers, {f['readings']:,} readings")
     add("bytes of a reading in the broker's log", human(f["bytes_a_reading"]))
-    add("`opmeter fleet`, one instance, readings a second", human(f["records_a_second"]))
-    add("CPU for a reading, us", f"{f['cpu_us_a_reading']:.2f}")
-    add("resident, bytes a register, everything included", human(f["bytes_a_register"]))
-    add("rebuild of all of it, start to judged totals, s", f"{f['rebuild_s']:.1f}")
-    add("rate over that of a bare consumer", f"{f['ratio_bare']:.2f}")
-    for key, name in (("ratio_at_least_once", "at least once"), ("ratio_exactly_once_v2", "exactly once")):
-        if key in f:
-            add(f"rate over that of Kafka Streams 4.1.0, {name}, commits each 100 ms", f"{f[key]:.1f}")
+    add("CPU for a reading, start, assignments and totals included, us", f"{f['cpu_us_a_reading']:.1f}")
+    add("readings a second of one core", human(1e6 / f["cpu_us_a_reading"]))
+    add("one instance over this topic, MiB resident at most", human(f["rss_mib"]))
+    add("bytes a live register, without a broker, at the largest size", human(bytes_a_register(f)))
+    add("so 1,000,000 live registers take, MiB", human(1e6 * bytes_a_register(f) / 1048576))
+    for key, name in (("at_least_once", "at least once"), ("exactly_once_v2", "exactly once")):
+        if f"cpu_ratio_{key}" in f:
+            add(f"CPU of Kafka Streams 4.1.0, {name}, commits each 100 ms, over ours", f"{f['cpu_ratio_' + key]:.1f}")
+        if f"ratio_{key}" in f:
+            add(f"rate over that of Kafka Streams 4.1.0, {name}, by wall clock", f"{f['ratio_' + key]:.1f}")
+    add("rate over that of a bare consumer, by wall clock", f"{f['ratio_bare']:.2f}")
+    if "load" in f:
+        add("load of the machine meanwhile, by others", " to ".join(map(str, f["load"])) + ": wall clock figures are of little worth")
     if "crossing_p99_ms" in f:
         add(f"from the reading that crosses to the alert in Kafka, p50 and p99, at {human(f['crossing_rate'])} readings/s",
             f"{f['crossing_p50_ms']:.0f} ms, {f['crossing_p99_ms']:.0f} ms")
@@ -76,8 +92,8 @@ def text(f):
     for what in list(sizes[0])[1:]:
         out.append(f"| {what} | " + " | ".join(human(s[what]) for s in sizes) + " |")
     assumed = (f"Taken for a node: {JOBS_A_NODE} job instances at a time and {STARTS_A_NODE} a day, {REGISTERS_A_JOB} registers each a day, all of "
-               f"them changed and published every {PUBLISH_S} s; {OPEN_DAYS} days live until they are sealed; an instance is used to {BUSY:.0%} of its "
-               f"measured rate. These are assumptions; change them at the head of `tests/bench/sizing.py`.")
+               f"them changed and published every {PUBLISH_S} s; {OPEN_DAYS} days live until they are sealed; a core is used to {BUSY:.0%}"
+               f". These are assumptions; change them at the head of `tests/bench/sizing.py`.")
     return "\n".join([*out, "", assumed, "", *measured_table(f), "", *growth_table(f), ""])
 
 
