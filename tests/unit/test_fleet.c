@@ -183,6 +183,9 @@ static void a_tenant_must_be_one(void **state)
 	assert_int_equal(admit_named("a/b", "tenant", NULL), REFUSED_NO_SUCH_TENANT);
 	assert_int_equal(admit_named("", "tenant", NULL), REFUSED_NO_SUCH_TENANT);
 	assert_int_equal(admit_named("acme", "phase", names), REFUSED_FORGED);
+	assert_int_equal(admit_named("acme", "tenant/0/rule", names), ADMITTED);
+	assert_int_equal(admit_named("acme", "tenant/0/person", names), REFUSED_FORGED);
+	assert_int_equal(admit_named("acme", "tenant/1/rule", names), REFUSED_FORGED);
 	tenant_names_free(names);
 	assert_true(tenant_names_load("/nonexistent/tenants", &names) < 0);
 }

@@ -180,13 +180,17 @@ static bool is_name(const char *s)
 	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == strlen(s);
 }
 
+/* "<ledger>/<job>/<kind>/<from>/<rule or person>"; earlier nodes wrote the first three only. */
 static bool key_is_own(const struct raw_record *m, const struct om_assignment *a)
 {
-	char want[2 * OM_ID_STRLEN + 16], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN];
-	int n = snprintf(want, sizeof(want), "%s/%s/%s", om_id_format(&a->ledger, ledger),
-			 om_id_format(&a->job, job), om_assignment_kind_name(a->kind));
+	char want[2 * OM_ID_STRLEN + 64], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN];
+	size_t is_short = (size_t)snprintf(want, sizeof(want), "%s/%s/%s", om_id_format(&a->ledger, ledger),
+					   om_id_format(&a->job, job), om_assignment_kind_name(a->kind));
+	size_t is_long =
+		is_short + (size_t)snprintf(want + is_short, sizeof(want) - is_short, "/%llu/%s",
+					    (unsigned long long)a->from_ns, a->person[0] ? "person" : "rule");
 
-	return m->key_len == (size_t)n && !memcmp(m->key, want, m->key_len);
+	return (m->key_len == is_short || m->key_len == is_long) && !memcmp(m->key, want, m->key_len);
 }
 
 enum refusal admit_assignment(const struct admission *a, const struct raw_record *m,
