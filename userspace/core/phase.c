@@ -383,8 +383,7 @@ static int find_cues(const struct judge *j, const struct groups *g, const struct
 	int rc = phase_learned(j, g, &ret->learned);
 
 	rc = rc ?: phase_chained(j, r, &ret->chain);
-	rc = rc ?: phase_only_gradients(j, g, &ret->only);
-	rc = rc ?: phase_reduced(r, &ret->reduced);
+	ret->only.thread = -1;
 	if (rc)
 		return rc;
 	rc = phase_threads_alike(j, r, ret->chain.at_m);
@@ -429,12 +428,16 @@ int phase_judge(const struct run *r, struct phase_judgement *ret)
 	if (rc)
 		return rc;
 	ret->weights = weights_of(&j, &g);
-	ret->complete += phase_equal_complete(&j, &g);
+	ret->complete = fmin(1, ret->complete + phase_equal_complete(&j, &g));
 	rc = find_cues(&j, &g, r, &cues);
 	if (rc)
 		return rc;
 	ret->verdict = by_families(&j, &g, r, ret, &cues);
 	if (ret->verdict == PHASE_IS_UNKNOWN) {
+		rc = phase_only_gradients(&j, &g, &cues.only);
+		rc = rc ?: phase_reduced(r, &cues.reduced);
+		if (rc)
+			return rc;
 		ret->verdict = by_gradients(&j, &g, ret, &cues);
 		cues.is_by_gradients = ret->verdict != PHASE_IS_UNKNOWN;
 		take_thread(&j, &g, &cues, ret);
