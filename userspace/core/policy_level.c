@@ -170,7 +170,8 @@ static bool is_told(const struct verdict *v)
 /* Where no level is met, what speaks against the figure still opens a case. */
 static int emit_doubts(const struct judgement *j, const struct verdict *v)
 {
-	static const enum regime_case doubts[] = { CASE_SUSPECTED_TRAINING, CASE_TELEMETRY_GAP };
+	static const enum regime_case doubts[] = { CASE_SUSPECTED_TRAINING, CASE_EXEMPTION_LOST,
+						 CASE_TELEMETRY_GAP };
 	const struct regime *g = v->regime;
 	int r = 0;
 
