@@ -12,7 +12,9 @@ FUZZ_SEEDS_regime = $(wildcard data/regimes/*.yaml tests/demo/regimes/*.yaml)
 FUZZ_SEEDS_declaration = tests/golden/declarations_v1.jsonl
 FUZZ_SEEDS_run = $(wildcard tests/data/runs/*.gz)
 
-fuzz: $(FUZZERS:%=$(FUZZ_B)/fuzz_%) $(FAKE_LIBS) ## feed the readers of foreign input with noise (FUZZ_SECONDS=20 each)
+fuzz: ## feed the readers of foreign input with noise (FUZZ_SECONDS=20 each)
+	@tools/deps fuzz
+	@$(MAKE) --no-print-directory $(FUZZERS:%=$(FUZZ_B)/fuzz_%) $(FAKE_LIBS)
 	@set -e; for f in $(FUZZERS); do \
 		mkdir -p $(FUZZ_B)/corpus_$$f; \
 		$(MAKE) --no-print-directory -s fuzz-seed-$$f; \
