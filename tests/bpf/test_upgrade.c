@@ -91,6 +91,8 @@ static void load_libraries(bool with_all)
 	lt = kit_lt(&lt_lib, BF16, BF16, BF16, COMPUTE_32F, true, false, 64, 128, 256, 1);
 }
 
+static uint32_t *attached; /* how many loaders have attached; shared with them */
+
 /* A loader that is killed while it attaches, or after. */
 static void loader(void *salt)
 {
@@ -99,7 +101,20 @@ static void loader(void *salt)
 
 	kit_attach(p, &lt_lib.lib);
 	kit_attach(p, &cublas.lib);
+	__atomic_add_fetch(attached, 1, __ATOMIC_RELEASE);
 	pause();
+}
+
+/* Killed as soon as it is attached for good. */
+static void loader_run_to_end(uintptr_t salt)
+{
+	pid_t pid = kit_spawn(loader, (void *)salt);
+
+	for (int i = 0; i < 6000 && !__atomic_load_n(attached, __ATOMIC_ACQUIRE); i++)
+		kit_sleep_ms(10);
+	check(*attached == 1, "the first loader was not attached within a minute");
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }
 
 static void loader_run_and_kill(uintptr_t salt, unsigned ms)
@@ -121,7 +136,9 @@ void test_loader_killed(void)
 
 	load_libraries(true);
 	srandom(4711);
-	loader_run_and_kill(1, 1500); /* attached for good before the first call */
+	attached = mmap(NULL, sizeof(*attached), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	check(attached != MAP_FAILED, "mmap: %m");
+	loader_run_to_end(1); /* before the first call */
 	workers_start(pid);
 	for (uintptr_t i = 0; i < 12; i++) /* new builds, killed before, within and after attaching */
 		loader_run_and_kill(i & 1 ? 0 : i + 2, 20 + (unsigned)(random() % 400));

@@ -2,10 +2,13 @@
 /* Declarations: the golden chain, what breaks it, what holds when, and appending to it. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -177,6 +180,34 @@ static void appending_keeps_the_chain(void **state)
 	unlink(path);
 }
 
+/* A disk that fills within a line: the file is as it was, and goes on when there is room. */
+static void half_a_line_is_taken_back(void **state)
+{
+	char path[] = "/tmp/opmeter-declarations-XXXXXX";
+	struct declaration first = make(DECLARE_EXTERNAL, "a/m", "north", "2026-01-01T00:00:00Z");
+	struct declaration second = make(DECLARE_EXTERNAL, "a/m", "south", "2026-01-02T00:00:00Z");
+	struct error_text err = { 0 };
+	struct rlimit before, small;
+	struct declarations *d;
+	struct stat st;
+	int fd = mkstemp(path);
+
+	assert_int_equal(declarations_append(path, &first, &err), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	small = (struct rlimit){ (rlim_t)st.st_size + 20, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(declarations_append(path, &second, &err), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(declarations_append(path, &second, &err), 0);
+	assert_int_equal(declarations_load(path, &d, &err), 0);
+	assert_int_equal(declarations_count(d), 2);
+	declarations_free(d);
+	close(fd);
+	unlink(path);
+}
+
 static void what_is_no_record_is_refused(void **state)
 {
 	static const struct {
@@ -208,6 +239,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_golden_chain_is_read),    cmocka_unit_test(it_is_written_as_it_was_read),
 		cmocka_unit_test(every_changed_byte_is_found), cmocka_unit_test(appending_keeps_the_chain),
+		cmocka_unit_test(half_a_line_is_taken_back),
 		cmocka_unit_test(what_is_no_record_is_refused),
 	};
 

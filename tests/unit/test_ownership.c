@@ -322,6 +322,36 @@ static void a_change_in_mid_run_is_a_dated_version(void **state)
 
 static const char *const lists[] = { "EL", "MEU", "SDN", NULL };
 
+/* Of more holders than are looked at, one that is not seen may be the one that matters. */
+static void more_holders_than_are_looked_at(void **state)
+{
+	struct owner_share_answer s;
+	struct owner_answer a;
+	struct owners *o;
+	char name[16];
+
+	for (int count = 256; count <= 300; count += 44) {
+		o = start();
+		entity(o, "a", "US", true);
+		for (int i = 0; i < count; i++) {
+			snprintf(name, sizeof(name), "h%03d", i);
+			entity(o, name, "US", true);
+			holds(o, "a", name, 1000000);
+		}
+		a = answer(o);
+		if (count > 256)
+			assert_true(a.state == OWNER_PARENT_UNKNOWN && a.why == OWNER_WHY_TOO_MANY);
+		else
+			assert_int_equal(a.state, OWNER_KNOWN);
+		owners_standing(o, "t", DAY, lists, 500000000, &s);
+		if (count > 256)
+			assert_int_not_equal(s.standing, OWNER_CLEAR);
+		else
+			assert_int_equal(s.standing, OWNER_CLEAR);
+		owners_free(o);
+	}
+}
+
 static struct owner_share_answer standing(struct owners *o)
 {
 	struct owner_share_answer s;
@@ -647,6 +677,7 @@ int main(void)
 		cmocka_unit_test(each_fact_counts),
 		cmocka_unit_test(names_are_compared),
 		cmocka_unit_test(names_of_any_length_fit),
+		cmocka_unit_test(more_holders_than_are_looked_at),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

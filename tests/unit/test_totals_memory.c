@@ -18,6 +18,7 @@
 static long left = -1; /* allocations until one fails; -1: none does */
 static bool has_failed;
 
+#ifndef __SANITIZE_ADDRESS__
 static bool fails(void)
 {
 	if (left < 0)
@@ -29,7 +30,6 @@ static bool fails(void)
 	return true;
 }
 
-#ifndef __SANITIZE_ADDRESS__
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t size);

@@ -273,18 +273,43 @@ const struct declaration *declarations_next(const struct declarations *d, const 
 	return NULL;
 }
 
-static int write_line(int fd, const char *path, const char *line, struct error_text *err)
+/* A directory entry that is not synced may be gone after a crash, and the file with it. */
+static int sync_directory(const char *path)
+{
+	_cleanup_free_ char *dir = strdup(path);
+	_cleanup_close_ int fd = -1;
+	char *slash = dir ? strrchr(dir, '/') : NULL;
+
+	if (!dir)
+		return -ENOMEM;
+	if (slash)
+		slash[slash == dir] = '\0';
+	fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) ? -errno : 0;
+}
+
+/* The whole line behind the `end` bytes that are there, or nothing: half a line would make the file
+ * unreadable. */
+static int write_line(int fd, const char *path, size_t end, const char *line, struct error_text *err)
 {
 	size_t len = strlen(line), at = 0;
+	int r = 0;
 
-	while (at < len) {
+	while (r == 0 && at < len) {
 		ssize_t n = write(fd, line + at, len - at);
 
-		if (n < 0)
-			return error_set(err, -errno, "%s: cannot be written: %m", path);
-		at += (size_t)n;
+		if (n >= 0)
+			at += (size_t)n;
+		else if (errno != EINTR)
+			r = error_set(err, -errno, "%s: cannot be written: %m", path);
 	}
-	return fsync(fd) ? error_set(err, -errno, "%s: cannot be synced: %m", path) : 0;
+	if (r == 0 && fsync(fd))
+		r = error_set(err, -errno, "%s: cannot be synced: %m", path);
+	if (r == 0 && end == 0 && sync_directory(path))
+		r = error_set(err, -EIO, "%s: its directory cannot be synced: %m", path);
+	if (r && ftruncate(fd, (off_t)end))
+		return error_set(err, r, "%s: the disk took half a line and does not give it back: %m", path);
+	return r;
 }
 
 int declarations_append(const char *path, struct declaration *d, struct error_text *err)
@@ -318,5 +343,5 @@ int declarations_append(const char *path, struct declaration *d, struct error_te
 	if (!with_end)
 		return -ENOMEM;
 	line = strcat(with_end, "\n");
-	return write_line(fd, path, line, err);
+	return write_line(fd, path, len, line, err);
 }

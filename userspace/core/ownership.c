@@ -18,7 +18,6 @@
 
 #include "../base/cleanup.h"
 
-#define EDGES_MAX 256
 #define HALF_PPB 500000000u
 
 bool lei_is_valid(const char *lei)
@@ -64,6 +63,7 @@ const char *owner_why_text(enum owner_why w)
 		[OWNER_WHY_VOID] = "its record was annulled or is a duplicate",
 		[OWNER_WHY_FUND] = "a fund: who manages it does not own it",
 		[OWNER_WHY_TOO_LONG] = "the path is longer than 16 steps",
+		[OWNER_WHY_TOO_MANY] = "more holders are named than are looked at (256)",
 		[OWNER_WHY_TWO_PARENTS] = "two parents are named for the same date",
 		[OWNER_WHY_SOURCES_DISAGREE] = "sources disagree about a seat",
 		[OWNER_WHY_CLAIM_UNMET] = "a consolidating parent is named to which no path leads",
@@ -272,10 +272,14 @@ static const struct own_edge *next_of(struct walk *w, size_t at)
 	static const enum owner_tie order[] = { OWNER_TIE_BRANCH, OWNER_TIE_SUBFUND, OWNER_TIE_HOLDS,
 						OWNER_TIE_DIRECT };
 	const struct own_entity *e = &w->o->entities.item[at];
-	const struct own_edge *edges[EDGES_MAX], *next = NULL, *one = NULL, *ultimate = NULL;
-	size_t n = own_edges_on(e, w->day, edges, EDGES_MAX);
+	const struct own_edge *edges[OWN_EDGES_MAX], *next = NULL, *one = NULL, *ultimate = NULL;
+	size_t n = own_edges_on(e, w->day, edges, OWN_EDGES_MAX);
 	bool two = false;
 
+	if (n > OWN_EDGES_MAX) {
+		stop(w, OWNER_PARENT_UNKNOWN, OWNER_WHY_TOO_MANY);
+		return NULL;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		two |= the_one(edges, n, order[i], &one);
 		if (order[i] == OWNER_TIE_DIRECT)

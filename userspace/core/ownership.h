@@ -50,6 +50,7 @@ enum owner_why {
 	OWNER_WHY_VOID,		     /* the record was annulled or is a duplicate */
 	OWNER_WHY_FUND,		     /* a fund: who manages it does not own it */
 	OWNER_WHY_TOO_LONG,	     /* more than OWNER_PATH_MAX steps */
+	OWNER_WHY_TOO_MANY,	     /* more ties of one entity than are looked at */
 	OWNER_WHY_TWO_PARENTS,
 	OWNER_WHY_SOURCES_DISAGREE, /* about a seat */
 	OWNER_WHY_CLAIM_UNMET,	    /* a consolidating parent is named that the path does not lead to */

@@ -328,13 +328,14 @@ size_t own_edges_on(const struct own_entity *e, int32_t day, const struct own_ed
 		if (!holds)
 			continue;
 		/* The same tie by another source, or by another period of the same one: the newer record. */
-		if (n && ret[n - 1]->tie == holds->tie && ret[n - 1]->parent == holds->parent) {
+		if (n && n <= room && ret[n - 1]->tie == holds->tie && ret[n - 1]->parent == holds->parent) {
 			if (holds->since >= ret[n - 1]->since)
 				ret[n - 1] = holds;
 			continue;
 		}
 		if (n < room)
-			ret[n++] = holds;
+			ret[n] = holds;
+		n++;
 	}
 	return n;
 }

@@ -93,7 +93,9 @@ void owners_sort(struct owners *o);
 
 /* What holds on a day. NULL: nothing. *disagree: another source names another seat. */
 const struct own_record *own_record_on(const struct own_entity *e, int32_t day, bool *disagree);
-/* One edge a (tie, parent): up to `room`; returns how many. */
+#define OWN_EDGES_MAX 256
+/* One edge a (tie, parent): `room` of them; returns how many there are. More than there is room for: not all
+ * is known, so nothing is clear. */
 size_t own_edges_on(const struct own_entity *e, int32_t day, const struct own_edge **ret, size_t room);
 const struct own_exception *own_exception_on(const struct own_entity *e, int32_t day, bool is_ultimate);
 /* The entity that a tenant is on a day; OWNER_NOWHERE. */

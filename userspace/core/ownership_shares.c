@@ -13,7 +13,6 @@
 #include "../base/cleanup.h"
 
 #define WHOLE_PPB 1000000000u
-#define EDGES_MAX 256
 #define ROUNDS_MAX 200 /* a circle of holdings converges; by then the rest is below rounding */
 
 struct holder {
@@ -107,16 +106,17 @@ static int add_tie(struct graph *g, size_t holder, uint32_t share_ppb, bool is_k
 static int look_at(struct graph *g, size_t at)
 {
 	const struct own_entity *e = &g->o->entities.item[g->holders[at].entity];
-	const struct own_edge *edges[EDGES_MAX];
-	size_t n = own_edges_on(e, g->day, edges, EDGES_MAX);
+	const struct own_edge *edges[OWN_EDGES_MAX];
+	size_t n = own_edges_on(e, g->day, edges, OWN_EDGES_MAX);
 	const struct own_record *record;
-	bool disagree;
+	bool disagree, is_cut = n > OWN_EDGES_MAX;
 	uint64_t sum = 0;
 
 	look_at_hits(g, &g->holders[at]);
 	record = own_record_on(e, g->day, &disagree);
 	g->holders[at].is_top = record && record->top;
 	g->holders[at].first = g->tie_count;
+	n = is_cut ? OWN_EDGES_MAX : n;
 	for (size_t i = 0; i < n; i++) {
 		bool is_part = edges[i]->tie == OWNER_TIE_BRANCH || edges[i]->tie == OWNER_TIE_SUBFUND;
 		uint32_t share = is_part ? WHOLE_PPB : edges[i]->share_ppb + edges[i]->is_rounded;
@@ -132,8 +132,10 @@ static int look_at(struct graph *g, size_t at)
 	}
 	g->holders[at].edges = g->tie_count - g->holders[at].first;
 	g->holders[at].is_over = sum > WHOLE_PPB;
-	g->holders[at].unexplained =
-		sum >= WHOLE_PPB || g->holders[at].is_top ? 0 : (uint32_t)(WHOLE_PPB - sum);
+	g->holders[at].unexplained = is_cut ? WHOLE_PPB
+				     : sum >= WHOLE_PPB || g->holders[at].is_top
+					     ? 0
+					     : (uint32_t)(WHOLE_PPB - sum);
 	return 0;
 }
 

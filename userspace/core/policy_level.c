@@ -171,7 +171,7 @@ static bool is_told(const struct verdict *v)
 static int emit_doubts(const struct judgement *j, const struct verdict *v)
 {
 	static const enum regime_case doubts[] = { CASE_SUSPECTED_TRAINING, CASE_EXEMPTION_LOST,
-						 CASE_TELEMETRY_GAP };
+						   CASE_TELEMETRY_GAP };
 	const struct regime *g = v->regime;
 	int r = 0;
 
