@@ -354,6 +354,169 @@ static void a_slip_is_told_with_its_line(void **state)
 	refuses("id: &a x\nversion: *a\n", "r.yaml:1: anchors");
 }
 
+/* What is declared, in this order; "word": without the digest of its evidence. */
+struct said {
+	enum declaration_kind kind;
+	const char *subject, *other, *operations;
+	bool word, value;
+};
+
+static struct declarations *declared(const struct said *said, size_t n)
+{
+	char dir[] = "/tmp/opmeter-declared-XXXXXX", path[64];
+	struct error_text err = { 0 };
+	struct declarations *ret;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/d.jsonl", dir);
+	for (size_t i = 0; i < n; i++) {
+		struct declaration d = { .kind = said[i].kind, .at_ns = NOW - 1000 + i, .by = "Jane Doe", .evidence = "letter",
+					 .value = said[i].value };
+
+		snprintf(d.subject, sizeof(d.subject), "%s", said[i].subject);
+		snprintf(d.other, sizeof(d.other), "%s", said[i].other ? said[i].other : "");
+		d.low = d.high = said[i].operations ? ops(said[i].operations) : 0;
+		if (d.kind == DECLARE_SYNTHETIC)
+			d.share_low_ppm = d.share_high_ppm = 120000;
+		if (!said[i].word)
+			memset(d.digest, 'a', 64);
+		if (declarations_append(path, &d, &err))
+			fail_msg("%s", err.text);
+	}
+	if (declarations_load(path, &ret, &err))
+		fail_msg("%s", err.text);
+	unlink(path);
+	rmdir(dir);
+	return ret;
+}
+
+/* 3e25 to 4e25 of "seen" are observed here, of nothing else anything. */
+static int observed(void *ctx, const char *subject, opcount *low, opcount *high)
+{
+	if (strcmp(subject, "seen"))
+		return 1;
+	*low = ops("3e25");
+	*high = ops("4e25");
+	return 0;
+}
+
+static struct verdict verdict_on(const struct regime *g, const char *own, const struct said *said, size_t n)
+{
+	struct declarations *d = declared(said, n);
+	struct policy p = { .source = "/opmeter/test", .now_ns = NOW, .declarations = d, .observed = observed };
+	struct om_subject_total total = { .tenant = "acme", .model = "lm", .training_low = ops(own), .training_high = ops(own),
+					  .all_low = ops(own), .all_high = ops(own), .meters = 2 };
+	char name[POLICY_NAME_MAX];
+	struct policy_subject s;
+	struct verdict v = { 0 };
+
+	policy_subject_of(&total, name, &s);
+	policy_verdict(&p, &s, g, &v);
+	declarations_free(d);
+	return v;
+}
+#define VERDICT(g, own, ...)                                                                                             \
+	verdict_on(g, own, (const struct said[]){ __VA_ARGS__ }, sizeof((const struct said[]){ __VA_ARGS__ }) / sizeof(struct said))
+
+#define FROM_PUBLISHED { DECLARE_PUBLICATION, "base" }, { DECLARE_PARENT, "acme/lm", "base" }
+#define DATA_OF(generator) { DECLARE_SYNTHETIC, "acme/lm", generator, "8e23" }
+
+/* Note 1 exempts what was added to published weights, and here not all of it is known. */
+static void a_gap_never_exempts(void **state)
+{
+	struct regimes *all = shipped();
+	const struct regime *g = regimes_find(all, "us-bis-4e091");
+	struct verdict v = VERDICT(g, "1e25", FROM_PUBLISHED, DATA_OF("teacher"));
+
+	assert_int_equal(v.standing, VERDICT_CONDITIONAL);
+	assert_string_equal(v.missing, "training operations of teacher");
+	/* What it took to train the published parent is no gap of that; nor is a generator that is known. */
+	v = VERDICT(g, "1e25", FROM_PUBLISHED);
+	assert_int_equal(v.standing, VERDICT_EXEMPT);
+	v = VERDICT(g, "1e25", FROM_PUBLISHED, DATA_OF("teacher"), { DECLARE_TRAINING, "teacher", NULL, "1e24" });
+	assert_int_equal(v.standing, VERDICT_EXEMPT);
+	v = VERDICT(g, "1e25", FROM_PUBLISHED, DATA_OF("teacher"), { DECLARE_TRAINING, "teacher", NULL, "1e24" },
+		    { DECLARE_PARENT, "teacher", "base" });
+	assert_int_equal(v.standing, VERDICT_EXEMPT);
+	regimes_free(all);
+}
+
+/* The one that nobody knows may be the one with the most training. */
+static void an_unknown_generator_is_missing(void **state)
+{
+	struct regimes *all = shipped();
+	const struct regime *g = regimes_find(all, "us-bis-4e091");
+	struct verdict v = VERDICT(g, "2e25", DATA_OF("dark"), DATA_OF("known"), { DECLARE_TRAINING, "known", NULL, "1e25" });
+
+	assert_int_equal(v.standing, VERDICT_CONDITIONAL);
+	assert_string_equal(v.missing, "training operations of dark");
+	v = VERDICT(g, "2e25", DATA_OF("known"), DATA_OF("dark"), { DECLARE_TRAINING, "known", NULL, "1e25" });
+	assert_int_equal(v.standing, VERDICT_CONDITIONAL);
+	assert_string_equal(v.missing, "training operations of dark");
+	v = VERDICT(g, "2e25", DATA_OF("dark"), DATA_OF("dark too"));
+	assert_string_equal(v.missing, "training operations of dark; training operations of dark too");
+	/* The known part alone is beyond the limit: that is not in doubt. */
+	v = VERDICT(g, "2e25", DATA_OF("dark"), DATA_OF("known"), { DECLARE_TRAINING, "known", NULL, "9e25" });
+	assert_string_equal(v.missing, g->floor_missing);
+	regimes_free(all);
+}
+
+/* Two that made each other's data, and one that made its own: each counts once. */
+static void generators_in_a_circle_end(void **state)
+{
+	struct regimes *all = shipped();
+	const struct regime *g = regimes_find(all, "us-bis-4e091");
+	struct verdict v = VERDICT(g, "2e25", DATA_OF("a"), { DECLARE_SYNTHETIC, "a", "b", "0" }, { DECLARE_SYNTHETIC, "b", "a", "0" },
+				   { DECLARE_SYNTHETIC, "b", "b", "0" }, { DECLARE_TRAINING, "a", NULL, "1e25" },
+				   { DECLARE_TRAINING, "b", NULL, "2e25" });
+
+	assert_true(v.high == ops("5e25") + ops("8e23") && v.low == v.high);
+	assert_string_equal(v.missing, "");
+	regimes_free(all);
+}
+
+/* The parent is known and the generator is not: the part is still of the parent's figure. */
+static void a_part_is_of_what_is_known_of_the_parent(void **state)
+{
+	struct regimes *all = shipped();
+	struct regime g = *regimes_find(all, "eu-modification-systemic");
+	struct verdict v;
+
+	g.requires_count = 0;
+	g.synthetic.is_set = true; /* no shipped rule about parts counts it; one may */
+	g.synthetic.over_ppm = 100000;
+	v = VERDICT(&g, "1e25", { DECLARE_PARENT, "acme/lm", "base" }, { DECLARE_TRAINING, "base", NULL, "9e25" }, DATA_OF("teacher"));
+	assert_true(v.limit.operations == ops("9e25"));
+	assert_int_equal(v.standing, VERDICT_CONDITIONAL);
+	assert_string_equal(v.missing, "training operations of teacher");
+	/* The other way round a number stands in for the parent's, and nothing is in doubt. */
+	v = VERDICT(&g, "1e25", { DECLARE_PARENT, "acme/lm", "base" }, DATA_OF("teacher"), { DECLARE_TRAINING, "teacher", NULL, "1e24" });
+	assert_true(v.limit.operations == g.fraction.fallback);
+	assert_int_equal(v.standing, VERDICT_REACHED);
+	regimes_free(all);
+}
+
+static void a_mere_word_lowers_nothing(void **state)
+{
+	struct regimes *all = shipped();
+	const struct regime *g = regimes_find(all, "us-bis-4e091");
+	struct verdict v = VERDICT(g, "5e25", { DECLARE_SYNTHETIC, "acme/lm", "teacher", "8e24", .word = true, .value = true },
+				   { DECLARE_TRAINING, "teacher", NULL, "1e25" });
+
+	/* That the data is published. */
+	assert_true(v.low == ops("5e25") && v.high == ops("6.8e25"));
+	v = VERDICT(g, "5e25", { DECLARE_SYNTHETIC, "acme/lm", "teacher", "8e24", .value = true }, { DECLARE_TRAINING, "teacher", NULL, "1e25" });
+	assert_true(v.low == ops("5e25") && v.high == ops("5e25"));
+	/* That a parent was trained less, or more, than is seen here. */
+	v = VERDICT(g, "1e25", { DECLARE_PARENT, "acme/lm", "seen" }, { DECLARE_TRAINING, "seen", NULL, "1e24", .word = true });
+	assert_true(v.low == ops("4e25") && v.high == ops("5e25"));
+	v = VERDICT(g, "1e25", { DECLARE_PARENT, "acme/lm", "seen" }, { DECLARE_TRAINING, "seen", NULL, "6e25", .word = true });
+	assert_true(v.low == ops("4e25") && v.high == ops("7e25"));
+	v = VERDICT(g, "1e25", { DECLARE_PARENT, "acme/lm", "seen" }, { DECLARE_TRAINING, "seen", NULL, "6e25" });
+	assert_true(v.low == ops("7e25") && v.high == ops("7e25"));
+	regimes_free(all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +525,9 @@ int main(void)
 		cmocka_unit_test(the_same_finding_has_the_same_id), cmocka_unit_test(inference_raises_nothing), cmocka_unit_test(owners_are_resolved),
 		cmocka_unit_test(a_case_opens_when_training_is_material), cmocka_unit_test(an_ownership_version_is_its_facts),
 		cmocka_unit_test(lei_check_digits),		cmocka_unit_test(a_slip_is_told_with_its_line),
+		cmocka_unit_test(a_gap_never_exempts), cmocka_unit_test(an_unknown_generator_is_missing),
+		cmocka_unit_test(generators_in_a_circle_end), cmocka_unit_test(a_part_is_of_what_is_known_of_the_parent),
+		cmocka_unit_test(a_mere_word_lowers_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

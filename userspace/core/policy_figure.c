@@ -15,6 +15,8 @@
 
 #define MODELS_MAX 64
 #define DEPTH_MAX 16
+/* Models looked at for one verdict, however declarations lead from one to another. */
+#define LOOKS_MAX 4096
 
 /* The models whose own training is in the sum already. */
 struct counted {
@@ -27,7 +29,9 @@ struct walk {
 	const struct regime *g;
 	struct verdict_steps *steps;
 	struct counted seen;
-	char missing[256];
+	const struct walk *outer; /* whose probe this is; NULL: no probe */
+	char *missing;		  /* MISSING_MAX bytes, a probe's are its walk's */
+	unsigned *looks;	  /* how many are left */
 };
 
 void step(struct verdict_steps *steps, const char *fmt, ...)
@@ -75,14 +79,24 @@ static bool is_published(const struct walk *w, const char *model)
 	return d && d->digest[0];
 }
 
-/* False: it was counted before. */
-static bool count_once(struct counted *c, const char *name)
+static bool is_among(const struct counted *c, const char *name)
 {
 	for (size_t i = 0; i < c->count; i++)
 		if (!strcmp(c->name[i], name))
+			return true;
+	return false;
+}
+
+/* False: it was counted before, here or by a probe that led here. */
+static bool count_once(struct walk *w, const char *name)
+{
+	for (const struct walk *o = w->outer; o && o->outer; o = o->outer)
+		if (is_among(&o->seen, name))
 			return false;
-	if (c->count < MODELS_MAX)
-		c->name[c->count++] = name;
+	if (is_among(&w->seen, name))
+		return false;
+	if (w->seen.count < MODELS_MAX)
+		w->seen.name[w->seen.count++] = name;
 	return true;
 }
 
@@ -91,62 +105,102 @@ static void add_declared(struct range *to, const struct declaration *d)
 	range_add(to, d->digest[0] ? d->low : 0, d->high);
 }
 
-static void miss(struct walk *w, const char *what, const char *model)
+/* Each gap is told once, however many ways lead to it. What a probe lacks and its walk has counted is told
+ * there. */
+static void miss(struct walk *w, const char *model)
 {
-	size_t at = strlen(w->missing);
+	char gap[DECLARATION_NAME_MAX + 32];
+	size_t at = strlen(w->missing), n;
 
-	snprintf(w->missing + at, sizeof(w->missing) - at, "%s%s %s", at ? "; " : "", what, model);
+	for (const struct walk *o = w->outer; o; o = o->outer)
+		if (is_among(&o->seen, model))
+			return;
+	n = (size_t)snprintf(gap, sizeof(gap), "training operations of %s", model);
+	for (const char *s = strstr(w->missing, gap); s; s = strstr(s + 1, gap))
+		if (!s[n] || s[n] == ';')
+			return;
+	snprintf(w->missing + at, MISSING_MAX - at, "%s%s", at ? "; " : "", gap);
 }
 
 static void add_synthetic(struct walk *w, const char *model, struct range *to, int depth);
 
+/* A model's own training. What is declared without evidence adds to what is observed here and never takes
+ * from it. */
+static void add_own(struct walk *w, const char *model, struct range *to)
+{
+	const struct declaration *own = next(w, model, DECLARE_TRAINING, NULL);
+	struct range here = { 0, 0 };
+	bool is_seen = !(own && own->digest[0]) && w->p->observed &&
+		       w->p->observed(w->p->observed_ctx, model, &here.low, &here.high) == 0;
+	char text[100];
+
+	if (is_seen)
+		step(w->steps, "%s: %s operations of training, observed here", model,
+		     range_text(&here, text, sizeof(text)));
+	if (own) {
+		step(w->steps, "%s: %s operations of training, declared by %s%s", model,
+		     range_text(&(struct range){ own->low, own->high }, text, sizeof(text)), own->by,
+		     own->digest[0] ? "" : " without evidence: in the upper bound only, where it is higher");
+		if (own->digest[0])
+			here.low = own->low;
+		if (own->high > here.high)
+			here.high = own->high;
+	} else if (!is_seen) {
+		miss(w, model);
+		step(w->steps, "%s: how much it was trained is neither declared nor observed here", model);
+	}
+	range_add(to, here.low, here.high);
+}
+
 /* The whole training of a model that is not the subject: its own, its parents', its generators'. */
 static void add_model(struct walk *w, const char *model, struct range *to, int depth)
 {
-	const struct declaration *own = next(w, model, DECLARE_TRAINING, NULL), *parent;
-	opcount low, high;
-	char text[100];
+	const struct declaration *parent;
 
-	if (depth > DEPTH_MAX || !count_once(&w->seen, model))
+	if (!count_once(w, model))
 		return;
-	if (own) {
-		add_declared(to, own);
-		step(w->steps, "%s: %s operations of training, declared by %s", model,
-		     range_text(&(struct range){ own->low, own->high }, text, sizeof(text)), own->by);
-	} else if (w->p->observed && w->p->observed(w->p->observed_ctx, model, &low, &high) == 0) {
-		range_add(to, low, high);
-		step(w->steps, "%s: %s operations of training, observed here", model,
-		     range_text(&(struct range){ low, high }, text, sizeof(text)));
-	} else {
-		miss(w, "training operations of", model);
-		step(w->steps, "%s: how much it was trained is neither declared nor observed here", model);
+	if (depth > DEPTH_MAX || !*w->looks) {
+		miss(w, model);
+		step(w->steps, "%s: too many models lead to it, its training is not followed", model);
+		return;
 	}
+	--*w->looks;
+	add_own(w, model, to);
 	for (parent = next(w, model, DECLARE_PARENT, NULL); parent;
 	     parent = next(w, model, DECLARE_PARENT, parent))
 		add_model(w, parent->other, to, depth + 1);
 	add_synthetic(w, model, to, depth + 1);
 }
 
-/* Technical Note 3 asks for more than a share, on data that is not published, of one generator. */
+/* Technical Note 3 asks for more than a share, on data that is not published, of one generator. That data is
+ * published takes something away, so without evidence it does not hold for the upper bound. */
 static bool is_counted(const struct walk *w, const struct declaration *d, bool upper)
 {
-	return !d->value && (upper ? d->share_high_ppm : d->share_low_ppm) > w->g->synthetic.over_ppm;
+	return !(d->value && (!upper || d->digest[0])) &&
+	       (upper ? d->share_high_ppm : d->share_low_ppm) > w->g->synthetic.over_ppm;
 }
 
-/* Of several unpublished generators the one with the most training alone counts. */
-static const struct declaration *largest_generator(const struct walk *w, const char *model)
+/* Of several unpublished generators the one with the most training alone counts. One whose training is not
+ * known may be it: what is missing of any of them is missing of the sum. */
+static const struct declaration *largest_generator(struct walk *w, const char *model, int depth)
 {
 	const struct declaration *best = NULL;
 	opcount most = 0;
 
 	for (const struct declaration *d = next(w, model, DECLARE_SYNTHETIC, NULL); d;
 	     d = next(w, model, DECLARE_SYNTHETIC, d)) {
-		struct walk probe = { .p = w->p, .g = w->g };
+		struct walk probe = {
+			.p = w->p, .g = w->g, .outer = w, .missing = w->missing, .looks = w->looks
+		};
 		struct range r = { 0, 0 };
+		size_t known = strlen(w->missing);
 
 		if (!is_counted(w, d, true) || is_published(w, d->other))
 			continue;
-		add_model(&probe, d->other, &r, DEPTH_MAX / 2);
+		add_model(&probe, d->other, &r, depth + 1);
+		if (w->missing[known])
+			step(w->steps, "%s may be the generator with the most training: not known: %s",
+			     d->other, w->missing + known + (known ? 2 : 0));
 		if (!best || r.high > most) {
 			best = d;
 			most = r.high;
@@ -160,9 +214,9 @@ static void add_synthetic(struct walk *w, const char *model, struct range *to, i
 	const struct declaration *largest;
 	char text[100];
 
-	if (!w->g->synthetic.is_set || depth > DEPTH_MAX || !next(w, model, DECLARE_SYNTHETIC, NULL))
+	if (!w->g->synthetic.is_set || !next(w, model, DECLARE_SYNTHETIC, NULL))
 		return;
-	largest = largest_generator(w, model);
+	largest = largest_generator(w, model, depth);
 	for (const struct declaration *d = next(w, model, DECLARE_SYNTHETIC, NULL); d;
 	     d = next(w, model, DECLARE_SYNTHETIC, d)) {
 		struct range r = { 0, 0 };
@@ -175,9 +229,9 @@ static void add_synthetic(struct walk *w, const char *model, struct range *to, i
 			continue;
 		}
 		add_declared(&r, d);
-		step(w->steps,
-		     "synthetic data of %s: %g to %g %% of the operations, unpublished: %s to generate it",
+		step(w->steps, "synthetic data of %s: %g to %g %% of the operations, %s: %s to generate it",
 		     d->other, d->share_low_ppm / 1e4, d->share_high_ppm / 1e4,
+		     d->value ? "published without evidence" : "unpublished",
 		     range_text(&(struct range){ d->low, d->high }, text, sizeof(text)));
 		if (d == largest)
 			add_model(w, d->other, &r, depth + 1);
@@ -230,7 +284,8 @@ static struct range observed(const struct om_subject_total *t, const struct regi
 void policy_figure(const struct policy *p, const struct policy_subject *s, const struct regime *g,
 		   struct verdict_steps *steps, struct figure *ret)
 {
-	struct walk w = { .p = p, .g = g, .steps = steps };
+	unsigned looks = LOOKS_MAX;
+	struct walk w = { .p = p, .g = g, .steps = steps, .missing = ret->parents_missing, .looks = &looks };
 	char text[100];
 
 	memset(ret, 0, sizeof(*ret));
@@ -256,9 +311,9 @@ void policy_figure(const struct policy *p, const struct policy_subject *s, const
 	ret->is_published = is_published(&w, s->name);
 	add_elsewhere(&w, s->name, ret);
 	add_parent(&w, s->name, ret);
+	w.missing = ret->missing;
 	if (g->synthetic.is_set && next(&w, s->name, DECLARE_SYNTHETIC, NULL)) {
 		ret->has_declared = true;
 		add_synthetic(&w, s->name, &ret->additional, 0);
 	}
-	snprintf(ret->missing, sizeof(ret->missing), "%s", w.missing);
 }

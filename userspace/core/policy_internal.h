@@ -31,13 +31,15 @@ struct range {
 	opcount low, high;
 };
 
+#define MISSING_MAX 256
 /* policy_figure.c: what counts beside what is observed. */
 struct figure {
 	struct range observed, additional; /* additional: observed, elsewhere and for synthetic data */
 	struct range parents;		   /* training of what it was trained on from */
 	bool has_declared, has_parent, is_published, is_parent_published;
 	const struct declaration *parent;
-	char missing[256]; /* operations that nobody declared: they could only add */
+	/* Operations that nobody declared: they could only add. Of `additional` and of `parents`. */
+	char missing[MISSING_MAX], parents_missing[MISSING_MAX];
 };
 void policy_figure(const struct policy *p, const struct policy_subject *s, const struct regime *g,
 		   struct verdict_steps *steps, struct figure *ret);

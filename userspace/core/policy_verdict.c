@@ -103,6 +103,14 @@ static bool judge_derived(const struct figure *f, struct verdict *v)
 	v->level = highest(v, v->low, v->high);
 	at = regime_limit_figure(&v->limit, PPM_ONE);
 	tell_limit(v, "limit of what may be derived from published weights");
+	if (v->high >= at && !g->floor_missing)
+		v->cases |= 1u << CASE_EXEMPTION_LOST;
+	if (f->missing[0] && v->low < at) {
+		end(v, VERDICT_CONDITIONAL, f->missing);
+		step(v->steps, "what was added to the published weights is not all known: neither exempt nor "
+			       "beyond");
+		return true;
+	}
 	if (v->high < at) {
 		snprintf(why, sizeof(why), "derived from published weights, %s", g->derived.citation);
 		end(v, VERDICT_EXEMPT, why);
@@ -114,13 +122,12 @@ static bool judge_derived(const struct figure *f, struct verdict *v)
 		step(v->steps, "that limit may lie higher: %s is not known", g->floor_missing);
 		return true;
 	}
-	v->cases |= 1u << CASE_EXEMPTION_LOST;
 	step(v->steps, "%s bound is beyond that limit: the exemption of Note 1 %s",
 	     v->low >= at ? "the lower" : "only the upper", v->low >= at ? "is lost" : "may be lost");
 	return false;
 }
 
-static void conclude(const struct figure *f, struct verdict *v, const char *unknown)
+static void conclude(struct verdict *v, const char *missing, const char *unknown)
 {
 	const struct regime *g = v->regime;
 	opcount at = regime_limit_figure(&v->limit, PPM_ONE);
@@ -128,8 +135,8 @@ static void conclude(const struct figure *f, struct verdict *v, const char *unkn
 
 	if (g->threshold_missing)
 		end(v, VERDICT_CONDITIONAL, g->threshold_missing);
-	else if (f->missing[0] && v->low < at)
-		end(v, VERDICT_CONDITIONAL, f->missing);
+	else if (*missing && v->low < at)
+		end(v, VERDICT_CONDITIONAL, missing);
 	else if (!v->level)
 		end(v, VERDICT_NONE, "");
 	else if (*unknown)
@@ -189,6 +196,7 @@ static void judge_threshold(const struct policy *p, const struct policy_subject 
 	const struct regime *g = v->regime;
 	struct figure f;
 	struct range ceiling;
+	char missing[sizeof(f.missing) + sizeof(f.parents_missing) + 2];
 
 	policy_figure(p, s, g, v->steps, &f);
 	v->has_declared |= f.has_declared;
@@ -220,7 +228,9 @@ static void judge_threshold(const struct policy *p, const struct policy_subject 
 		if (v->ceiling_level == v->level)
 			v->ceiling_level = NULL;
 	}
-	conclude(&f, v, unknown);
+	snprintf(missing, sizeof(missing), "%s%s%s", f.parents_missing,
+		 f.parents_missing[0] && f.missing[0] ? "; " : "", f.missing);
+	conclude(v, missing, unknown);
 	find_cases(s, &f, v);
 }
 
@@ -244,20 +254,19 @@ static void judge_fraction(const struct policy *p, const struct policy_subject *
 					    : "no parent is declared: nothing was trained on from");
 		return;
 	}
-	if (f.missing[0] && !g->fraction.fallback) {
-		end(v, VERDICT_CONDITIONAL, f.missing);
+	if (f.parents_missing[0] && !g->fraction.fallback) {
+		end(v, VERDICT_CONDITIONAL, f.parents_missing);
 		step(v->steps, "the part is of the parent's operations, and they are not known");
 		return;
 	}
-	base = f.missing[0] ? g->fraction.fallback : f.parents.low;
-	if (f.missing[0])
+	base = f.parents_missing[0] ? g->fraction.fallback : f.parents.low;
+	if (f.parents_missing[0])
 		step(v->steps, "the parent's operations are not known: a number stands in");
 	v->limit = (struct regime_limit){ base, g->fraction.num, g->fraction.den, g->comparator };
 	tell_limit(v, "limit");
 	v->level = highest(v, v->low, v->high);
 	v->observed_level = highest(v, v->observed_low, v->observed_high);
-	f.missing[0] = '\0';
-	conclude(&f, v, unknown);
+	conclude(v, f.missing, unknown);
 	/* The parent's are known to an interval: what reaches a part of its low end need not reach one of its
 	 * high end. */
 	if (v->standing == VERDICT_REACHED && base == f.parents.low && f.parents.high > base) {
