@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "userspace/base/yaml.h"
 #include "userspace/core/csv_write.h"
+#include "userspace/core/regime.h"
 #include "userspace/core/report.h"
+#include "userspace/core/report_internal.h"
 
 static char *line(const char *const *cells, size_t n)
 {
@@ -91,12 +94,48 @@ static void a_half_year_has_its_days(void **state)
 		assert_int_equal(om_report_half(bad[i], &from, &to), -EINVAL);
 }
 
+/* A threshold that the law has not set is told as such, beside one that it has. */
+static void what_no_law_has_set_is_no_percentage(void **state)
+{
+	static const char head[] = "version: \"1\"\ntitle: T\nkind: threshold\ncitation: c\nevidence: design\nsources: [s]\nmode: shadow\n";
+	static const char levels[] = "levels:\n  - {name: a, share: 50%, bound: upper}\n";
+	char dir[] = "/tmp/opmeter-report-XXXXXX", path[64];
+	struct report_row row = { .training_low = 250, .training_high = 500 };
+	struct om_report_request q = { .to_day = 20780 };
+	struct error_text err = { 0 };
+	struct regimes *g;
+	json_t *cells = json_object();
+	const char *text;
+	FILE *f;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/r.yaml", dir);
+	for (int i = 0; i < 2; i++) {
+		f = fopen(path, "w");
+		fprintf(f, "id: x\n%sthreshold: {operations: %s, comparator: \">=\", figure: training}\n%s", head,
+			i ? "1000" : "null, missing: \"the number of a rule to come\"", levels);
+		fclose(f);
+		if (regimes_load(dir, &g, &err))
+			fail_msg("%s", err.text);
+		q.regimes = g;
+		report_threshold_cell(cells, &row, &q);
+		text = json_string_value(json_object_get(cells, "regimes"));
+		assert_non_null(strstr(text, i ? "): 25.000 % to 50.000 % of 1000" : "): conditional(the number of a rule to come)"));
+		assert_true(i || !strchr(text, '%'));
+		regimes_free(g);
+	}
+	unlink(path);
+	rmdir(dir);
+	json_decref(cells);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cells_are_after_rfc_4180_and_never_run),
 		cmocka_unit_test(a_report_is_its_columns_and_rows),
 		cmocka_unit_test(a_half_year_has_its_days),
+		cmocka_unit_test(what_no_law_has_set_is_no_percentage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

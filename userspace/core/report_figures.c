@@ -286,6 +286,14 @@ void report_threshold_cell(json_t *row, const struct report_row *r, const struct
 
 		if (g->kind != REGIME_THRESHOLD || !regime_holds_on(g, q->to_day) || !g->threshold)
 			continue;
+		/* A threshold that the law has not set is no number. */
+		if (g->threshold_missing) {
+			at += (size_t)snprintf(text + at, sizeof(text) - at,
+					       "%s%s %s (%s, digest %.12s): conditional(%s)", at ? "; " : "",
+					       g->id, g->version, regime_mode_name(g->mode), g->digest,
+					       g->threshold_missing);
+			continue;
+		}
 		percent(r->training_low, g->threshold, low);
 		percent(r->training_high, g->threshold, high);
 		at += (size_t)snprintf(text + at, sizeof(text) - at,
