@@ -90,14 +90,21 @@ static int tell(void *ctx, const struct capacity_finding *f)
 	return 0;
 }
 
+/* As inventories write them; anything else would match no row and so be abroad everywhere. */
+static bool is_country(const char *s)
+{
+	return s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z' && !s[2];
+}
+
 static int set_homes(struct inventory *inv, const struct option_list *homes)
 {
 	for (size_t i = 0; i < homes->count; i++) {
 		const char *eq = strrchr(homes->item[i], '=');
 		char owner[96];
 
-		if (!eq || strlen(eq + 1) != 2 || (size_t)(eq - homes->item[i]) >= sizeof(owner)) {
-			log_error("tpp: --home is OWNER=CC, not '%s'", homes->item[i]);
+		if (!eq || !is_country(eq + 1) || (size_t)(eq - homes->item[i]) >= sizeof(owner)) {
+			log_error("tpp: --home is OWNER=CC, CC two capital letters such as US, not '%s'",
+				  homes->item[i]);
 			return -EINVAL;
 		}
 		snprintf(owner, sizeof(owner), "%.*s", (int)(eq - homes->item[i]), homes->item[i]);

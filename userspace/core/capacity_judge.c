@@ -55,11 +55,14 @@ int inventory_home(struct inventory *i, const char *owner, const char *country)
 	return 0;
 }
 
-static const char *home_of(const struct inventory *i, const char *owner)
+/* By the same name as the rows' countries. */
+static const char *home_of(const struct judging *j, const char *owner)
 {
+	const struct inventory *i = j->inv;
+
 	for (size_t k = 0; k < i->homes; k++)
 		if (!strcmp(i->home[k].owner, owner))
-			return i->home[k].country;
+			return regimes_alias(j->regimes, i->home[k].country);
 	return NULL;
 }
 
@@ -143,7 +146,7 @@ static int shares(const struct judging *j, const struct line *line, size_t n)
 {
 	const struct capacity_limit *l = j->limit;
 	struct capacity_finding f = { .regime = j->regime, .limit = l, .owner = line->owner };
-	const char *home = home_of(j->inv, line->owner);
+	const char *home = home_of(j, line->owner);
 
 	for (size_t i = 0; i < n; i++) {
 		bool outside = l->set && !regimes_country_in(j->regimes, l->set, line[i].country);
@@ -158,7 +161,7 @@ static int shares(const struct judging *j, const struct line *line, size_t n)
 		if (l->scope == CAPACITY_SHARE_ABROAD && home && strcmp(line[i].country, home))
 			f.tpp += line[i].sum;
 	}
-	if (l->home && home && strcmp(home, l->home))
+	if (l->home && home && strcmp(home, regimes_alias(j->regimes, l->home)))
 		return 0;
 	f.is_conditional = l->home && !home;
 	f.is_met = !f.is_conditional && meets(l, f.tpp * PPM, f.of * l->share_ppm);
