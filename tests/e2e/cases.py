@@ -35,8 +35,11 @@ def life(d):
     # Nobody closes it alone, nor who runs the machines, nor out of turn.
     d.case("confirm", case, "bob", "--rationale", "x", code=2)
     d.case("determine", case, "alice", "--outcome", "refused", "--rationale", "x", code=2)
+    out = d.case("assign", case, "alice", "--sre", "alice, bob", code=2).stderr
+    assert "' bob' is no person's name" in out, out
     d.to_second_review(case)
-    for who in ("alice", "Alice", "carol", "DAN"):
+    d.case("assign", case, "carol", "--sre", "mallory")
+    for who in ("alice", "Alice", "carol", "DAN", "mallory"):
         d.case("confirm", case, who, "--rationale", "x", code=4)
     assert d.record(case)["state"] == "second_review"
     d.case("confirm", case, "bob", "--rationale", "not yet", "--disagree")
@@ -57,6 +60,16 @@ def life(d):
     d.case("determine", case, "bob", "--outcome", "below_floor", "--rationale", "x")
     d.case("confirm", case, "alice", "--rationale", "x")
     return case
+
+
+def causes(d, case):
+    """A gap and what is exceeded are two cases of one subject, whichever is told first."""
+    event = next(e["payload"] for e in map(json.loads, d.run("ledger", "export", "--entries", "--dir", d.node).stdout.splitlines()) if e["kind"] == "case")
+    gap = {**event, "id": "e" * 32, "data": {**event["data"], "case": "case-" + "e" * 12, "cause": "telemetry-gap"}}
+    lines, store = d.dir / "causes.jsonl", d.dir / "causes"
+    lines.write_text(json.dumps(gap) + "\n" + json.dumps(event) + "\n")
+    out = d.run("case", "take", lines, "--store", store).stdout
+    assert "2 opened, 0 added to a case, 0 known" in out and f"{case} opened" in out, out
 
 
 def erasure(d, case):
@@ -99,6 +112,7 @@ def erasure(d, case):
 with Desk("cases") as desk:
     desk.keygen()
     which = life(desk)
+    causes(desk, which)
     desk.run("evidence", "checkpoint", "--dir", desk.store, "--keys", desk.keys)
     erasure(desk, which)
     # The log goes on growing from what was signed before the erasure.

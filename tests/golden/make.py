@@ -112,12 +112,14 @@ def checkpoint():
     return key, f"{text}\n\u2014 {name} {base64.b64encode(key_id + signature).decode()}\n"
 
 
-def case_act():
-    parts = ["opmeter-finding-v1", "demo-owner", "1", "cirrus", "v"]
+def case_act(version):
+    """Findings had no cause at first; acts that name the older id are read still."""
+    cause = {} if version == 1 else {"cause": "material-training"}
+    parts = [f"opmeter-finding-v{version}", "demo-owner", "1", "cirrus", "v", *cause.values()]
     finding = hashlib.sha256(b"".join(p.encode() + b"\0" for p in parts)).hexdigest()[:32]
     event = {"specversion": "1.0", "id": "00112233445566778899aabbccddeeff", "source": "/opmeter/n1", "type": "opmeter.case.v1", "subject": "cirrus",
              "time": "2026-11-23T18:00:00Z", "datacontenttype": "application/json",
-             "data": {"regime": "demo-owner", "version": "1", "sentence": "s", "case": "case-001122334455", "ownership_version": "v"}}
+             "data": {"regime": "demo-owner", "version": "1", "sentence": "s", "case": "case-001122334455", "ownership_version": "v", **cause}}
     return {"v": 1, "case": "case-001122334455", "n": 0, "act": "take", "by": "opmeter", "uid": 0, "at": "2026-11-23T18:00:01Z", "finding": finding,
             "event": event}
 
@@ -126,7 +128,8 @@ def main():
     public, note = checkpoint()
     (HERE / "checkpoint_v1.pub").write_text(public)
     (HERE / "checkpoint_v1.note").write_text(note)
-    (HERE / "case_act_v1.json").write_text(json.dumps(case_act(), indent=1) + "\n")
+    (HERE / "case_act_v1.json").write_text(json.dumps(case_act(1), indent=1) + "\n")
+    (HERE / "case_act_finding_v2.json").write_text(json.dumps(case_act(2), indent=1) + "\n")
     (HERE / "register_key_v1.hex").write_text(key().hex() + "\n")
     (HERE / "reading_v1.hex").write_text(reading().hex() + "\n")
     (HERE / "carry_key_v1.hex").write_text(carry_key().hex() + "\n")

@@ -145,6 +145,138 @@ static void a_finding_opens_one_case_whoever_tells_it(void **state)
 	assert_int_equal(om_case_acts(the(d)), 2);
 }
 
+/* The finding of set_up() as another tells it. */
+static int told(struct desk *d, const char *id, const char *version, const char *name, const char *cause,
+		char ret_id[OM_CASE_ID_STRLEN])
+{
+	json_t *o = json_loads(finding, 0, NULL), *data = json_object_get(o, "data");
+	struct error_text err = { 0 };
+	char *text;
+	int r;
+
+	json_object_set_new(o, "id", json_string(id));
+	json_object_set_new(data, "version", json_string(version));
+	json_object_set_new(data, "case", json_string(name));
+	if (cause)
+		json_object_set_new(data, "cause", json_string(cause));
+	text = json_dumps(o, JSON_COMPACT);
+	r = om_case_take(d->s, text, strlen(text), &d->actor, ret_id, &err);
+	assert_true(r >= 0 || err.text[0]);
+	free(text);
+	json_decref(o);
+	return r;
+}
+
+#define EVENT(c) c "0112233445566778899aabbccddeeff"
+
+static void another_cause_is_another_finding(void **state)
+{
+	struct desk *d = *state;
+	char id[OM_CASE_ID_STRLEN];
+
+	assert_int_equal(told(d, EVENT("a"), "1", "case-aaaaaaaaaaaa", "telemetry-gap", id), 0);
+	assert_int_equal(told(d, EVENT("b"), "1", "case-bbbbbbbbbbbb", "telemetry-gap", id), 2);
+	assert_string_equal(id, "case-aaaaaaaaaaaa");
+	assert_int_equal(told(d, EVENT("c"), "1", "case-cccccccccccc", "exceeded", id), 0);
+	assert_string_equal(id, "case-cccccccccccc");
+	/* None at all is the one of set_up(). */
+	assert_int_equal(told(d, EVENT("d"), "1", "case-dddddddddddd", NULL, id), 2);
+	assert_string_equal(id, "case-001122334455");
+	assert_int_equal(told(d, EVENT("e"), "1", "case-eeeeeeeeeeee", "", id), 2);
+	close_desk(d);
+	open_desk(d);
+	assert_int_equal(om_case_store_count(d->s), 3);
+	assert_int_equal(told(d, EVENT("c"), "1", "case-cccccccccccc", "exceeded", id), 1);
+}
+
+/* Puts acts as they are. */
+static void put_act(struct desk *d, const json_t *act, const char *unique)
+{
+	char *text = json_dumps(act, JSON_COMPACT);
+
+	assert_int_equal(om_ledger_append(d->l, OM_ENTRY_CASE, unique, text, strlen(text), NOW, NULL), 0);
+	free(text);
+}
+
+static int retold(struct desk *d, const json_t *event, const char *id, const char *name, const char *cause, char ret[OM_CASE_ID_STRLEN])
+{
+	json_t *o = json_deep_copy(event), *data = json_object_get(o, "data");
+	struct error_text err = { 0 };
+	char *text;
+	int r;
+
+	json_object_set_new(o, "id", json_string(id));
+	json_object_set_new(data, "case", json_string(name));
+	json_object_set_new(data, "cause", json_string(cause));
+	text = json_dumps(o, JSON_COMPACT);
+	r = om_case_take(d->s, text, strlen(text), &d->actor, ret, &err);
+	free(text);
+	json_decref(o);
+	return r;
+}
+
+/* Of the time when a finding was told without its cause: a case keeps its own and loses what it swallowed. */
+static void findings_of_version_1_are_read(void **state)
+{
+	json_t *act = json_load_file("tests/golden/case_act_v1.json", 0, NULL), *event, *swallowed;
+	struct desk *d = *state, other = { .actor = d->actor };
+	char id[OM_CASE_ID_STRLEN];
+
+	assert_non_null(act);
+	event = json_object_get(act, "event");
+	json_object_set_new(json_object_get(event, "data"), "cause", json_string("telemetry-gap"));
+	swallowed = json_deep_copy(act);
+	json_object_set_new(swallowed, "n", json_integer(1));
+	json_object_set_new(json_object_get(swallowed, "event"), "id", json_string(EVENT("a")));
+	json_object_set_new(json_object_get(json_object_get(swallowed, "event"), "data"), "case", json_string("case-aaaaaaaaaaaa"));
+	snprintf(other.dir, sizeof(other.dir), "%.60s/o", d->dir);
+	open_desk(&other);
+	put_act(&other, act, "case-event-00112233445566778899aabbccddeeff");
+	put_act(&other, swallowed, "case-event-" EVENT("a"));
+	close_desk(&other);
+	open_desk(&other);
+	assert_int_equal(om_case_store_count(other.s), 1);
+	assert_int_equal(retold(&other, event, "00112233445566778899aabbccddeeff", "case-001122334455", "telemetry-gap", id), 1);
+	assert_int_equal(retold(&other, event, EVENT("b"), "case-bbbbbbbbbbbb", "telemetry-gap", id), 2);
+	assert_string_equal(id, "case-001122334455");
+	assert_int_equal(retold(&other, event, EVENT("a"), "case-aaaaaaaaaaaa", "exceeded", id), 0);
+	assert_string_equal(id, "case-aaaaaaaaaaaa");
+	assert_string_equal(om_case_id(om_case_store_find(other.s, id)), id);
+	close_desk(&other);
+	open_desk(&other);
+	assert_int_equal(om_case_store_count(other.s), 2);
+	for (size_t i = 0; i < 2; i++) {
+		json_t *r = om_case_record(om_case_store_at(other.s, i), NULL);
+
+		assert_int_equal(json_array_size(json_object_get(r, "irregular")), 0);
+		json_decref(r);
+	}
+	close_desk(&other);
+	json_decref(swallowed);
+	json_decref(act);
+}
+
+static void an_id_is_found_before_what_others_call_theirs(void **state)
+{
+	struct desk *d = *state;
+	char id[OM_CASE_ID_STRLEN];
+
+	assert_int_equal(told(d, EVENT("a"), "1", "case-aaaaaaaaaaaa", NULL, id), 2);
+	assert_ptr_equal(om_case_store_find(d->s, "case-aaaaaaaaaaaa"), the(d));
+	/* Another case has just that id. */
+	assert_int_equal(told(d, EVENT("b"), "2", "case-aaaaaaaaaaaa", NULL, id), 0);
+	assert_string_equal(om_case_id(om_case_store_find(d->s, "case-aaaaaaaaaaaa")), "case-aaaaaaaaaaaa");
+	/* A name of two cases is none. */
+	assert_int_equal(told(d, EVENT("c"), "1", "case-cccccccccccc", NULL, id), 2);
+	assert_non_null(om_case_store_find(d->s, "case-cccccccccccc"));
+	assert_int_equal(told(d, EVENT("d"), "2", "case-cccccccccccc", NULL, id), 2);
+	assert_null(om_case_store_find(d->s, "case-cccccccccccc"));
+	/* What is known may not be told under another case's id. */
+	assert_int_equal(told(d, EVENT("e"), "2", "case-001122334455", NULL, id), -EBADMSG);
+	assert_int_equal(told(d, EVENT("f"), "1", "case-aaaaaaaaaaaa", NULL, id), -EBADMSG);
+	assert_int_equal(om_case_store_count(d->s), 2);
+}
+
 static void what_is_no_case_event_is_refused(void **state)
 {
 	static const char *const bad[] = { "", "[]", "{", "{\"type\":\"opmeter.case.v1\"}", "null", "1",
@@ -189,6 +321,62 @@ static void nobody_confirms_before_the_sre_is_named(void **state)
 	act(d, "alice", "{\"act\":\"checklist\",\"item\":2}");
 	assert_int_equal(act(d, "alice", DETERMINE), 0);
 	assert_int_equal(act(d, "bob", CONFIRM), -EINVAL);
+}
+
+static void the_sre_are_names_without_blanks(void **state)
+{
+	static const char *const bad[] = { "carol, dan", " carol", "carol ", "carol,", ",carol", "carol,,dan", ",", " ", "carol;dan" };
+	struct desk *d = *state;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		json_t *o = json_pack("{s:s,s:s}", "act", "assign", "sre", bad[i]);
+		struct error_text err = { 0 };
+
+		assert_int_equal(om_case_act(d->s, the(d), o, NULL, &d->actor, NULL, &err), -EINVAL);
+		assert_non_null(strstr(err.text, "is no person's name"));
+		json_decref(o);
+	}
+	assert_int_equal(om_case_acts(the(d)), 1);
+	assert_int_equal(act(d, "alice", "{\"act\":\"assign\",\"sre\":\"carol\"}"), 0);
+}
+
+static void who_was_named_once_never_confirms(void **state)
+{
+	struct desk *d = *state;
+
+	to_second_review(d);
+	assert_int_equal(act(d, "dan", "{\"act\":\"assign\",\"sre\":\"mallory\"}"), 0);
+	assert_int_equal(act(d, "carol", CONFIRM), -EPERM);
+	assert_int_equal(act(d, "Dan", CONFIRM), -EPERM);
+	assert_int_equal(act(d, "mallory", CONFIRM), -EPERM);
+	close_desk(d);
+	open_desk(d);
+	assert_int_equal(act(d, "dan", "{\"act\":\"disagree\",\"rationale\":\"z\"}"), -EPERM);
+	assert_int_equal(act(d, "bob", CONFIRM), 0);
+	/* Nor when it is opened again. */
+	assert_int_equal(act(d, "bob", "{\"act\":\"reopen\",\"reason\":\"r\"}"), 0);
+	assert_int_equal(act(d, "bob", DETERMINE), 0);
+	assert_int_equal(act(d, "carol", CONFIRM), -EPERM);
+}
+
+/* Recorded when blanks were not refused yet: it is read, and bars whom it names. */
+static void blanks_in_older_acts_free_nobody(void **state)
+{
+	static const char old[] = "{\"v\":1,\"case\":\"case-001122334455\",\"n\":6,\"act\":\"assign\",\"by\":\"alice\",\"uid\":1,"
+				  "\"at\":\"2026-11-23T00:00:09Z\",\"sre\":\"carol, bob\\t,  , eve \"}";
+	struct desk *d = *state;
+	json_t *record;
+
+	to_second_review(d);
+	assert_int_equal(om_ledger_append(d->l, OM_ENTRY_ACT, NULL, old, strlen(old), NOW, NULL), 0);
+	close_desk(d);
+	open_desk(d);
+	record = om_case_record(the(d), NULL);
+	assert_int_equal(json_array_size(json_object_get(record, "irregular")), 0);
+	json_decref(record);
+	assert_int_equal(act(d, "bob", CONFIRM), -EPERM);
+	assert_int_equal(act(d, "eve", CONFIRM), -EPERM);
+	assert_int_equal(act(d, "frank", CONFIRM), 0);
 }
 
 static void open_duties_are_done_or_explained(void **state)
@@ -438,7 +626,7 @@ static int first_payload(void *ctx, const struct om_entry *e)
 /* Another program made it, from docs/formats.md alone. */
 static void a_taken_finding_is_its_golden_act(void **state)
 {
-	json_t *want = json_load_file("tests/golden/case_act_v1.json", 0, NULL), *got = NULL;
+	json_t *want = json_load_file("tests/golden/case_act_finding_v2.json", 0, NULL), *got = NULL;
 	struct desk *d = *state, other = { 0 };
 	char id[OM_CASE_ID_STRLEN], *event, *act = NULL;
 	size_t len = 0;
@@ -465,9 +653,15 @@ int main(void)
 #define CASE_TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
 		CASE_TEST(a_finding_opens_one_case_whoever_tells_it),
+		CASE_TEST(another_cause_is_another_finding),
+		CASE_TEST(findings_of_version_1_are_read),
+		CASE_TEST(an_id_is_found_before_what_others_call_theirs),
 		CASE_TEST(what_is_no_case_event_is_refused),
 		CASE_TEST(two_people_close_a_case),
 		CASE_TEST(nobody_confirms_before_the_sre_is_named),
+		CASE_TEST(the_sre_are_names_without_blanks),
+		CASE_TEST(who_was_named_once_never_confirms),
+		CASE_TEST(blanks_in_older_acts_free_nobody),
 		CASE_TEST(open_duties_are_done_or_explained),
 		CASE_TEST(outcomes_need_their_papers),
 		CASE_TEST(a_second_person_may_disagree_and_a_case_is_opened_again),

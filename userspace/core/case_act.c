@@ -174,16 +174,51 @@ static bool same_person(const char *a, const char *b)
 	return !strcasecmp(a, b);
 }
 
-/* Names that are parted by commas. */
+int case_check_new(const json_t *act, struct error_text *err)
+{
+	const char *s = json_text(act, "sre");
+	char name[64];
+
+	if (case_kind_of(act) != CASE_ASSIGN)
+		return 0;
+	for (;; s++) {
+		size_t n = strcspn(s, ",");
+
+		snprintf(name, sizeof(name), "%.*s", n < sizeof(name) ? (int)n : 0, s);
+		if (!om_person_is_valid(name))
+			return error_set(err, -EINVAL,
+					 "'%.*s' is no person's name: letters, digits and . _ @ -, at most "
+					 "63; several are parted by a comma alone, without blanks",
+					 n < 80 ? (int)n : 80, s);
+		s += n;
+		if (!*s)
+			return 0;
+	}
+}
+
+/* Names that are parted by commas; older acts have blanks around them. */
 static bool is_among(const char *list, const char *name)
 {
 	for (const char *s = list; *s;) {
-		size_t n = strcspn(s, ",");
+		size_t n, end = strcspn(s, ",");
+		const char *first = s + strspn(s, " \t\r\n");
 
-		if (n == strlen(name) && !strncasecmp(s, name, n))
+		n = first < s + end ? (size_t)(s + end - first) : 0;
+		while (n && strchr(" \t\r\n", first[n - 1]))
+			n--;
+		if (n == strlen(name) && !strncasecmp(first, name, n))
 			return true;
-		s += n + (s[n] == ',');
+		s += end + (s[end] == ',');
 	}
+	return false;
+}
+
+static bool was_sre(const struct om_case *c, const char *name)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(c->sres, i, v) if (is_among(json_string_value(v), name)) return true;
 	return false;
 }
 
@@ -200,9 +235,10 @@ static int check_second(const struct om_case *c, const json_t *act, struct error
 				 "%s: say first who runs the account's machines (case assign --sre): they "
 				 "cannot confirm",
 				 c->id);
-	if (is_among(sre, by))
-		return error_set(err, -EPERM, "%s: %s runs the account's machines and cannot confirm", c->id,
-				 by);
+	if (was_sre(c, by))
+		return error_set(err, -EPERM,
+				 "%s: %s runs the account's machines, or did when named, and cannot confirm",
+				 c->id, by);
 	return 0;
 }
 

@@ -20,13 +20,17 @@ struct om_case *om_case_new(const char *id)
 			      "schema_version", 1, "case_id", id, "findings", "state_history", "checklist",
 			      "notes", "inquiries", "events", "evidence", "determinations", "facts", "latest",
 			      "irregular", "destroyed");
-	return c->record ? c : om_case_free(c);
+	c->sres = json_array();
+	return c->record && c->sres ? c : om_case_free(c);
 }
 
 struct om_case *om_case_free(struct om_case *c)
 {
-	if (c)
-		json_decref(c->record);
+	if (!c)
+		return NULL;
+	json_decref(c->record);
+	json_decref(c->sres);
+	free(c->cause);
 	free(c);
 	return NULL;
 }
@@ -102,6 +106,7 @@ static void apply_first(struct om_case *c, const json_t *act, const json_t *even
 	size_t i;
 
 	strcpy(c->finding, json_text(act, "finding"));
+	c->cause = strdup(json_text(data, "cause"));
 	for (i = 0; i < ARRAY_SIZE(policy); i++)
 		put(p, policy[i], data, policy[i]);
 	json_object_set_new(c->record, "policy", p);
@@ -268,6 +273,8 @@ static void apply_account(struct om_case *c, const json_t *act, uint64_t entry)
 
 	put(a, "sre", act, "sre");
 	json_object_set_new(c->record, "account", a);
+	/* Whoever is named once stays barred: naming others later frees nobody. */
+	json_array_append(c->sres, json_object_get(act, "sre"));
 }
 
 static void apply_end(struct om_case *c, const json_t *act, uint64_t entry, enum case_kind k)

@@ -16,6 +16,8 @@ struct om_case {
 	uint64_t acts;
 	bool is_held;
 	json_t *record; /* what grows with the acts */
+	json_t *sres;	/* every list of who ran the account's machines, from the first */
+	char *cause;	/* of its first event; NULL: destroyed */
 };
 
 enum case_kind {
@@ -48,6 +50,8 @@ struct case_kind_info {
 };
 const struct case_kind_info *case_kind_info(enum case_kind k);
 enum case_kind case_kind_of(const json_t *act); /* CASE_KIND_END: none */
+/* What is asked of an act that is recorded now, and not of one that an earlier opmeter recorded. -EINVAL. */
+int case_check_new(const json_t *act, struct error_text *err);
 
 /* "" if it is not there or no text. */
 static inline const char *json_text(const json_t *o, const char *key)

@@ -41,30 +41,44 @@ static bool has_alias(const struct om_case *c, const char *id)
 	return false;
 }
 
-const struct om_case *om_case_store_find(const struct om_case_store *s, const char *id)
-{
-	const struct om_case *found = NULL;
-	size_t n = strlen(id);
-
-	for (size_t i = 0; i < s->count; i++)
-		if (!strcmp(s->cases[i]->id, id) || has_alias(s->cases[i], id))
-			return s->cases[i];
-	for (size_t i = 0; n && i < s->count; i++) {
-		if (strncmp(s->cases[i]->id, id, n) && strncmp(s->cases[i]->id + 5, id, n))
-			continue;
-		if (found)
-			return NULL;
-		found = s->cases[i];
-	}
-	return found;
-}
-
 struct om_case *case_store_exact(const struct om_case_store *s, const char *id)
 {
 	for (size_t i = 0; i < s->count; i++)
 		if (!strcmp(s->cases[i]->id, id))
 			return s->cases[i];
 	return NULL;
+}
+
+/* The only case that `is` says is named so; NULL: none, or several. */
+static const struct om_case *only(const struct om_case_store *s, const char *id,
+				  bool (*is)(const struct om_case *c, const char *id), size_t *ret_count)
+{
+	const struct om_case *found = NULL;
+
+	*ret_count = 0;
+	for (size_t i = 0; i < s->count; i++)
+		if (is(s->cases[i], id) && ++*ret_count == 1)
+			found = s->cases[i];
+	return *ret_count == 1 ? found : NULL;
+}
+
+static bool begins_so(const struct om_case *c, const char *id)
+{
+	size_t n = strlen(id);
+
+	return !strncmp(c->id, id, n) || !strncmp(c->id + 5, id, n);
+}
+
+/* A case's own id before what other cases' findings call them. */
+const struct om_case *om_case_store_find(const struct om_case_store *s, const char *id)
+{
+	const struct om_case *found = case_store_exact(s, id);
+	size_t n;
+
+	if (found || !*id)
+		return found;
+	found = only(s, id, has_alias, &n);
+	return n ? found : only(s, id, begins_so, &n);
 }
 
 struct om_case *case_store_add(struct om_case_store *s, const char *id)
@@ -163,6 +177,7 @@ int case_store_append(struct om_case_store *s, struct om_case *c, json_t *act, c
 	json_object_set_new(act, "uid", json_integer(actor->uid));
 	json_object_set_new(act, "at", json_string(om_time_format(actor->now_ns, time)));
 	r = om_case_check(c, act, err);
+	r = r ?: case_check_new(act, err);
 	if (r)
 		return r == -EBADMSG ? -EINVAL : r;
 	text = json_dumps(act, JSON_COMPACT);

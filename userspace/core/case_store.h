@@ -22,7 +22,8 @@ static inline void om_case_store_freep(struct om_case_store **s)
 }
 size_t om_case_store_count(const struct om_case_store *s);
 const struct om_case *om_case_store_at(const struct om_case_store *s, size_t i); /* in the order of opening */
-/* By its id, by the id that a finding gave it, or by the beginning of its id if that is of one case. NULL. */
+/* By its id; else by the id that a finding gave it; else by the beginning of its id. NULL: none, or several.
+ */
 const struct om_case *om_case_store_find(const struct om_case_store *s, const char *id);
 
 struct om_actor {
@@ -34,7 +35,8 @@ struct om_actor {
 /*
  * A finding: an `opmeter.case.v1` CloudEvent, alone or as the file exporter writes it
  * ({"topic","key","event"}). 0: a case was opened; 1: nothing new (taken before, or its case is erased); 2:
- * another source says what a case already says, and is added to it; 3: not a case event. -EBADMSG with *err.
+ * another source says what a case already says, and is added to it; 3: not a case event. -EBADMSG with *err:
+ * among others, it names the id of a case of another finding.
  * *ret_id: its case.
  */
 int om_case_take(struct om_case_store *s, const void *event, size_t len, const struct om_actor *actor,

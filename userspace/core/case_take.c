@@ -11,18 +11,22 @@
 #define EVENT_MAX (256 * 1024)
 #define TYPE "opmeter.case.v1"
 
-/* Without the source: a node and the fleet find the same. */
-static void finding_of(const json_t *event, char ret[33])
+/* Without the source: a node and the fleet find the same. Version 1 knew no causes. */
+static void finding_of(const json_t *event, int version, char ret[33])
 {
 	const json_t *data = json_object_get(event, "data");
-	const char *const parts[] = { "opmeter-finding-v1", json_text(data, "regime"),
-				      json_text(data, "version"), json_text(event, "subject"),
-				      json_text(data, "ownership_version") };
+	const char *const parts[] = { version == 1 ? "opmeter-finding-v1" : "opmeter-finding-v2",
+				      json_text(data, "regime"),
+				      json_text(data, "version"),
+				      json_text(event, "subject"),
+				      json_text(data, "ownership_version"),
+				      json_text(data, "cause") };
+	size_t n = version == 1 ? ARRAY_SIZE(parts) - 1 : ARRAY_SIZE(parts);
 	unsigned char hash[crypto_hash_sha256_BYTES];
 	crypto_hash_sha256_state s;
 
 	crypto_hash_sha256_init(&s);
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+	for (size_t i = 0; i < n; i++)
 		crypto_hash_sha256_update(&s, (const unsigned char *)parts[i], strlen(parts[i]) + 1);
 	crypto_hash_sha256_final(&s, hash);
 	for (int i = 0; i < 16; i++)
@@ -55,6 +59,34 @@ static struct om_case *find_by_finding(struct om_case_store *s, const char *find
 	return NULL;
 }
 
+/* A case of the time when findings had no cause: its first event tells it. Where that is destroyed, only the
+ * id that this very finding gives: a case too many is better than a finding that nobody sees. */
+static bool is_of_cause(const struct om_case *c, const json_t *event)
+{
+	const json_t *data = json_object_get(event, "data");
+
+	return c->cause ? !strcmp(c->cause, json_text(data, "cause"))
+			: !strcmp(c->id, json_text(data, "case"));
+}
+
+/* *ret: the finding as the case has it, or as a new one gets it. */
+static struct om_case *find_case(struct om_case_store *s, const json_t *event, char ret[33])
+{
+	struct om_case *c;
+	char old[33];
+
+	finding_of(event, 2, ret);
+	finding_of(event, 1, old);
+	c = find_by_finding(s, ret);
+	if (c)
+		return c;
+	c = find_by_finding(s, old);
+	if (!c || !is_of_cause(c, event))
+		return NULL;
+	strcpy(ret, old);
+	return c;
+}
+
 static bool has_event(const struct om_case *c, const char *id)
 {
 	const json_t *f;
@@ -80,15 +112,15 @@ static int take_event(struct om_case_store *s, json_t *event, const struct om_ac
 		      char ret_id[OM_CASE_ID_STRLEN], struct error_text *err)
 {
 	_cleanup_(json_decrefp) json_t *act = NULL;
-	char finding[33], unique[64];
-	struct om_case *c;
+	struct om_case *c, *named;
+	char finding[33], unique[96];
 	bool is_new;
 	int r;
 
-	finding_of(event, finding);
-	c = find_by_finding(s, finding);
+	c = find_case(s, event, finding);
 	case_id_of(event, ret_id);
-	if (!c && case_store_exact(s, ret_id))
+	named = case_store_exact(s, ret_id);
+	if (named && named != c)
 		return error_set(err, -EBADMSG, "case event %s: %s is of another finding",
 				 json_text(event, "id"), ret_id);
 	if (c && (c->state == OM_CASE_ERASED || has_event(c, json_text(event, "id"))))
@@ -99,7 +131,8 @@ static int take_event(struct om_case_store *s, json_t *event, const struct om_ac
 	if (!c || !act)
 		return -ENOMEM;
 	strcpy(ret_id, c->id);
-	snprintf(unique, sizeof(unique), "case-event-%s", json_text(event, "id"));
+	/* With the finding: an event that was once added to a case of another cause opens its own. */
+	snprintf(unique, sizeof(unique), "case-event-%s-%s", finding, json_text(event, "id"));
 	r = case_store_append(s, c, act, unique, actor, NULL, err);
 	return r ?: is_new ? 0 : 2;
 }
