@@ -192,7 +192,11 @@ def forged_rules(d, case, key):
     keys = d.dir / "forged-keys"
     line = d.run("evidence", "keygen", "--keys", keys, "--origin", ORIGIN).stdout
     (d.dir / "forged.pub").write_text(line)
-    d.run("evidence", "export", case, "--store", forged, "--keys", keys, "--by", "eve", "--out", d.dir / "forged.tar")
+    # We do not seal it; another program may.
+    said = d.run("evidence", "export", case, "--store", forged, "--keys", keys, "--by", "eve", "--out", d.dir / "none.tar", code=3).stderr
+    assert "nothing is sealed" in said and "against the rules of a case" in said, said
+    assert not (d.dir / "none.tar").exists()
+    subprocess.run([BUILD / "tests/tools/seal_unchecked", forged, case, keys, "eve", d.dir / "forged.tar"], check=True)
     said = d.verify(d.dir / "forged.tar", d.dir / "forged.pub", code=3).stderr
     assert "against the rules of a case" in said, said
 

@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <cmocka.h>
 #include <jansson.h>
 #include <sodium/core.h>
 
+#include "userspace/core/bundle.h"
+#include "userspace/core/case_gather.h"
 #include "userspace/core/checkpoint.h"
 #include "userspace/core/evidence_key.h"
 #include "userspace/core/evidence_tar.h"
@@ -72,15 +75,15 @@ static void a_checkpoint_is_recorded_found_and_told(void **state)
 	char *note, *found = NULL, *event;
 	json_t *o;
 
-	assert_int_equal(om_checkpoint_find(p->l, UINT64_MAX, &found), 0);
+	assert_int_equal(om_checkpoint_find(p->l, NULL, UINT64_MAX, &found), 0);
 	assert_null(found);
 	append(p, "{}");
 	assert_int_equal(sign(p, NOW, &note), 0);
-	assert_int_equal(om_checkpoint_find(p->l, 1, &found), 0);
+	assert_int_equal(om_checkpoint_find(p->l, NULL, 1, &found), 0);
 	assert_string_equal(found, note);
 	free(found);
 	found = NULL;
-	assert_int_equal(om_checkpoint_find(p->l, 0, &found), 0);
+	assert_int_equal(om_checkpoint_find(p->l, NULL, 0, &found), 0);
 	assert_null(found);
 	event = om_checkpoint_event(note, "/opmeter/x", NOW);
 	o = json_loads(event, 0, NULL);
@@ -196,6 +199,227 @@ static void a_tar_has_one_spelling(void **state)
 	om_tar_files_done(&f);
 }
 
+/* --- cases --- */
+
+static const char finding[] =
+	"{\"specversion\":\"1.0\",\"id\":\"00112233445566778899aabbccddeeff\",\"source\":\"/opmeter/n1\","
+	"\"type\":\"opmeter.case.v1\",\"subject\":\"cirrus\",\"time\":\"2026-11-23T00:00:00Z\",\"data\":{"
+	"\"regime\":\"r\",\"version\":\"1\",\"sentence\":\"s\",\"case\":\"case-001122334455\",\"tenant\":\"cirrus\"}}";
+static const struct om_actor alice = { .by = "alice", .uid = 1, .now_ns = NOW };
+
+static struct om_case_store *with_case(struct place *p, const struct om_case **ret)
+{
+	struct om_case_store *s = NULL;
+	struct error_text err = { 0 };
+	char id[OM_CASE_ID_STRLEN];
+
+	assert_int_equal(om_case_store_load(p->l, &s, &err), 0);
+	assert_true(om_case_take(s, finding, strlen(finding), &alice, id, &err) >= 0);
+	*ret = om_case_store_find(s, id);
+	return s;
+}
+
+static struct om_ledger *node(const struct place *p, unsigned n)
+{
+	struct om_ledger *l = NULL;
+	char dir[100];
+
+	snprintf(dir, sizeof(dir), "%s/n%u", p->dir, n);
+	assert_int_equal(om_ledger_open(dir, OM_LEDGER_CREATE | OM_LEDGER_KEEP, NOW, &l, NULL), 0);
+	return l;
+}
+
+static void alert(struct om_ledger *l, const char *text)
+{
+	assert_int_equal(om_ledger_append(l, OM_ENTRY_ALERT, NULL, text, strlen(text), NOW, NULL), 0);
+}
+
+static struct om_gathered gather(struct om_case_store *s, const struct om_case *c, struct om_ledger *l)
+{
+	struct om_gathered g;
+	struct error_text err = { 0 };
+
+	assert_int_equal(om_case_gather(s, c, l, &alice, &g, &err), 0);
+	return g;
+}
+
+static void what_came_after_the_checkpoint_is_gathered_too(void **state)
+{
+	struct place *p = *state, other = *p;
+	uint8_t seed[32] = { 3 };
+	struct om_gathered g;
+	struct om_note_key key;
+	const struct om_case *c;
+	struct om_case_store *s = with_case(p, &c);
+	char *note;
+
+	snprintf(other.keys, sizeof(other.keys), "%s/nk", p->dir);
+	assert_int_equal(om_signer_make(other.keys, "example.org/node", seed, NOW, 0, &key, NULL), 0);
+	other.l = node(p, 0);
+	alert(other.l, "{\"subject\":\"cirrus\"}");
+	assert_int_equal(sign(&other, NOW, &note), 0);
+	alert(other.l, "{\"subject\":\"nimbus\"}"); /* nobody wants it */
+	g = gather(s, c, other.l);
+	assert_true(g.is_signed);
+	assert_int_equal(g.alerts, 1);
+	alert(other.l, "{\"subject\":\"cirrus/lm\"}");
+	assert_int_equal(om_ledger_append(other.l, OM_ENTRY_NODE, NULL, "{}", 2, NOW, NULL), 0);
+	g = gather(s, c, other.l);
+	assert_false(g.is_signed);
+	assert_int_equal(g.alerts, 1);
+	assert_int_equal(g.others, 1);
+	assert_int_equal(g.known, 1);
+	free(note);
+	om_ledger_free(other.l);
+	om_case_store_free(s);
+}
+
+static int seal(struct place *p, const struct om_case *c, struct om_bundle_report *report, struct error_text *err)
+{
+	uint8_t *data = NULL, seed[32] = { 1 };
+	struct om_note_key key;
+	size_t len;
+	int r = om_bundle_make(p->l, c, p->keys, &alice, &data, &len, err);
+
+	if (r) {
+		assert_null(data);
+		return r;
+	}
+	om_note_key_make(ORIGIN, seed, &key);
+	assert_int_equal(om_bundle_check(data, len, &key, 1, report, err), 0);
+	free(data);
+	return 0;
+}
+
+static void a_bundle_grows_from_its_own_origin(void **state)
+{
+	struct place *p = *state, other = *p;
+	static struct om_bundle_report report;
+	struct error_text err = { 0 };
+	uint8_t seed[32] = { 3 };
+	struct om_note_key key;
+	const struct om_case *c;
+	struct om_case_store *s = with_case(p, &c);
+	uint64_t first;
+	char *note;
+
+	snprintf(other.keys, sizeof(other.keys), "%s/ok", p->dir);
+	assert_int_equal(om_signer_make(other.keys, "another.example/log", seed, NOW, 0, &key, NULL), 0);
+	assert_int_equal(sign(&other, NOW, &note), 0);
+	free(note);
+	assert_int_equal(seal(p, c, &report, &err), 0);
+	assert_int_equal(report.previous, 0);
+	first = report.size;
+	assert_int_equal(sign(&other, NOW, &note), 0);
+	free(note);
+	assert_int_equal(seal(p, c, &report, &err), 0);
+	assert_int_equal(report.previous, first);
+	assert_true(report.previous_is_signed);
+	om_case_store_free(s);
+}
+
+static void what_cannot_be_verified_is_not_sealed(void **state)
+{
+	static const char forged[] = "{\"v\":1,\"case\":\"case-001122334455\",\"n\":1,\"act\":\"confirm\",\"by\":\"eve\",\"uid\":1,"
+				     "\"at\":\"2026-11-23T00:00:00Z\",\"rationale\":\"me\"}";
+	static struct om_bundle_report report;
+	struct place *p = *state;
+	struct error_text err = { 0 };
+	const struct om_case *c;
+	struct om_case_store *s = with_case(p, &c);
+
+	append(p, forged);
+	assert_int_equal(seal(p, c, &report, &err), -EBADMSG);
+	assert_non_null(strstr(err.text, "nothing is sealed"));
+	assert_non_null(strstr(err.text, "against the rules of a case"));
+	om_case_store_free(s);
+}
+
+static void no_bundle_is_larger_than_verifiers_read(void **state)
+{
+	static struct om_bundle_report report;
+	struct error_text err = { 0 };
+	struct om_note_key key;
+	uint8_t seed[32] = { 1 };
+	size_t len = (size_t)OM_BUNDLE_MAX + 1;
+	uint8_t *data = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	assert_true(data != MAP_FAILED);
+	om_note_key_make(ORIGIN, seed, &key);
+	assert_int_equal(om_bundle_check(data, len, &key, 1, &report, &err), -EFBIG);
+	munmap(data, len);
+}
+
+/* A checkpoint that says it is signed by the key given, and is not. */
+static void sign_wrongly(struct place *p, struct om_ledger *l)
+{
+	uint8_t seed[32] = { 1 };
+	struct place other = { .l = l };
+	struct om_note_key key;
+	json_t *act;
+	char *note, *text;
+
+	snprintf(other.keys, sizeof(other.keys), "%s/wk", p->dir);
+	assert_int_equal(om_signer_make(other.keys, ORIGIN, seed, NOW, 0, &key, NULL), 0);
+	assert_int_equal(sign(&other, NOW, &note), 0);
+	text = note + strlen(note) - 10; /* within the signature */
+	*text = *text == 'A' ? 'B' : 'A';
+	act = json_pack("{s:i,s:s,s:s}", "v", 1, "act", "checkpoint", "checkpoint", note);
+	text = json_dumps(act, JSON_COMPACT);
+	append(&other, text);
+	free(text);
+	free(note);
+	json_decref(act);
+}
+
+static void gather_nodes(struct place *p, struct om_case_store *s, const struct om_case *c, unsigned from, unsigned to)
+{
+	for (unsigned i = from; i < to; i++) {
+		struct om_ledger *l = node(p, i);
+
+		alert(l, "{\"subject\":\"cirrus\"}");
+		assert_int_equal(gather(s, c, l).alerts, 1);
+		om_ledger_free(l);
+	}
+}
+
+static void every_node_is_verified_and_told(void **state)
+{
+	static struct om_bundle_report report;
+	struct place *p = *state;
+	struct error_text err = { 0 }, full = { 0 };
+	const struct om_case *c;
+	struct om_case_store *s = with_case(p, &c);
+
+	gather_nodes(p, s, c, 0, OM_BUNDLE_NODES_MAX);
+	assert_int_equal(seal(p, c, &report, &err), 0);
+	assert_int_equal(report.nodes, OM_BUNDLE_NODES_MAX);
+	gather_nodes(p, s, c, OM_BUNDLE_NODES_MAX, OM_BUNDLE_NODES_MAX + 1);
+	assert_int_equal(seal(p, c, &report, &full), -E2BIG);
+	assert_non_null(strstr(full.text, "evidence of more than"));
+	om_case_store_free(s);
+}
+
+static void a_wrong_signature_is_found_past_the_last_place(void **state)
+{
+	static struct om_bundle_report report;
+	struct place *p = *state;
+	struct error_text err = { 0 };
+	const struct om_case *c;
+	struct om_case_store *s = with_case(p, &c);
+	struct om_ledger *l;
+
+	gather_nodes(p, s, c, 0, OM_BUNDLE_NODES_MAX);
+	l = node(p, OM_BUNDLE_NODES_MAX);
+	alert(l, "{\"subject\":\"cirrus\"}");
+	sign_wrongly(p, l);
+	assert_true(gather(s, c, l).is_signed);
+	assert_int_equal(seal(p, c, &report, &err), -EBADMSG);
+	assert_non_null(strstr(err.text, "the node's checkpoint is wrong"));
+	om_ledger_free(l);
+	om_case_store_free(s);
+}
+
 int main(void)
 {
 #define PLACE_TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
@@ -205,6 +429,12 @@ int main(void)
 		PLACE_TEST(what_others_can_read_is_not_used),
 		PLACE_TEST(a_log_that_does_not_grow_is_not_signed),
 		cmocka_unit_test(a_tar_has_one_spelling),
+		PLACE_TEST(what_came_after_the_checkpoint_is_gathered_too),
+		PLACE_TEST(a_bundle_grows_from_its_own_origin),
+		PLACE_TEST(what_cannot_be_verified_is_not_sealed),
+		cmocka_unit_test(no_bundle_is_larger_than_verifiers_read),
+		PLACE_TEST(every_node_is_verified_and_told),
+		PLACE_TEST(a_wrong_signature_is_found_past_the_last_place),
 	};
 
 	if (sodium_init() < 0)

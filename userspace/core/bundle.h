@@ -14,7 +14,8 @@
 
 #define OM_BUNDLE_MAX (512u * 1024 * 1024)
 
-/* Signs the log's head with the keys of a directory, and seals the case: malloc'ed. -EINVAL: it is erased. */
+/* Signs the log's head with the keys of a directory, seals the case, and verifies what came out: malloc'ed.
+ * -EINVAL: it is erased. -EBADMSG, -EFBIG, -E2BIG: as om_bundle_check(); nothing is given out. */
 int om_bundle_make(struct om_ledger *l, const struct om_case *c, const char *keys,
 		   const struct om_actor *actor, uint8_t **ret, size_t *ret_len, struct error_text *err);
 
@@ -35,7 +36,8 @@ struct om_bundle_report {
 		enum { OM_NODE_UNSIGNED, OM_NODE_NO_KEY, OM_NODE_SIGNED } signature;
 	} node[OM_BUNDLE_NODES_MAX];
 };
-/* 0, or -EBADMSG with the first thing that is wrong; -ENOKEY: no trusted key signed it. For any bytes. */
+/* 0, or -EBADMSG with the first thing that is wrong; -ENOKEY: no trusted key signed it; -EFBIG: larger than
+ * OM_BUNDLE_MAX; -E2BIG: evidence of more nodes than the report holds. For any bytes. */
 int om_bundle_check(const uint8_t *data, size_t len, const struct om_note_key *trusted, size_t n,
 		    struct om_bundle_report *ret, struct error_text *err);
 

@@ -287,26 +287,31 @@ static struct om_bundle_node *node_of(struct om_bundle_report *r, const char *le
 
 static int check_node(struct checking *k, const json_t *source)
 {
-	struct om_bundle_node *node = node_of(k->ret, json_text(source, "ledger"));
+	struct om_bundle_node *node;
 	const char *text = json_text(source, "checkpoint");
 	struct om_checkpoint c;
 	struct om_note n;
 	int r;
 
+	/* Whether or not there is a place to tell of it. */
+	if (*text && (om_note_parse(text, strlen(text), &n) || om_checkpoint_parse(n.text, n.text_len, &c)))
+		return -EBADMSG;
+	r = *text ? check_trusted(k, &n, NULL) : 0;
+	if (r && r != -ENOKEY)
+		return r;
+	node = node_of(k->ret, json_text(source, "ledger"));
 	if (!node)
-		return 0;
+		return error_set(k->err, -E2BIG, "evidence of more than %d ledgers: the rest is not verified",
+				 OM_BUNDLE_NODES_MAX);
 	node->entries++;
 	if (!*text) {
 		node->signature = OM_NODE_UNSIGNED;
 		return 0;
 	}
-	if (om_note_parse(text, strlen(text), &n) || om_checkpoint_parse(n.text, n.text_len, &c))
-		return -EBADMSG;
 	snprintf(node->origin, sizeof(node->origin), "%s", c.origin);
-	r = check_trusted(k, &n, NULL);
 	if (r == -ENOKEY && node->signature == OM_NODE_SIGNED)
 		node->signature = OM_NODE_NO_KEY;
-	return r == -ENOKEY ? 0 : r;
+	return 0;
 }
 
 static int check_evidence(struct checking *k)
@@ -318,7 +323,9 @@ static int check_evidence(struct checking *k)
 		if (case_kind_of(k->entry[i].act) != CASE_EVIDENCE)
 			continue;
 		r = om_evidence_check(k->entry[i].act, k->err);
-		if (r == 0 && json_is_object(source) && check_node(k, source))
+		if (r == 0 && json_is_object(source))
+			r = check_node(k, source);
+		if (r == -EBADMSG)
 			r = error_set(k->err, -EBADMSG,
 				      "evidence of entry %llu: the node's checkpoint is wrong",
 				      (unsigned long long)k->entry[i].index);
@@ -380,6 +387,9 @@ int om_bundle_check(const uint8_t *data, size_t len, const struct om_note_key *t
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
+	if (len > OM_BUNDLE_MAX)
+		return error_set(err, -EFBIG, "%zu bytes, and verifiers read no more than %u", len,
+				 OM_BUNDLE_MAX);
 	if (om_tar_read(data, len, &k.files))
 		return error_set(err, -EBADMSG, "not a bundle, or its frame is damaged");
 	r = check_manifest(&k);

@@ -21,6 +21,10 @@ struct bundle_facts {
 /* The manifest's text over all files but itself: malloc'ed. */
 char *bundle_manifest(const struct bundle_facts *facts, const struct om_tar_files *files);
 
+/* As om_bundle_make(), but nobody asked whether it can be verified. */
+int bundle_seal(struct om_ledger *l, const struct om_case *c, const char *keys, const struct om_actor *actor,
+		uint8_t **ret, size_t *ret_len, struct error_text *err);
+
 /* One entry of the case, as a line of entries.jsonl has it. */
 struct bundle_entry {
 	uint64_t index;

@@ -152,27 +152,65 @@ static int seal(struct om_tar_files *files, const char *case_id, const char *key
 	return om_tar_write(files, ret, ret_len);
 }
 
-int om_bundle_make(struct om_ledger *l, const struct om_case *c, const char *keys,
-		   const struct om_actor *actor, uint8_t **ret, size_t *ret_len, struct error_text *err)
+int bundle_seal(struct om_ledger *l, const struct om_case *c, const char *keys, const struct om_actor *actor,
+		uint8_t **ret, size_t *ret_len, struct error_text *err)
 {
 	_cleanup_(om_tar_files_done) struct om_tar_files files = { .owns = 1 };
 	_cleanup_(om_tlog_tree_freep) struct om_tlog_tree *tree = NULL;
 	_cleanup_(making_done) struct making m = { .id = om_case_id(c) };
 	_cleanup_free_ char *previous = NULL, *note = NULL;
-	int r = om_checkpoint_find(l, UINT64_MAX >> 1, &previous);
+	struct om_checkpoint head;
+	struct om_note n;
+	int r;
 
 	if (om_case_state(c) == OM_CASE_ERASED)
 		return error_set(err, -EINVAL, "%s is erased: nothing is left to seal", m.id);
-	r = r ?: om_checkpoint_make(l, keys, actor->now_ns, &tree, &note, err);
+	r = om_checkpoint_make(l, keys, actor->now_ns, &tree, &note, err);
 	if (r)
 		return r;
 	m.size = om_tlog_tree_size(tree);
 	m.reader = om_tlog_tree_reader(tree);
-	r = add_text(&files, BUNDLE_CHECKPOINT, note);
+	r = om_note_parse(note, strlen(note), &n);
+	r = r ?: om_checkpoint_parse(n.text, n.text_len, &head);
+	/* Before this one, and of its origin: keys of another may have signed the log too. */
+	r = r ?: om_checkpoint_find(l, head.origin, m.size - 1, &previous);
+	r = r ?: add_text(&files, BUNDLE_CHECKPOINT, note);
 	if (r == 0 && previous)
 		r = add_consistency(&m, previous, &files);
 	r = r ?: add_entries(&m, l, &files);
 	r = r ?: bundle_derive(m.id, m.entry, m.count, &files, NULL);
 	r = r ?: seal(&files, m.id, keys, actor, ret, ret_len, err);
 	return r ? error_set(err, r, "%s: cannot be sealed: %s", m.id, strerror(-r)) : 0;
+}
+
+/* As whoever gets it will. */
+static int check_own(const char *id, const char *keys, uint64_t now_ns, const uint8_t *data, size_t len,
+		     struct error_text *err)
+{
+	_cleanup_free_ struct om_bundle_report *report = calloc(1, sizeof(*report));
+	_cleanup_(om_signer_freep) struct om_signer *s = NULL;
+	struct om_note_key key[OM_SIGNER_KEYS_MAX];
+	struct error_text why = { 0 };
+	int r = report ? om_signer_open(keys, &s, err) : -ENOMEM;
+
+	if (r)
+		return r;
+	r = om_bundle_check(data, len, key, om_signer_keys(s, now_ns, key), report, &why);
+	return r ? error_set(err, r, "%s: nothing is sealed, as nobody could verify it: %s", id, why.text)
+		 : 0;
+}
+
+int om_bundle_make(struct om_ledger *l, const struct om_case *c, const char *keys,
+		   const struct om_actor *actor, uint8_t **ret, size_t *ret_len, struct error_text *err)
+{
+	_cleanup_free_ uint8_t *data = NULL;
+	size_t len;
+	int r = bundle_seal(l, c, keys, actor, &data, &len, err);
+
+	r = r ?: check_own(om_case_id(c), keys, actor->now_ns, data, len, err);
+	if (r)
+		return r;
+	*ret = TAKE_PTR(data);
+	*ret_len = len;
+	return 0;
 }

@@ -35,6 +35,7 @@ struct gathering {
 	struct wanted *wanted; /* sorted by key */
 	size_t count, room;
 	uint64_t node_entry; /* the last inventory; UINT64_MAX: none */
+	uint64_t need;	     /* leaves that a tree must have to hold all that is wanted */
 	/* What is proved against. */
 	struct om_tlog_tree *tree;
 	struct om_checkpoint head;
@@ -148,6 +149,15 @@ static const char *why(const struct gathering *g, const struct om_entry *e)
 	return !strncmp(subject, g->tenant, n) && (!subject[n] || subject[n] == '/') ? "alert" : NULL;
 }
 
+static int find_need(void *ctx, const struct om_entry *e)
+{
+	struct gathering *g = ctx;
+
+	if (e->payload && why(g, e))
+		g->need = e->index + 1;
+	return 0;
+}
+
 static json_t *source_json(const struct gathering *g, const struct om_leaf_entry *e)
 {
 	char ledger[OM_ID_STRLEN], index[24], size[24], time[OM_TIME_STRLEN], leaf[2 * OM_LEAF_SIZE + 1],
@@ -221,20 +231,16 @@ static int choose_head(struct gathering *g)
 	struct om_tlog_reader reader;
 	struct om_checkpoint c;
 	struct om_note n;
-	uint64_t last = 0;
 	int r = om_ledger_tree(g->node, &g->tree);
 
-	r = r ?: om_checkpoint_find(g->node, UINT64_MAX >> 1, &g->note);
+	r = r ?: om_checkpoint_find(g->node, NULL, UINT64_MAX >> 1, &g->note);
 	if (r)
 		return r;
-	for (size_t i = 0; i < g->count; i++)
-		if (g->wanted[i].is_found && g->wanted[i].entry > last)
-			last = g->wanted[i].entry;
 	reader = om_tlog_tree_reader(g->tree);
 	g->head.size = om_tlog_tree_size(g->tree);
 	r = om_tlog_root(&reader, g->head.size, g->head.root);
 	if (r == 0 && g->note && om_note_parse(g->note, strlen(g->note), &n) == 0 &&
-	    om_checkpoint_parse(n.text, n.text_len, &c) == 0 && c.size > last && c.size <= g->head.size) {
+	    om_checkpoint_parse(n.text, n.text_len, &c) == 0 && c.size >= g->need && c.size <= g->head.size) {
 		r = om_tlog_root(&reader, c.size, g->head.root);
 		if (r == 0 && memcmp(c.root, g->head.root, sizeof(c.root)))
 			return error_set(g->err, -EUCLEAN,
@@ -280,6 +286,7 @@ int om_case_gather(struct om_case_store *s, const struct om_case *c, struct om_l
 		return error_set(err, r, "the ledger cannot be read: %s", strerror(-r));
 	qsort(g.wanted, g.count, sizeof(*g.wanted), by_key);
 	r = om_ledger_each_entry(node, 0, find_last, &g);
+	r = r ?: om_ledger_each_entry(node, 0, find_need, &g);
 	r = r ?: choose_head(&g);
 	r = r ?: om_ledger_each_leaf(node, 0, gather_entry, &g);
 	return r ? error_set(err, r, "%s: not all could be gathered: %s", c->id, strerror(-r)) : 0;

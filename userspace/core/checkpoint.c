@@ -21,7 +21,8 @@ static const char *note_of(const json_t *act)
 }
 
 struct search {
-	uint64_t max, size;
+	const char *origin;
+	uint64_t max;
 	char *note;
 };
 
@@ -38,17 +39,17 @@ static int look(void *ctx, const struct om_entry *e)
 	act = json_loadb(e->payload, e->len, 0, NULL);
 	text = note_of(act);
 	if (!text || om_note_parse(text, strlen(text), &note) ||
-	    om_checkpoint_parse(note.text, note.text_len, &c) || c.size > s->max)
+	    om_checkpoint_parse(note.text, note.text_len, &c) || c.size > s->max ||
+	    (s->origin && strcmp(c.origin, s->origin)))
 		return 0;
 	free(s->note);
 	s->note = strdup(text);
-	s->size = c.size;
 	return s->note ? 0 : -ENOMEM;
 }
 
-int om_checkpoint_find(struct om_ledger *l, uint64_t max, char **ret_note)
+int om_checkpoint_find(struct om_ledger *l, const char *origin, uint64_t max, char **ret_note)
 {
-	struct search s = { .max = max };
+	struct search s = { .origin = origin, .max = max };
 	int r = om_ledger_each_entry(l, 0, look, &s);
 
 	if (r)

@@ -16,8 +16,9 @@
 int om_checkpoint_make(struct om_ledger *l, const char *keys, uint64_t now_ns, struct om_tlog_tree **ret_tree,
 		       char **ret_note, struct error_text *err);
 
-/* The latest checkpoint recorded in the log with a size of at most `max`: malloc'ed, or NULL in *ret. */
-int om_checkpoint_find(struct om_ledger *l, uint64_t max, char **ret_note);
+/* The latest checkpoint recorded in the log of an origin (NULL: of any) with a size of at most `max`:
+ * malloc'ed, or NULL in *ret. */
+int om_checkpoint_find(struct om_ledger *l, const char *origin, uint64_t max, char **ret_note);
 
 /* The CloudEvent `opmeter.checkpoint.v1` (docs/formats.md): one line, malloc'ed; NULL: out of memory or no
  * checkpoint. The Kafka key is the origin; topic opmeter.checkpoints.v1. */
