@@ -10,6 +10,7 @@
 
 #include "../userspace/base/cleanup.h"
 #include "../userspace/core/assignment.h"
+#include "kafka_ended.h"
 #include "topic.h"
 
 #define CONTENT_TYPE_READING "application/vnd.opmeter.reading.v1"
@@ -292,15 +293,17 @@ static int assign_topic(rd_kafka_t *rk, const char *topic, rd_kafka_topic_partit
 	return n;
 }
 
-static int read_keys(rd_kafka_t *rk, int partitions, void (*fn)(void *ctx, const void *key, size_t len),
-		     void *ctx)
+static int read_keys(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list,
+		     void (*fn)(void *ctx, const void *key, size_t len), void *ctx)
 {
-	while (partitions > 0) {
+	int unread = list->cnt;
+
+	while (unread > 0) {
 		rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, PUBLISHED_MS);
 		int err = m ? m->err : -1;
 
 		if (m && err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-			partitions--;
+			unread -= m->rkt && om_kafka_ended(list, rd_kafka_topic_name(m->rkt), m->partition);
 		else if (m && !err && m->key)
 			fn(ctx, m->key, m->key_len);
 		if (m)
@@ -319,7 +322,7 @@ static int kafka_published(struct om_exporter *e, void (*fn)(void *ctx, const vo
 	struct error_text err = { 0 };
 	rd_kafka_conf_t *conf = om_kafka_conf(&k->config, &err);
 	rd_kafka_topic_partition_list_t *list;
-	int partitions = 0, r = 0;
+	int r = 0;
 	rd_kafka_t *rk;
 	char why[256];
 
@@ -335,12 +338,10 @@ static int kafka_published(struct om_exporter *e, void (*fn)(void *ctx, const vo
 	}
 	rd_kafka_poll_set_consumer(rk);
 	list = rd_kafka_topic_partition_list_new(16);
-	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(topics); i++) {
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(topics); i++)
 		r = assign_topic(rk, om_topic_name(topics[i]), list);
-		partitions += r > 0 ? r : 0;
-	}
 	if (r >= 0)
-		r = rd_kafka_assign(rk, list) ? -EIO : read_keys(rk, partitions, fn, ctx);
+		r = rd_kafka_assign(rk, list) ? -EIO : read_keys(rk, list, fn, ctx);
 	rd_kafka_topic_partition_list_destroy(list);
 	rd_kafka_consumer_close(rk);
 	rd_kafka_destroy(rk);
