@@ -32,11 +32,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	admit_assignment(&a, &m, &assignment);
 	v = view_new("f", 3);
 	if (v) {
-		struct view_record t = { m.key, m.value, m.key_len, m.value_len, { 1, 1 } };
+		struct view_record t = { m.key, m.value, m.key_len, m.value_len, { 1, 1 }, data[0] % 3 };
 
 		view_take(v, &t);
 		t.key = "f/1";
 		t.key_len = 3;
+		t.partition = 1;
 		view_take(v, &t);
 		view_each(v, OM_GROUP_MODEL, count, &n);
 		view_each(v, OM_GROUP_LINEAGE, count, &n);

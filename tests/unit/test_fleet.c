@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Which records may move a total, and what a reader of the totals topic makes of writers that come, go and do not know it. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "exporters/kafka_ended.h"
 #include "exporters/topic.h"
 #include "userspace/core/total_record.h"
 #include "userspace/fleet/fleet_internal.h"
@@ -226,7 +228,7 @@ static void put_total(struct view *v, uint32_t partition, struct epoch e, const 
 				      .training_high = low, .training_ceiling = low, .is_bounded = true };
 	char key[OM_TOTAL_KEY_MAX];
 	_cleanup_free_ char *text = om_total_encode(&s, partition);
-	struct view_record m = { .key = key, .epoch = e };
+	struct view_record m = { .key = key, .epoch = e, .partition = partition };
 
 	assert_int_equal(om_total_key("f", partition, &s, key), 0);
 	m.key_len = strlen(key);
@@ -238,7 +240,7 @@ static void put_total(struct view *v, uint32_t partition, struct epoch e, const 
 static void put_head(struct view *v, uint32_t partition, struct epoch e, unsigned round, unsigned subjects)
 {
 	char key[32], text[200];
-	struct view_record m = { .key = key, .value = text, .epoch = e };
+	struct view_record m = { .key = key, .value = text, .epoch = e, .partition = partition };
 
 	m.key_len = (size_t)snprintf(key, sizeof(key), "f/%u", (unsigned)partition);
 	m.value_len = (size_t)snprintf(text, sizeof(text),
@@ -353,13 +355,342 @@ static void noise_on_the_totals_topic_moves_nothing(void **state)
 		static const char *const values[] = { "", "{", "[]", "{\"v\":9}", "{\"v\":2}", "null", NULL };
 
 		for (size_t k = 0; k < ARRAY_SIZE(values); k++) {
-			struct view_record m = { keys[i], values[k], strlen(keys[i]), values[k] ? strlen(values[k]) : 0, first };
+			struct view_record m = { keys[i], values[k], strlen(keys[i]), values[k] ? strlen(values[k]) : 0, first, 0 };
 
 			assert_int_equal(view_take(v, &m), 0);
 		}
 	}
 	assert_true(sum_of(v, "acme") == 5);
 	view_free(v);
+}
+
+static void a_record_in_anothers_partition_is_none(void **state)
+{
+	static const char text[] = "{\"v\":2,\"group\":\"head\",\"round\":\"1\",\"subjects\":\"0\",\"as_of\":\"2026-11-29T00:00:00Z\"}";
+	struct view *v = view_new("f", 2);
+	struct view_record m = { "f/1", text, 3, sizeof(text) - 1, second, 0 };
+
+	put_head(v, 0, first, 1, 0);
+	assert_int_equal(view_take(v, &m), 0);
+	assert_false(view_is_whole(v));
+	m.partition = 1;
+	assert_int_equal(view_take(v, &m), 0);
+	assert_true(view_is_whole(v));
+	view_free(v);
+}
+
+static struct epoch parsed(const char *text)
+{
+	return epoch_parse(text, strlen(text));
+}
+
+/* There is always room for one above whatever may stand there. */
+static void an_epoch_that_could_wrap_is_none(void **state)
+{
+	static const char *const none[] = { "", "1", "1.", ".0000000000000007", "1.0000000000000007x", "1.7", "-1.0000000000000007",
+					    " 1.0000000000000007", "+1.0000000000000007", "1.0x00000000000007", "1.000000000000000g",
+					    "4611686018427387905.0000000000000007", "18446744073709551615.0000000000000007",
+					    "99999999999999999999999.0000000000000007", "00000000000000000000000000000000001.0000000000000007" };
+	struct epoch e = { 77, 0xabcdef };
+	char text[EPOCH_STRLEN];
+
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		assert_int_equal(parsed(none[i]).number, 0);
+	epoch_format(e, text);
+	assert_int_equal(epoch_compare(parsed(text), e), 0);
+	assert_true(parsed("4611686018427387904.0000000000000007").number == EPOCH_MAX);
+}
+
+/* What a part publishes, straight into the view of a reader. Records above a size are refused, as librdkafka does. */
+struct reader {
+	struct om_exporter base;
+	struct view *view;
+	size_t room, records, heads, largest;
+	struct om_total_record last;
+};
+
+static int reader_send(struct om_exporter *e, const struct om_event *ev)
+{
+	struct reader *r = (struct reader *)e;
+	struct view_record m = { ev->key, ev->value, ev->key_len, ev->value_len, { 0 }, ev->partition_plus_1 - 1 };
+
+	if (ev->value_len > r->room)
+		return -EMSGSIZE;
+	assert_string_equal(ev->headers[0], HEADER_EPOCH);
+	m.epoch = parsed(ev->headers[1]);
+	r->records++;
+	r->largest = ev->value_len > r->largest ? ev->value_len : r->largest;
+	r->heads += ev->key_len == strlen("f/0");
+	if (ev->value && strstr(ev->value, "\"group\":\"lineage\"")) {
+		om_total_record_done(&r->last);
+		assert_int_equal(om_total_decode(ev->value, ev->value_len, &r->last), 0);
+	}
+	return view_take(r->view, &m);
+}
+
+static int reader_poll(struct om_exporter *e, int timeout_ms)
+{
+	return 0;
+}
+
+static const struct om_exporter_ops reader_ops = { .name = "reader", .send = reader_send, .poll = reader_poll };
+
+struct bench {
+	struct fleet_config config;
+	struct fleet fleet;
+	struct reader reader;
+};
+
+static struct bench *bench_new(void)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+
+	b->config = (struct fleet_config){ .name = "f", .registers_max = 10000 };
+	b->fleet.config = &b->config;
+	b->fleet.partitions = 1;
+	b->fleet.me.instance = 7;
+	b->reader = (struct reader){ .base.ops = &reader_ops, .view = view_new("f", 1), .room = 1000000 };
+	b->fleet.producer = &b->reader.base;
+	b->fleet.parts[0] = part_new(&b->fleet, 0);
+	return b;
+}
+
+static void bench_free(struct bench *b)
+{
+	part_free(b->fleet.parts[0]);
+	view_free(b->reader.view);
+	om_total_record_done(&b->reader.last);
+	free(b);
+}
+
+static void assign(struct part *p, const struct om_reading *r, enum om_assignment_kind kind, const char *value)
+{
+	struct om_assignment a = { .ledger = r->key.ledger, .job = r->key.job, .kind = kind, .share_low_ppm = 1000000,
+				   .share_high_ppm = 1000000, .rule = "test", .version = "1", .at_ns = 1 };
+
+	snprintf(a.value, sizeof(a.value), "%s", value);
+	assert_int_equal(om_totals_assign(p->totals, &a), 0);
+}
+
+static void work(struct part *p, unsigned job, const char *tenant, const char *lineage)
+{
+	struct om_reading r = honest();
+
+	r.key.job.byte[0] = (uint8_t)(job >> 8);
+	r.key.job.byte[1] = (uint8_t)job;
+	r.value.exact += job;
+	assert_int_equal(om_totals_put(p->totals, &r), 0);
+	assign(p, &r, OM_ASSIGN_TENANT, tenant);
+	assign(p, &r, OM_ASSIGN_MODEL, "m");
+	assign(p, &r, OM_ASSIGN_PHASE, "training");
+	if (lineage)
+		assign(p, &r, OM_ASSIGN_LINEAGE, lineage);
+	p->is_changed = true;
+}
+
+/* Another instance wrote and went; what vanished meanwhile is taken back in the first round of the new epoch, too. */
+static void what_vanished_is_retracted_in_a_new_epoch(void **state)
+{
+	struct bench *b = bench_new();
+	struct part *p = b->fleet.parts[0];
+
+	work(p, 0, "acme", NULL);
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_true(view_is_whole(b->reader.view) && sum_of(b->reader.view, "acme") > 0);
+	om_totals_free(p->totals);
+	p->totals = om_totals_new(100);
+	work(p, 1, "zeta", NULL);
+	p->highest = (struct epoch){ 9, 1 };
+	p->is_full = true;
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_int_equal(p->epoch.number, 10);
+	assert_int_equal(view_head(b->reader.view, 0)->subjects, 1);
+	assert_true(view_is_whole(b->reader.view));
+	assert_true(sum_of(b->reader.view, "acme") == 0 && sum_of(b->reader.view, "zeta") > 0);
+	bench_free(b);
+}
+
+static void who_sees_a_successor_asks_the_group_before_it_writes(void **state)
+{
+	struct bench *b = bench_new();
+	struct part *p = b->fleet.parts[0];
+
+	work(p, 0, "acme", NULL);
+	p->highest = (struct epoch){ 3, 1 };
+	p->sees_successor = true;
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_int_equal(b->reader.records, 0);
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_int_equal(b->reader.heads, 1);
+	/* Above the last epoch nobody writes, and nobody ends for it. */
+	p->highest = (struct epoch){ EPOCH_MAX, UINT64_MAX };
+	p->is_changed = true;
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_int_equal(b->reader.heads, 1);
+	assert_true(p->is_changed);
+	bench_free(b);
+}
+
+static void a_lineage_of_too_many_tenants_names_the_largest(void **state)
+{
+	struct bench *b = bench_new();
+	struct part *p = b->fleet.parts[0];
+	const struct om_subject_total *t = &b->reader.last.total;
+	bool has_largest = false;
+
+	for (unsigned i = 0; i < 40; i++) {
+		char tenant[24];
+
+		snprintf(tenant, sizeof(tenant), "tenant-%02u", i);
+		work(p, i, tenant, "l");
+	}
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_int_equal(t->member_count, 40);
+	assert_int_equal(t->members_cut, 0);
+	b->reader.room = 2500;
+	p->is_full = true;
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_true(t->member_count > 0 && t->member_count < 40);
+	assert_int_equal(t->member_count + t->members_cut, 40);
+	assert_int_equal(t->registers, 40);
+	for (size_t i = 0; i < t->member_count; i++) {
+		has_largest |= !strcmp(t->members[i].tenant, "tenant-39");
+		assert_true(i == 0 || strcmp(t->members[i - 1].tenant, t->members[i].tenant) < 0);
+	}
+	assert_true(has_largest && view_is_whole(b->reader.view));
+	assert_int_equal(p->left_out, 0);
+	bench_free(b);
+}
+
+static void a_total_that_no_record_holds_is_left_out_and_counted(void **state)
+{
+	struct bench *b = bench_new();
+	struct part *p = b->fleet.parts[0];
+	char name[120];
+
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	work(p, 0, "acme", NULL);
+	work(p, 1, name, NULL);
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_int_equal(view_head(b->reader.view, 0)->subjects, 2);
+	b->reader.room = b->reader.largest - 1;
+	p->is_full = true;
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_int_equal(p->left_out, 1);
+	assert_int_equal(view_head(b->reader.view, 0)->subjects, 1);
+	assert_true(view_is_whole(b->reader.view) && sum_of(b->reader.view, name) == 0 && sum_of(b->reader.view, "acme") > 0);
+	bench_free(b);
+}
+
+static void what_the_broker_lost_is_written_again(void **state)
+{
+	struct bench *b = bench_new();
+	struct part *p = b->fleet.parts[0];
+	size_t records;
+
+	work(p, 0, "acme", NULL);
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	records = b->reader.records;
+	fleet_acked(&b->fleet, 0, 0);
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_int_equal(b->reader.records, records);
+	fleet_acked(&b->fleet, 0, -EIO);
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_int_equal(b->reader.records, 2 * records);
+	assert_true(b->fleet.acked == 1 && b->fleet.failed == 1);
+	bench_free(b);
+}
+
+static void an_end_that_is_told_twice_is_one_end(void **state)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(3);
+
+	rd_kafka_topic_partition_list_add(list, "a", 0);
+	rd_kafka_topic_partition_list_add(list, "a", 1);
+	rd_kafka_topic_partition_list_add(list, "b", 0);
+	assert_true(om_kafka_ended(list, "a", 0));
+	assert_false(om_kafka_ended(list, "a", 0));
+	assert_false(om_kafka_ended(list, "c", 0));
+	assert_false(om_kafka_ended(list, "a", 2));
+	assert_true(om_kafka_ended(list, "b", 0));
+	assert_true(om_kafka_ended(list, "a", 1));
+	assert_false(om_kafka_ended(list, "b", 0));
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
+#define SECOND 1000000000ULL
+
+static int beat(struct key_map *nodes, const char *source, const char *interval, uint64_t sent_ns, uint64_t seen_ns)
+{
+	char text[256];
+	json_t *o;
+	int r;
+
+	snprintf(text, sizeof(text), "{\"source\":\"%s\",\"data\":{\"interval_s\":%s,\"peak_ops_per_s\":\"5\"}}", source, interval);
+	o = json_loads(text, 0, NULL);
+	r = nodes_take(nodes, 2, o, sent_ns, seen_ns);
+	json_decref(o);
+	return r;
+}
+
+#define NODE(x) "/opmeter/0000000000000000000000000000000" x
+
+static void only_nodes_have_heartbeats_and_only_so_many(void **state)
+{
+	static const char *const none[] = { "", "/opmeter/", "/opmeter/fleet", NODE("g"), NODE("A"), NODE("00"), "x" NODE("1") };
+	struct key_map nodes = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		assert_int_equal(beat(&nodes, none[i], "60", NOW, NOW), 1);
+	assert_int_equal(beat(&nodes, NODE("1"), "0", NOW, NOW), 1);
+	assert_int_equal(beat(&nodes, NODE("1"), "-5", NOW, NOW), 1);
+	assert_int_equal(beat(&nodes, NODE("1"), "9223372036854775807", NOW, NOW), 1);
+	assert_int_equal(beat(&nodes, NODE("1"), "\"60\"", NOW, NOW), 1);
+	assert_int_equal(nodes_take(&nodes, 2, NULL, NOW, NOW), 1);
+	assert_int_equal(nodes.count, 0);
+	assert_int_equal(beat(&nodes, NODE("1"), "60", NOW, NOW), 0);
+	assert_int_equal(beat(&nodes, NODE("2"), "60", NOW, NOW), 0);
+	assert_int_equal(beat(&nodes, NODE("3"), "60", NOW, NOW), 1);
+	assert_int_equal(beat(&nodes, NODE("1"), "60", NOW, NOW), 0); /* one that is known is heard on */
+	key_map_done(&nodes, (void (*)(struct key_node *))free);
+}
+
+static int keep_id(void *ctx, const struct alert *a)
+{
+	*(struct om_id *)ctx = a->id;
+	return 0;
+}
+
+static struct om_id silence(struct key_map *nodes, uint64_t now_ns)
+{
+	struct om_id id = { { 0 } };
+	struct findings f = { .emit = keep_id, .ctx = &id, .nodes = nodes, .policy = { .source = "/opmeter/f", .now_ns = now_ns } };
+
+	assert_int_equal(findings_silence(&f), 0);
+	return id;
+}
+
+/* One judge saw the heartbeat come, the next one reads it an hour later: the same silence, the same alert. */
+static void a_silence_is_one_alert_whoever_judges(void **state)
+{
+	struct key_map watched = { 0 }, read_later = { 0 };
+	struct om_id none = { { 0 } }, a, b;
+
+	assert_int_equal(beat(&watched, NODE("1"), "60", NOW, NOW + 7 * SECOND), 0);
+	assert_int_equal(beat(&read_later, NODE("1"), "60", NOW, NOW), 0);
+	a = silence(&watched, NOW + 186 * SECOND);
+	assert_true(om_id_equal(&a, &none)); /* three intervals are counted from when it came */
+	a = silence(&watched, NOW + 188 * SECOND);
+	b = silence(&read_later, NOW + 3600 * SECOND);
+	assert_false(om_id_equal(&a, &none));
+	assert_true(om_id_equal(&a, &b));
+	/* It came back and fell silent again: that is another one. */
+	assert_int_equal(beat(&watched, NODE("1"), "60", NOW + 300 * SECOND, NOW + 300 * SECOND), 0);
+	b = silence(&watched, NOW + 600 * SECOND);
+	assert_false(om_id_equal(&a, &b) || om_id_equal(&b, &none));
+	key_map_done(&watched, (void (*)(struct key_node *))free);
+	key_map_done(&read_later, (void (*)(struct key_node *))free);
 }
 
 int main(void)
@@ -377,6 +708,16 @@ int main(void)
 		cmocka_unit_test(a_zombie_is_ignored),
 		cmocka_unit_test(what_the_last_owner_left_goes_with_it),
 		cmocka_unit_test(noise_on_the_totals_topic_moves_nothing),
+		cmocka_unit_test(a_record_in_anothers_partition_is_none),
+		cmocka_unit_test(an_epoch_that_could_wrap_is_none),
+		cmocka_unit_test(what_vanished_is_retracted_in_a_new_epoch),
+		cmocka_unit_test(who_sees_a_successor_asks_the_group_before_it_writes),
+		cmocka_unit_test(a_lineage_of_too_many_tenants_names_the_largest),
+		cmocka_unit_test(a_total_that_no_record_holds_is_left_out_and_counted),
+		cmocka_unit_test(what_the_broker_lost_is_written_again),
+		cmocka_unit_test(an_end_that_is_told_twice_is_one_end),
+		cmocka_unit_test(only_nodes_have_heartbeats_and_only_so_many),
+		cmocka_unit_test(a_silence_is_one_alert_whoever_judges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,6 +99,8 @@ char *om_total_encode(const struct om_subject_total *s, uint32_t partition)
 	} else {
 		json_object_set_new(o, "lineage", json_string(s->lineage));
 		json_object_set_new(o, "members", members_of(s));
+		if (s->members_cut)
+			json_object_set_new(o, "members_cut", decimal(s->members_cut));
 	}
 	json_object_set_new(o, "partition", json_integer(partition));
 	json_object_set_new(o, "training", bounds(s->training_low, s->training_high, s->training_ceiling));
@@ -229,6 +231,8 @@ static int take_subject(const json_t *o, int version, struct om_subject_total *s
 	if (!group || strcmp(group, group_names[OM_GROUP_LINEAGE]))
 		return -EBADMSG;
 	s->group = OM_GROUP_LINEAGE;
+	if (json_object_get(o, "members_cut") && take_u64(o, "members_cut", &s->members_cut))
+		return -EBADMSG;
 	return take_name(o, "lineage", &s->lineage) ?: take_members(o, s);
 }
 

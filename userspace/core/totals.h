@@ -113,6 +113,7 @@ struct om_subject_total {
 	const char *lineage;		 /* of a lineage; else "" */
 	const struct om_member *members; /* of a lineage, by tenant; else NULL */
 	size_t member_count;
+	uint64_t members_cut; /* further members that a record of the lineage has no room for */
 	/* Each job's day is reconciled by itself (core/reconcile.h), then added. `high` is what
 	 * the meters of work and device bound, and what levels are compared with; `ceiling`
 	 * also takes in where only time held x peak bounds a job: reported, pages nobody. */

@@ -18,6 +18,7 @@
 
 #define DAY_NS 86400000000000ULL
 #define SILENT_INTERVALS 3
+#define INTERVAL_S_MAX (7 * 86400)
 
 /* A tenant's figures over all its models. */
 struct tenant_sum {
@@ -161,6 +162,45 @@ int findings_refusals(struct findings *j)
 	return r;
 }
 
+#define NODE_PREFIX "/opmeter/"
+
+static bool is_node(const char *source)
+{
+	size_t at = sizeof(NODE_PREFIX) - 1;
+
+	return !strncmp(source, NODE_PREFIX, at) && strlen(source) == at + OM_ID_STRLEN - 1 &&
+	       strspn(source + at, "0123456789abcdef") == OM_ID_STRLEN - 1;
+}
+
+int nodes_take(struct key_map *nodes, size_t nodes_max, const json_t *event, uint64_t sent_ns,
+	       uint64_t seen_ns)
+{
+	const char *source = json_string_value(json_object_get(event, "source"));
+	const json_t *data = json_object_get(event, "data");
+	const char *peak = json_string_value(json_object_get(data, "peak_ops_per_s"));
+	json_int_t interval_s = json_integer_value(json_object_get(data, "interval_s"));
+	struct node_sign *n;
+
+	if (!source || !is_node(source) || interval_s < 1 || interval_s > INTERVAL_S_MAX)
+		return 1;
+	n = (struct node_sign *)key_map_find(nodes, source, strlen(source));
+	if (!n) {
+		if (nodes->count >= nodes_max)
+			return 1;
+		n = calloc(1, sizeof(*n));
+		if (!n || key_map_add(nodes, &n->node, source, strlen(source))) {
+			free(n);
+			return -ENOMEM;
+		}
+	}
+	/* The last record, not the latest time: that is what compaction leaves for the next judge. */
+	n->sent_ns = sent_ns;
+	n->seen_ns = seen_ns > n->seen_ns ? seen_ns : n->seen_ns;
+	n->interval_ns = (uint64_t)interval_s * 1000000000;
+	n->peak_ops_per_s = peak ? strtoull(peak, NULL, 10) : 0;
+	return 0;
+}
+
 static int look_at_node(void *ctx, struct key_node *n)
 {
 	struct findings *j = ctx;
@@ -169,16 +209,17 @@ static int look_at_node(void *ctx, struct key_node *n)
 	char sentence[500], time[OM_TIME_STRLEN], exact[OPCOUNT_STRLEN] = "", human[OPCOUNT_STRLEN];
 	opcount bound = 0;
 
-	if (!s->interval_ns || now < s->last_ns || now - s->last_ns <= SILENT_INTERVALS * s->interval_ns)
+	if (now < s->seen_ns || now - s->seen_ns <= SILENT_INTERVALS * s->interval_ns)
 		return 0;
-	if (s->peak_ops_per_s && !opcount_muldiv(s->peak_ops_per_s, now - s->last_ns, 1000000000, &bound))
+	if (s->peak_ops_per_s && !opcount_muldiv(s->peak_ops_per_s, now - s->seen_ns, 1000000000, &bound))
 		opcount_format(bound, exact);
 	snprintf(sentence, sizeof(sentence),
 		 "%s: silent since %s, %" PRIu64 " intervals of %" PRIu64
 		 " s. What its jobs do meanwhile is in no total%s%s%s.",
-		 n->key, om_time_format(s->last_ns - s->last_ns % 1000000000, time),
-		 (now - s->last_ns) / s->interval_ns, s->interval_ns / 1000000000, exact[0] ? ": up to " : "",
+		 n->key, om_time_format(s->sent_ns - s->sent_ns % 1000000000, time),
+		 (now - s->seen_ns) / s->interval_ns, s->interval_ns / 1000000000, exact[0] ? ": up to " : "",
 		 exact[0] ? opcount_human(bound, human) : "", exact[0] ? " operations by now" : "");
+	/* Its id has the heartbeat's own time, not that at which some judge received it. */
 	return emit_data(j, n->key, "silent-node", time, sentence,
 			 json_pack("{s:s,s:s,s:s}", "silent_since", time, "operations_possible", exact,
 				   "what_to_do", "page the node's owner: is it up, and does its agent run?"));

@@ -51,14 +51,18 @@ static void fleet_freep(struct fleet **f)
 	*f = fleet_free(*f);
 }
 
-static void on_acked(void *ctx, uint64_t cookie, int err)
+void fleet_acked(void *ctx, uint64_t cookie, int err)
 {
 	struct fleet *f = ctx;
 
-	if (err)
-		f->failed++;
-	else
+	if (!err) {
 		f->acked++;
+		return;
+	}
+	f->failed++;
+	for (uint32_t i = 0; i < f->partitions; i++)
+		if (f->parts[i])
+			f->parts[i]->is_full = f->parts[i]->is_changed = true;
 }
 
 /* A full window is given a moment; a broker that is away must not keep us from the group. */
@@ -106,7 +110,7 @@ static int fleet_open(const struct fleet_config *config, struct fleet **ret, str
 	r = r ?: om_kafka_open(&kafka, &f->producer, err);
 	if (r)
 		return r;
-	f->producer->acked = on_acked;
+	f->producer->acked = fleet_acked;
 	f->producer->acked_ctx = f;
 	r = intake_open(f, err);
 	if (r)

@@ -16,6 +16,7 @@
  * One thread. docs/fleet.md, "The aggregator", says why this is exact.
  */
 
+#include <jansson.h>
 #include <librdkafka/rdkafka.h>
 
 #include "../../exporters/kafka.h"
@@ -44,6 +45,10 @@ static inline int epoch_compare(struct epoch a, struct epoch b)
 #define EPOCH_STRLEN 48
 #define HEADER_EPOCH "opmeter_epoch" /* "<number>.<instance, 16 hex digits>" */
 void epoch_format(struct epoch e, char buf[EPOCH_STRLEN]);
+/* So that there is always one above: what says more is none. */
+#define EPOCH_MAX (1ULL << 62)
+/* 0,0: it is none. */
+struct epoch epoch_parse(const char *s, size_t len);
 /* Of a message; 0,0 if it has none. */
 struct epoch epoch_of(const rd_kafka_message_t *m);
 
@@ -60,11 +65,14 @@ struct part {
 	struct om_totals *totals;
 	bool readings_ended, companion_ended[COMPANION_END];
 	struct epoch epoch, highest; /* its own, once it publishes; the highest on the topic */
-	uint64_t round;		     /* of publication, within the epoch */
+	uint64_t round;		     /* of publication; goes on through epochs */
 	struct key_map subjects;     /* of keys on the totals topic: struct subject, in publish.c */
 	bool is_changed;	     /* something came since the last round */
 	bool is_full;		     /* every total is to be written again */
-	uint64_t seal_ns, owed_ns;   /* CLOCK_MONOTONIC: not before */
+	bool sees_successor;	     /* somebody writes under an epoch above ours */
+	bool has_said_epoch;
+	uint64_t left_out;	   /* totals that no record can hold, by the write */
+	uint64_t seal_ns, owed_ns; /* CLOCK_MONOTONIC: not before */
 	struct refusal_count refused[REFUSAL_END];
 	uint64_t dead_letters, regressions, nulls;
 };
@@ -91,6 +99,8 @@ struct fleet {
 uint64_t fleet_now_ns(clockid_t clock);
 /* 0 taken; 1 the producer's window is full: try later; -errno. */
 int fleet_send(struct fleet *f, const struct om_event *ev);
+/* The producer's acknowledgements. After a loss every total is written again. */
+void fleet_acked(void *ctx, uint64_t cookie, int err);
 
 /* intake.c */
 int intake_open(struct fleet *f, struct error_text *err);
@@ -135,8 +145,9 @@ struct view_record {
 	const void *key, *value; /* value NULL: a tombstone */
 	size_t key_len, value_len;
 	struct epoch epoch;
+	uint32_t partition; /* where it was read */
 };
-/* 0, -ENOMEM. What is no record of this fleet is left. */
+/* 0, -ENOMEM. What is no record of this fleet, or not in the partition of its key, is left. */
 int view_take(struct view *v, const struct view_record *m);
 bool view_is_whole(const struct view *v);
 bool view_is_changed(struct view *v); /* since the last call */
@@ -154,9 +165,11 @@ struct saying {
 	enum om_topic topic;
 	struct om_id id;
 	char *text;
+	bool is_refused; /* set by speaker_say(): too large, it can never be sent */
 };
-/* All of them or none: 0; -EAGAIN: none, try again; -EOWNERDEAD: another one speaks now. */
-int speaker_say(struct speaker *s, const struct saying *sayings, size_t n);
+/* All of them but those that can never be sent, or none: 0; -EAGAIN: none, try again; -EOWNERDEAD: another
+ * one speaks now. */
+int speaker_say(struct speaker *s, struct saying *sayings, size_t n);
 
 /* judge.c */
 void judge_begin(struct fleet *f, bool speaks);
@@ -179,8 +192,16 @@ struct findings {
 /* A node's last sign of life. */
 struct node_sign {
 	struct key_node node; /* key: its source */
-	uint64_t last_ns, interval_ns, peak_ops_per_s;
+	/* Of its last heartbeat: the record's own time, the same for all who read it, and when it was here.
+	 */
+	uint64_t sent_ns, seen_ns;
+	uint64_t interval_ns, peak_ops_per_s;
 };
+#define NODES_MAX 1000000
+/* A heartbeat that came. 0; 1: refused, its source is no node's, its interval none, or there are nodes_max;
+ * -ENOMEM. */
+int nodes_take(struct key_map *nodes, size_t nodes_max, const json_t *event, uint64_t sent_ns,
+	       uint64_t seen_ns);
 int findings_totals(struct findings *j);
 int findings_refusals(struct findings *j);
 int findings_silence(struct findings *j);

@@ -315,8 +315,10 @@ static size_t drain(struct fleet *f, rd_kafka_t *rk, void (*fn)(struct fleet *f,
 
 size_t intake_poll(struct fleet *f, int timeout_ms)
 {
-	size_t n = drain(f, f->companion, take_companion, 0);
+	/* The group first: whether we still own a partition is known before what others wrote of it is read.
+	 */
+	size_t n = drain(f, f->consumer, take_reading, 0);
 
-	/* Assignments first: a register whose tenant is known moves one total, not two. */
-	return n + drain(f, f->consumer, take_reading, n ? 0 : timeout_ms);
+	n += drain(f, f->companion, take_companion, 0);
+	return n ?: drain(f, f->consumer, take_reading, timeout_ms);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <jansson.h>
 
+#include "../../exporters/kafka_ended.h"
 #include "../core/total_record.h"
 
 #define BATCH 20000
@@ -27,6 +28,7 @@ struct judge {
 	uint64_t retry_ns; /* CLOCK_MONOTONIC */
 	struct speaker *speaker;
 	rd_kafka_t *rk;
+	rd_kafka_topic_partition_list_t *list;
 	uint32_t unread; /* partitions that were not yet read to their end */
 	struct view *view;
 	struct id_set published;
@@ -34,7 +36,9 @@ struct judge {
 	struct saying *sayings;
 	size_t count, room;
 	uint64_t looked_ns; /* CLOCK_MONOTONIC of the last look at what no record brings: silence, dates */
-	uint64_t said, repeated;
+	uint64_t said;
+	uint64_t strange; /* heartbeats that are no node's, or of more nodes than there is room for */
+	uint64_t refused; /* alerts that are too large to be said */
 };
 
 void judge_begin(struct fleet *f, bool speaks)
@@ -66,6 +70,9 @@ static void judge_close(struct judge *j)
 	if (j->rk)
 		rd_kafka_destroy_flags(j->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	j->rk = NULL;
+	if (j->list)
+		rd_kafka_topic_partition_list_destroy(j->list);
+	j->list = NULL;
 	j->view = view_free(j->view);
 	id_set_done(&j->published);
 	key_map_done(&j->nodes, free_node);
@@ -93,7 +100,6 @@ bool judge_speaks(const struct fleet *f)
 static int judge_open(struct fleet *f, struct error_text *err)
 {
 	struct judge *j = f->judge;
-	rd_kafka_topic_partition_list_t *list;
 	int r = j->speaks ? speaker_open(f, &j->speaker, err) : 0;
 
 	if (r)
@@ -102,54 +108,36 @@ static int judge_open(struct fleet *f, struct error_text *err)
 	j->view = view_new(f->config->name, f->partitions);
 	if (!j->rk || !j->view)
 		return -EIO;
-	list = rd_kafka_topic_partition_list_new(64);
+	j->list = rd_kafka_topic_partition_list_new(64);
 	j->unread = 0;
 	for (size_t t = 0; r == 0 && t < ARRAY_SIZE(judge_topics); t++) {
 		uint32_t n = 0;
 
 		r = intake_partitions(f, j->rk, judge_topics[t], &n, err);
 		for (uint32_t i = 0; r == 0 && i < n; i++)
-			rd_kafka_topic_partition_list_add(list, om_topic_name(judge_topics[t]), (int32_t)i)
+			rd_kafka_topic_partition_list_add(j->list, om_topic_name(judge_topics[t]), (int32_t)i)
 				->offset = RD_KAFKA_OFFSET_BEGINNING;
 		j->unread += n;
 	}
-	if (r == 0 && rd_kafka_assign(j->rk, list))
+	if (r == 0 && rd_kafka_assign(j->rk, j->list))
 		r = error_set(err, -EIO, "kafka: the alerts and totals cannot be read");
-	rd_kafka_topic_partition_list_destroy(list);
 	j->is_open = r == 0;
 	return r;
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
 }
 
 static void take_heartbeat(struct fleet *f, const rd_kafka_message_t *m, const json_t *event)
 {
 	struct judge *j = f->judge;
-	const char *source = json_string_value(json_object_get(event, "source"));
-	const json_t *data = json_object_get(event, "data");
-	const char *peak = json_string_value(json_object_get(data, "peak_ops_per_s"));
 	int64_t ms = rd_kafka_message_timestamp(m, NULL);
-	struct node_sign *n;
-
-	if (!source)
-		return;
-	n = (struct node_sign *)key_map_find(&j->nodes, source, strlen(source));
-	if (!n) {
-		n = calloc(1, sizeof(*n));
-		if (!n || key_map_add(&j->nodes, &n->node, source, strlen(source))) {
-			free(n);
-			f->error = -ENOMEM;
-			return;
-		}
-	}
+	uint64_t now = fleet_now_ns(CLOCK_REALTIME), sent = ms > 0 ? (uint64_t)ms * 1000000 : 0;
 	/* What arrives while we watch is a sign of life now, whatever the node's clock says. */
-	n->last_ns = max_u64(n->last_ns, j->unread ? (ms > 0 ? (uint64_t)ms * 1000000 : 0)
-						   : fleet_now_ns(CLOCK_REALTIME));
-	n->interval_ns = (uint64_t)json_integer_value(json_object_get(data, "interval_s")) * SECOND_NS;
-	n->peak_ops_per_s = peak ? strtoull(peak, NULL, 10) : 0;
+	int r = nodes_take(&j->nodes, NODES_MAX, event, sent, j->unread && sent < now ? sent : now);
+
+	if (r < 0)
+		f->error = r;
+	else if (r && j->strange++ == 0)
+		log_warn("kafka: a heartbeat of no node, or of one too many, is ignored; further ones are "
+			 "counted only");
 }
 
 static void take_said(struct fleet *f, const rd_kafka_message_t *m)
@@ -177,12 +165,13 @@ static void take(struct fleet *f, const rd_kafka_message_t *m)
 	int r;
 
 	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-		if (j->unread)
+		if (m->rkt && om_kafka_ended(j->list, rd_kafka_topic_name(m->rkt), m->partition))
 			j->unread--;
 	} else if (m->err) {
 		intake_error(f, m);
 	} else if (!strcmp(rd_kafka_topic_name(m->rkt), om_topic_name(OM_TOPIC_TOTALS))) {
-		struct view_record record = { m->key, m->payload, m->key_len, m->len, epoch_of(m) };
+		struct view_record record = { m->key, m->payload,  m->key_len,
+					      m->len, epoch_of(m), (uint32_t)m->partition };
 
 		r = view_take(j->view, &record);
 		if (r < 0)
@@ -263,6 +252,17 @@ static void show(const struct fleet *f, const struct saying *s)
 	fflush(stdout);
 }
 
+/* Not tried again before the next judge: the others must be said. */
+static void refuse(struct judge *j, const struct saying *s)
+{
+	char id[OM_ID_STRLEN];
+
+	j->refused++;
+	log_error("kafka: alert %s of %zu bytes is too large for %s and is not said (%" PRIu64
+		  " so far): raise message.max.bytes",
+		  om_id_format(&s->id, id), strlen(s->text), om_topic_name(s->topic), j->refused);
+}
+
 static int say_all(struct fleet *f)
 {
 	struct judge *j = f->judge;
@@ -271,13 +271,17 @@ static int say_all(struct fleet *f)
 	if (j->count == 0)
 		return 0;
 	r = speaker_say(j->speaker, j->sayings, j->count);
-	for (size_t i = 0; r == 0 && i < j->count; i++) {
-		int added = id_set_add(&j->published, &j->sayings[i].id);
+	for (size_t i = 0; i < j->count; i++) {
+		const struct saying *s = &j->sayings[i];
+		int added = r == 0 || s->is_refused ? id_set_add(&j->published, &s->id) : 0;
 
 		if (added < 0)
 			f->error = added;
-		show(f, &j->sayings[i]);
-		j->said++;
+		if (s->is_refused)
+			refuse(j, s);
+		else if (r == 0)
+			show(f, s);
+		j->said += r == 0 && !s->is_refused;
 	}
 	drop_sayings(j);
 	if (r == -EOWNERDEAD) {

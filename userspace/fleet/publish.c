@@ -20,7 +20,7 @@
 
 struct subject {
 	struct key_node node;
-	uint64_t round; /* of ours in which it was written; 0: somebody else's */
+	uint64_t round; /* of ours in which it was written, whatever the epoch; 0: somebody else's */
 };
 
 void epoch_format(struct epoch e, char buf[EPOCH_STRLEN])
@@ -28,22 +28,35 @@ void epoch_format(struct epoch e, char buf[EPOCH_STRLEN])
 	snprintf(buf, EPOCH_STRLEN, "%" PRIu64 ".%016" PRIx64, e.number, e.instance);
 }
 
+struct epoch epoch_parse(const char *s, size_t len)
+{
+	struct epoch e = { 0, 0 };
+	char text[EPOCH_STRLEN];
+	size_t digits;
+
+	if (len >= sizeof(text))
+		return e;
+	memcpy(text, s, len);
+	text[len] = '\0';
+	digits = strspn(text, "0123456789");
+	if (!digits || text[digits] != '.' || len - digits != 17 ||
+	    strspn(text + digits + 1, "0123456789abcdef") != 16)
+		return e;
+	e.number = strtoull(text, NULL, 10); /* what is too large for it becomes the largest */
+	e.instance = strtoull(text + digits + 1, NULL, 16);
+	return e.number <= EPOCH_MAX ? e : (struct epoch){ 0, 0 };
+}
+
 struct epoch epoch_of(const rd_kafka_message_t *m)
 {
 	rd_kafka_headers_t *h;
 	const void *value;
 	size_t len;
-	char text[EPOCH_STRLEN];
-	struct epoch e = { 0, 0 };
 
 	if (rd_kafka_message_headers(m, &h) || rd_kafka_header_get_last(h, HEADER_EPOCH, &value, &len) ||
-	    !value || len >= sizeof(text))
-		return e;
-	memcpy(text, value, len);
-	text[len] = '\0';
-	if (sscanf(text, "%" SCNu64 ".%16" SCNx64, &e.number, &e.instance) != 2)
+	    !value)
 		return (struct epoch){ 0, 0 };
-	return e;
+	return epoch_parse(value, len);
 }
 
 static void free_subject(struct key_node *n)
@@ -77,6 +90,7 @@ void publish_take_total(struct fleet *f, struct part *p, const rd_kafka_message_
 		p->highest = e;
 	if (p->epoch.number && epoch_compare(e, p->epoch) == 0)
 		return; /* our own, coming back */
+	p->sees_successor |= p->epoch.number && epoch_compare(e, p->epoch) > 0;
 	/* Somebody wrote over what may be ours. */
 	p->is_changed = p->is_full = true;
 	if (m->key_len == len || !m->payload || key_map_find(&p->subjects, m->key, m->key_len))
@@ -122,17 +136,78 @@ static int retract(struct writing *w, struct subject *s)
 	return r;
 }
 
+static int write_total(struct writing *w, const char *key, const struct om_subject_total *t)
+{
+	_cleanup_free_ char *text = om_total_encode(t, w->p->number);
+
+	return text ? write_record(w, key, strlen(key), text, t->as_of_ns) : -ENOMEM;
+}
+
+static int compare_work(const void *a, const void *b)
+{
+	const struct om_member *x = a, *y = b;
+
+	if (x->training_high != y->training_high)
+		return x->training_high > y->training_high ? -1 : 1;
+	return strcmp(x->tenant, y->tenant);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(((const struct om_member *)a)->tenant, ((const struct om_member *)b)->tenant);
+}
+
+/* A lineage of so many tenants that no record holds them: those with the most work are named, the others
+ * are counted. The lineage's own figures stay whole. */
+static int write_cut(struct writing *w, const char *key, const struct om_subject_total *t)
+{
+	struct om_subject_total cut = *t;
+	_cleanup_free_ struct om_member *m = NULL;
+	int r = write_total(w, key, t);
+
+	while (r == -EMSGSIZE && cut.member_count) {
+		if (!m) {
+			m = calloc(t->member_count, sizeof(*m));
+			if (!m)
+				return -ENOMEM;
+			cut.members = m;
+		}
+		cut.member_count /= 2;
+		cut.members_cut = t->members_cut + t->member_count - cut.member_count;
+		memcpy(m, t->members, t->member_count * sizeof(*m));
+		qsort(m, t->member_count, sizeof(*m), compare_work);
+		qsort(m, cut.member_count, sizeof(*m), compare_names);
+		r = write_total(w, key, &cut);
+	}
+	return r;
+}
+
+#define LEFT_OUT_SAID_MAX 10
+
+/* No record can hold it. It is none of the head's subjects, so the others are still taken. */
+static int leave_out(struct writing *w, const char *name, struct subject *s)
+{
+	if (w->p->left_out++ < LEFT_OUT_SAID_MAX)
+		log_error("the total of %.200s in partition %" PRIu32
+			  " is too large for a record and left out: shorten the names of tenants and models, "
+			  "or raise message.max.bytes",
+			  name, w->p->number);
+	return s ? retract(w, s) : 0;
+}
+
 static int write_subject(void *ctx, const struct om_subject_total *t)
 {
 	struct writing *w = ctx;
 	char key[OM_TOTAL_KEY_MAX];
-	_cleanup_free_ char *text = NULL;
 	struct key_node *n;
 	struct subject *s;
-	int r = om_total_key(w->f->config->name, w->p->number, t, key);
+	int r;
 
-	if (r || w->is_quiet)
-		return r;
+	if (w->is_quiet)
+		return 0;
+	r = om_total_key(w->f->config->name, w->p->number, t, key);
+	if (r)
+		return leave_out(w, t->group == OM_GROUP_MODEL ? t->tenant : t->lineage, NULL);
 	n = key_map_find(&w->p->subjects, key, strlen(key));
 	s = (struct subject *)n;
 	if (t->registers == 0)
@@ -144,13 +219,10 @@ static int write_subject(void *ctx, const struct om_subject_total *t)
 			return -ENOMEM;
 		}
 	}
-	text = om_total_encode(t, w->p->number);
-	if (!text)
-		return -ENOMEM;
-	r = write_record(w, key, strlen(key), text, t->as_of_ns);
+	r = write_cut(w, key, t);
 	if (r == 0)
 		s->round = w->p->round;
-	return r;
+	return r == -EMSGSIZE ? leave_out(w, key, s) : r;
 }
 
 static int retract_stale(void *ctx, struct key_node *n)
@@ -183,20 +255,20 @@ static json_t *refusals_json(const struct part *p)
 static int write_head(struct writing *w)
 {
 	const struct part *p = w->p;
-	char key[160], number[5][24], time[OM_TIME_STRLEN];
+	char key[160], number[6][24], time[OM_TIME_STRLEN];
 	size_t len = prefix_of(w->f, p, key);
 	uint64_t now = fleet_now_ns(CLOCK_REALTIME);
-	const uint64_t numbers[5] = { p->round, p->subjects.count, om_totals_registers(p->totals),
-				      p->regressions, p->nulls };
+	const uint64_t numbers[6] = { p->round,	      p->subjects.count, om_totals_registers(p->totals),
+				      p->regressions, p->nulls,		 p->left_out };
 	_cleanup_free_ char *text = NULL;
 	json_t *o;
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		snprintf(number[i], sizeof(number[i]), "%" PRIu64, numbers[i]);
-	o = json_pack("{s:i,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:s}", "v", 2, "group", "head", "partition",
-		      (int)p->number, "epoch", w->epoch, "round", number[0], "subjects", number[1],
-		      "registers", number[2], "regressions", number[3], "nulls", number[4], "refused",
-		      refusals_json(p), "as_of", om_time_format(now, time));
+	o = json_pack("{s:i,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:s}", "v", 2, "group", "head",
+		      "partition", (int)p->number, "epoch", w->epoch, "round", number[0], "subjects",
+		      number[1], "registers", number[2], "regressions", number[3], "nulls", number[4],
+		      "left_out", number[5], "refused", refusals_json(p), "as_of", om_time_format(now, time));
 	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
 	return text ? write_record(w, key, len, text, now) : -ENOMEM;
@@ -213,18 +285,41 @@ static int write_all(struct writing *w)
 	return r ?: om_totals_each_changed(p->totals, write_subject, w);
 }
 
+/* An epoch above everything that is there: those below are ignored from the head on. The round goes on
+ * counting, because the subjects remember in which one they were written. */
+static int raise_epoch(const struct fleet *f, struct part *p)
+{
+	if (p->highest.number >= EPOCH_MAX) {
+		if (!p->has_said_epoch)
+			log_error("partition %" PRIu32
+				  " of the totals topic has a record of the last epoch there can be: nobody "
+				  "can publish it until that record is deleted",
+				  p->number);
+		p->has_said_epoch = true;
+		return -ERANGE;
+	}
+	p->epoch = (struct epoch){ p->highest.number + 1, f->me.instance };
+	p->is_full = true;
+	return 0;
+}
+
 int publish_part(struct fleet *f, struct part *p)
 {
 	struct writing w = { .f = f, .p = p };
+	uint64_t failed = f->failed;
 	int r;
 
 	if (!p->is_changed && !p->is_full)
 		return 0;
-	/* An epoch above everything that is there: those below are ignored from the head on. */
+	/* Who writes above us may be the owner: the group is asked once more before we write above it. */
+	if (p->sees_successor) {
+		p->sees_successor = false;
+		return 0;
+	}
 	if (!p->epoch.number || epoch_compare(p->highest, p->epoch) > 0) {
-		p->epoch = (struct epoch){ p->highest.number + 1, f->me.instance };
-		p->round = 0;
-		p->is_full = true;
+		r = raise_epoch(f, p);
+		if (r)
+			return 0;
 	}
 	p->round++;
 	epoch_format(p->epoch, w.epoch);
@@ -232,8 +327,9 @@ int publish_part(struct fleet *f, struct part *p)
 	w.headers[1] = w.epoch;
 	r = p->is_full ? write_all(&w) : om_totals_each_changed(p->totals, write_subject, &w);
 	r = r ?: write_head(&w);
-	/* What was begun without its end is no round: the next one has everything. */
-	p->is_full = r != 0;
-	p->is_changed = r != 0;
+	/* What was begun without its end is no round, nor is one of which the broker lost a record while it
+	 * was written: the next one has everything. */
+	p->is_full = r != 0 || f->failed != failed;
+	p->is_changed = p->is_full;
 	return r;
 }

@@ -18,12 +18,20 @@
 struct speaker {
 	rd_kafka_t *rk;
 	size_t undelivered;
+	struct saying *sayings; /* a loan during speaker_say() */
+	size_t count;
+	uint32_t turn; /* which call it is */
 };
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
 	struct speaker *s = opaque;
+	uint64_t at = (uint64_t)(uintptr_t)m->_private;
 
+	/* A report may come when its sayings are long gone. */
+	if (m->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && at >> 32 == s->turn &&
+	    (at & UINT32_MAX) < s->count)
+		s->sayings[at & UINT32_MAX].is_refused = true;
 	s->undelivered += m->err != 0;
 }
 
@@ -88,8 +96,10 @@ int speaker_open(struct fleet *f, struct speaker **ret, struct error_text *err)
 	return 0;
 }
 
-static int put(struct speaker *s, const struct saying *a)
+static int put(struct speaker *s, size_t at)
 {
+	struct saying *a = &s->sayings[at];
+	void *cookie = (void *)(uintptr_t)((uint64_t)s->turn << 32 | at);
 	rd_kafka_headers_t *headers = rd_kafka_headers_new(1);
 	char key[OM_ID_STRLEN];
 	rd_kafka_resp_err_t e;
@@ -100,13 +110,15 @@ static int put(struct speaker *s, const struct saying *a)
 				      RD_KAFKA_V_KEY(om_id_format(&a->id, key), OM_ID_STRLEN - 1),
 				      RD_KAFKA_V_VALUE(a->text, strlen(a->text)),
 				      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_HEADERS(headers),
-				      RD_KAFKA_V_END);
+				      RD_KAFKA_V_OPAQUE(cookie), RD_KAFKA_V_END);
 		if (e == RD_KAFKA_RESP_ERR__QUEUE_FULL)
 			rd_kafka_poll(s->rk, 50);
 	} while (e == RD_KAFKA_RESP_ERR__QUEUE_FULL);
 	if (e)
 		rd_kafka_headers_destroy(headers);
-	return e ? -EIO : 0;
+	/* It would keep all others from ever being said. */
+	a->is_refused |= e == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+	return e && !a->is_refused ? -EIO : 0;
 }
 
 static bool is_fenced(const struct speaker *s)
@@ -116,7 +128,7 @@ static bool is_fenced(const struct speaker *s)
 	return rd_kafka_fatal_error(s->rk, why, sizeof(why)) != 0;
 }
 
-int speaker_say(struct speaker *s, const struct saying *sayings, size_t n)
+static int say(struct speaker *s)
 {
 	struct error_text err = { 0 };
 	int r = outcome(rd_kafka_begin_transaction(s->rk), &err);
@@ -124,8 +136,8 @@ int speaker_say(struct speaker *s, const struct saying *sayings, size_t n)
 	if (r)
 		return r;
 	s->undelivered = 0;
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = put(s, &sayings[i]);
+	for (size_t i = 0; r == 0 && i < s->count; i++)
+		r = put(s, i);
 	if (r == 0)
 		r = rd_kafka_flush(s->rk, SAY_MS) || s->undelivered ? -EIO : 0;
 	if (r == 0)
@@ -136,4 +148,17 @@ int speaker_say(struct speaker *s, const struct saying *sayings, size_t n)
 	if (is_fenced(s) || outcome(rd_kafka_abort_transaction(s->rk, SAY_MS), &err))
 		return -EOWNERDEAD;
 	return -EAGAIN;
+}
+
+int speaker_say(struct speaker *s, struct saying *sayings, size_t n)
+{
+	int r;
+
+	s->sayings = sayings;
+	s->count = n;
+	s->turn++;
+	r = say(s);
+	s->sayings = NULL;
+	s->count = 0;
+	return r;
 }

@@ -240,7 +240,7 @@ int view_take(struct view *v, const struct view_record *m)
 	bool is_head;
 	int r;
 
-	if (!parse_key(v, m, &number, &is_head))
+	if (!parse_key(v, m, &number, &is_head) || m->partition != number)
 		return 0;
 	if (!is_head)
 		return stage(&v->part[number], m);
@@ -352,8 +352,10 @@ static int give_sum(const struct om_subject_total *const *part, size_t n,
 		sum.members = members;
 		sum.member_count = fold_members(members, count);
 	}
-	for (size_t i = 1; i < n; i++)
+	for (size_t i = 1; i < n; i++) {
 		om_subject_total_add(&sum, part[i]);
+		sum.members_cut += part[i]->members_cut;
+	}
 	return fn(ctx, &sum);
 }
 
