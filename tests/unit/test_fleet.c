@@ -149,22 +149,43 @@ static void more_than_the_devices_can_do_is_impossible(void **state)
 	assert_int_equal(admit(&r), ADMITTED);
 }
 
-static enum refusal admit_named(const char *tenant, const char *key_kind, const struct tenant_names *names)
+static enum refusal admit_value(enum om_assignment_kind kind, const char *value, const char *key_kind,
+				 const struct tenant_names *names)
 {
 	struct om_reading r = honest();
-	struct om_assignment a = { .ledger = r.key.ledger, .job = r.key.job, .kind = OM_ASSIGN_TENANT, .share_low_ppm = 1000000,
+	struct om_assignment a = { .ledger = r.key.ledger, .job = r.key.job, .kind = kind, .share_low_ppm = 1000000,
 				   .share_high_ppm = 1000000, .rule = "test", .version = "1" }, got;
 	struct admission at = here(&r);
 	char key[128], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN], event[2048];
 	_cleanup_free_ char *text = NULL;
 	struct raw_record m = { .key = key, .value = event };
 
-	snprintf(a.value, sizeof(a.value), "%s", tenant);
+	snprintf(a.value, sizeof(a.value), "%s", value);
 	text = om_assignment_encode(&a);
 	m.key_len = (size_t)snprintf(key, sizeof(key), "%s/%s/%s", om_id_format(&a.ledger, ledger), om_id_format(&a.job, job), key_kind);
 	m.value_len = (size_t)snprintf(event, sizeof(event), "{\"specversion\":\"1.0\",\"data\":%s}", text);
 	at.tenants = names;
 	return admit_assignment(&at, &m, &got);
+}
+
+static enum refusal admit_named(const char *tenant, const char *key_kind, const struct tenant_names *names)
+{
+	return admit_value(OM_ASSIGN_TENANT, tenant, key_kind, names);
+}
+
+/* What the reader of totals would not take as a name must not become one. */
+static void a_value_must_be_one(void **state)
+{
+	static const char *const no_model[] = { "", "a/b", "a b", "\xc3\xa4", "a\n" }, *const no_lineage[] = { "", "a\tb", "\x7f", "\n" };
+
+	assert_int_equal(admit_value(OM_ASSIGN_MODEL, "llama-3.1_8B", "model", NULL), ADMITTED);
+	for (size_t i = 0; i < ARRAY_SIZE(no_model); i++)
+		assert_int_equal(admit_value(OM_ASSIGN_MODEL, no_model[i], "model", NULL), REFUSED_DAMAGED);
+	assert_int_equal(admit_value(OM_ASSIGN_LINEAGE, "a run / of \xc3\xa4", "lineage", NULL), ADMITTED);
+	for (size_t i = 0; i < ARRAY_SIZE(no_lineage); i++) {
+		assert_int_equal(admit_value(OM_ASSIGN_LINEAGE, no_lineage[i], "lineage", NULL), REFUSED_DAMAGED);
+		assert_int_equal(admit_value(OM_ASSIGN_FAMILY, no_lineage[i], "family", NULL), REFUSED_DAMAGED);
+	}
 }
 
 static void a_tenant_must_be_one(void **state)
@@ -702,6 +723,7 @@ int main(void)
 		cmocka_unit_test(another_partitions_record_is_no_part_of_this_one),
 		cmocka_unit_test(more_than_the_devices_can_do_is_impossible),
 		cmocka_unit_test(a_tenant_must_be_one),
+		cmocka_unit_test(a_value_must_be_one),
 		cmocka_unit_test(a_map_keeps_what_is_put_and_not_taken),
 		cmocka_unit_test(a_round_counts_when_its_head_comes),
 		cmocka_unit_test(partitions_add_up),

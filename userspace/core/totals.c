@@ -311,17 +311,42 @@ bool om_totals_get(const struct om_totals *t, const struct om_register_key *k, s
 	return true;
 }
 
+void om_totals_set_node(struct om_totals *t, const struct om_register_key *k,
+			const struct om_node_facts *node)
+{
+	uint32_t job = store_find_job(t, &k->ledger, &k->job), i;
+
+	if (job == NONE)
+		return;
+	i = store_find_reg(t, job, k->day, k->format, k->meter);
+	if (i != NONE && !(reg_at(t, i)->flags & REG_GHOST))
+		reg_at(t, i)->node = *node;
+}
+
+bool om_totals_owe_carry(struct om_totals *t, const struct om_id *ledger, const struct om_id *job,
+			 uint32_t day)
+{
+	uint32_t at = store_find_job(t, ledger, job);
+
+	return at != NONE && fold_owe(job_at(t, at), day);
+}
+
 int om_totals_each_owed(struct om_totals *t,
 			int (*fn)(void *ctx, enum om_owed what, const struct om_reading *r), void *ctx)
 {
+	size_t count = t->debts.count, from = count ? t->debts_from % count : 0;
 	int r = 0;
 
-	for (size_t n = 0; r == 0 && n < t->debts.count; n++) {
-		const struct reg *g = reg_at(t, t->debts.item[n]);
+	for (size_t n = 0; n < count; n++) {
+		const struct reg *g = reg_at(t, t->debts.item[(from + n) % count]);
 		struct om_reading reading;
 
 		reg_to_reading(t, g, &reading);
 		r = fn(ctx, (enum om_owed)debt_of(g), &reading);
+		if (r) {
+			t->debts_from = from + n;
+			break;
+		}
 	}
 	return r;
 }

@@ -57,6 +57,10 @@ const struct om_dated *om_totals_holds(const struct om_totals *t, const struct o
 				       const struct om_id *job, enum om_assignment_kind kind, uint32_t day);
 /* The register's value now; false: nothing is known of it. */
 bool om_totals_get(const struct om_totals *t, const struct om_register_key *key, struct om_reading *ret);
+/* Other node facts for a register that is held whole; nothing if it is not. For who found that the facts it
+ * has cannot be true: otherwise those of the later sequence stand. */
+void om_totals_set_node(struct om_totals *t, const struct om_register_key *key,
+			const struct om_node_facts *node);
 
 /*
  * Joins a carry: its registers, as folded. 0: it told something new; 1: it did not; 2: it is
@@ -64,6 +68,10 @@ bool om_totals_get(const struct om_totals *t, const struct om_register_key *key,
  * gives it. -ENOSPC; -ENOMEM. What failed half way is made good by putting it again.
  */
 int om_totals_carry(struct om_totals *t, const struct om_carry *c);
+/* Something that is no carry came last for a day's key: what is known of it is owed as above. False: no carry
+ * of that day is known. */
+bool om_totals_owe_carry(struct om_totals *t, const struct om_id *ledger, const struct om_id *job,
+			 uint32_t day);
 /*
  * A null came for a register's key. It lowers nothing. 0: a carry holds the register's value,
  * its live record is let go; 1: none does: until a carry or a reading comes the value is owed
@@ -89,8 +97,9 @@ enum om_owed {
 	OM_OWED_UNKNOWN,   /* a null that no carry covers, of a register of which nothing is known: what it
 			    * held is lost unless its ledger sends it again: raise it */
 };
-/* Each debt is told at every call until what settles it was put. To be asked only when readings and carries
- * were both read to their ends. fn as above; the reading is a loan (OM_OWED_UNKNOWN: its key only). */
+/* Each debt is told at every call until what settles it was put; where fn stopped the next call begins, so
+ * that none has to wait for ever. To be asked only when readings and carries were both read to their ends. fn
+ * as above; the reading is a loan (OM_OWED_UNKNOWN: its key only). */
 int om_totals_each_owed(struct om_totals *t,
 			int (*fn)(void *ctx, enum om_owed what, const struct om_reading *r), void *ctx);
 

@@ -119,6 +119,16 @@ static int replace(struct om_totals *t, struct job *j, uint32_t day, const uint8
 	return 0;
 }
 
+bool fold_owe(struct job *j, uint32_t day)
+{
+	struct section s;
+
+	if (!fold_find(j, day, &s))
+		return false;
+	put_head(j->folded + (s.bytes - j->folded) - HEAD, day, s.size, true);
+	return true;
+}
+
 static void carry_donep(struct om_carry *c)
 {
 	om_carry_done(c);

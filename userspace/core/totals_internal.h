@@ -137,6 +137,7 @@ struct om_totals {
 	struct chunks names; /* char * */
 	size_t name_bytes, dated_bytes;
 	struct list debts, dirty, stale, changed; /* registers; jobs; cells; cells */
+	size_t debts_from;			  /* where the next telling of debts begins */
 	const char *unknown, *unassigned;
 	uint32_t *order; /* cells by group and names */
 	size_t ordered;
@@ -203,6 +204,9 @@ bool fold_get(const struct job *j, uint32_t day, uint8_t format, uint8_t meter, 
 /* Joins a carry into the job's section of its day. ret_news: it raised something; ret_below: it is not all
  * there is. -ENOSPC, -ENOMEM: nothing happened. */
 int fold_join(struct om_totals *t, struct job *j, const struct om_carry *c, bool *ret_news, bool *ret_below);
+
+/* The day's carry is owed; false: there is none. */
+bool fold_owe(struct job *j, uint32_t day);
 
 /* totals.c */
 const struct om_dated *job_holds(const struct job *j, enum om_assignment_kind kind, uint32_t day);

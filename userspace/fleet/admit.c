@@ -28,8 +28,8 @@ static const struct {
 	[REFUSED_FORGED] = { "forged", "find out who writes under another ledger's name; give each node a "
 				       "certificate and a prefixed ACL" },
 	[REFUSED_MISPLACED] = { "misplaced", "a writer uses another partitioner, or the topic was given more "
-					     "partitions: the "
-					     "records are moved" },
+					     "partitions: readings and carries are moved; an assignment is "
+					     "moved or is in the dead letters: assign again" },
 	[REFUSED_IMPOSSIBLE] = { "impossible", "look at the node: its readings claim more than its devices "
 					       "can do; nothing of "
 					       "them is counted" },
@@ -134,18 +134,24 @@ static enum refusal place(const struct admission *a, const struct raw_record *m)
 	return p == a->partition ? ADMITTED : REFUSED_MISPLACED;
 }
 
+/* A node's clock may be a day ahead. */
+static bool is_day_to_come(uint32_t day, uint64_t now_ns)
+{
+	return day > now_ns / DAY_NS + 1;
+}
+
 /*
  * What the node says of itself bounds what it can claim: peak x time since its
  * ledger began. Peaks take every pipe at once, so no honest reading comes near.
  */
-static bool is_impossible(const struct om_reading *r, uint64_t now_ns)
+bool admit_is_impossible(const struct om_reading *r, uint64_t now_ns)
 {
 	uint64_t until = r->value.to_ns + SLACK_NS, peak = r->node.peak_ops_per_s;
 	opcount bound;
 
 	if (r->value.to_ns > UINT64_MAX - SLACK_NS || until > now_ns + SLACK_NS)
 		until = now_ns + SLACK_NS;
-	if (r->key.day > now_ns / DAY_NS + 1)
+	if (is_day_to_come(r->key.day, now_ns))
 		return true;
 	if (r->node.device_count && peak / r->node.device_count > DEVICE_PEAK_MAX)
 		return true;
@@ -169,7 +175,24 @@ enum refusal admit_reading(const struct admission *a, const struct raw_record *m
 	om_register_key_encode(&ret->key, key);
 	if (m->key_len != sizeof(key) || memcmp(m->key, key, sizeof(key)) || !is_source(m, &ret->key.ledger))
 		return REFUSED_FORGED;
-	if (is_impossible(ret, a->now_ns))
+	if (admit_is_impossible(ret, a->now_ns))
+		return REFUSED_IMPOSSIBLE;
+	return place(a, m);
+}
+
+enum refusal admit_carry(const struct admission *a, const struct raw_record *m, struct om_carry *ret)
+{
+	uint8_t key[OM_CARRY_KEY_SIZE];
+	int r;
+
+	*ret = (struct om_carry){ 0 };
+	r = om_carry_decode(m->value, m->value_len, ret);
+	if (r)
+		return r == -EPROTONOSUPPORT ? REFUSED_UNKNOWN_VERSION : REFUSED_DAMAGED;
+	om_carry_key_encode(&ret->ledger, &ret->job, ret->day, key);
+	if (m->key_len != sizeof(key) || memcmp(m->key, key, sizeof(key)) != 0)
+		return REFUSED_FORGED;
+	if (is_day_to_come(ret->day, a->now_ns))
 		return REFUSED_IMPOSSIBLE;
 	return place(a, m);
 }
@@ -178,6 +201,29 @@ static bool is_name(const char *s)
 {
 	return *s &&
 	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == strlen(s);
+}
+
+static bool is_printable(const char *s)
+{
+	const char *p = s;
+
+	while ((unsigned char)*p >= ' ' && *p != 0x7f)
+		p++;
+	return *s && !*p;
+}
+
+/* A total's record has these as names, and its reader refuses what is none. */
+static bool is_value(const struct om_assignment *a)
+{
+	switch (a->kind) {
+	case OM_ASSIGN_MODEL:
+		return is_name(a->value);
+	case OM_ASSIGN_LINEAGE:
+	case OM_ASSIGN_FAMILY:
+		return is_printable(a->value);
+	default:
+		return true; /* a tenant has a refusal of its own, phases were parsed */
+	}
 }
 
 /* "<ledger>/<job>/<kind>/<from>/<rule or person>"; earlier nodes wrote the first three only. */
@@ -205,6 +251,8 @@ enum refusal admit_assignment(const struct admission *a, const struct raw_record
 		return r == -EPROTONOSUPPORT ? REFUSED_UNKNOWN_VERSION : REFUSED_DAMAGED;
 	if (!key_is_own(m, ret))
 		return REFUSED_FORGED;
+	if (!is_value(ret))
+		return REFUSED_DAMAGED;
 	if (ret->kind == OM_ASSIGN_TENANT &&
 	    (!is_name(ret->value) || (a->tenants && !tenant_names_has(a->tenants, ret->value))))
 		return REFUSED_NO_SUCH_TENANT;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "../core/assignment.h"
+#include "../core/carry.h"
 #include "../core/register.h"
 
 enum refusal {
@@ -20,7 +21,7 @@ enum refusal {
 	REFUSED_DAMAGED,	 /* not a record of this topic, or cut, or of impossible bounds */
 	REFUSED_UNKNOWN_VERSION, /* of a later version: kept for a reader that knows it */
 	REFUSED_FORGED,		 /* its key or its source is not the record's own */
-	REFUSED_MISPLACED,	 /* of another partition: sent there, not counted here */
+	REFUSED_MISPLACED,	 /* of another partition: not counted here */
 	REFUSED_IMPOSSIBLE,	 /* more than the node's devices can have done since its ledger began */
 	REFUSED_NO_SUCH_TENANT,	 /* the provider has no such tenant, or it is no name */
 	REFUSED_BARE_TOMBSTONE,	 /* a null that no carry covers, of a register that nobody knows */
@@ -51,6 +52,12 @@ struct raw_record {
 };
 /* REFUSED_MISPLACED fills *ret, too: the record is in order but for its place. */
 enum refusal admit_reading(const struct admission *a, const struct raw_record *m, struct om_reading *ret);
+/* More than the node's devices can have done, or of a day to come. For what readings became when they were
+ * joined: it is written back as a reading, so it must be one that is taken. */
+bool admit_is_impossible(const struct om_reading *r, uint64_t now_ns);
+/* ADMITTED and REFUSED_MISPLACED fill *ret; the caller ends with om_carry_done() in any case. -ENOMEM is
+ * taken for damage. */
+enum refusal admit_carry(const struct admission *a, const struct raw_record *m, struct om_carry *ret);
 /* The value is a CloudEvent in structured mode. -ENOMEM is taken for damage. */
 enum refusal admit_assignment(const struct admission *a, const struct raw_record *m,
 			      struct om_assignment *ret);

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../../exporters/topic.h"
+
 #define SECOND_NS 1000000000ULL
 #define DEAD_LETTERS_MAX 10000 /* of one partition and assignment: a rebuild sees old ones again */
 #define CARRIES_AT_ONCE 2000
@@ -76,6 +78,12 @@ static void send_dead_letter(struct fleet *f, const rd_kafka_message_t *m, enum 
 	fleet_send(f, &ev);
 }
 
+static void bury(struct fleet *f, struct part *p, const rd_kafka_message_t *m, enum refusal why)
+{
+	if (p->dead_letters++ < DEAD_LETTERS_MAX)
+		send_dead_letter(f, m, why);
+}
+
 void part_refuse(struct fleet *f, struct part *p, const rd_kafka_message_t *m, enum refusal why)
 {
 	struct refusal_count *c = &p->refused[why];
@@ -85,8 +93,8 @@ void part_refuse(struct fleet *f, struct part *p, const rd_kafka_message_t *m, e
 	if (ms > 0 && (uint64_t)ms > c->last_ms)
 		c->last_ms = (uint64_t)ms;
 	p->is_changed = true;
-	if (why != REFUSED_MISPLACED && p->dead_letters++ < DEAD_LETTERS_MAX)
-		send_dead_letter(f, m, why);
+	if (why != REFUSED_MISPLACED)
+		bury(f, p, m, why);
 }
 
 static void raw_of(const rd_kafka_message_t *m, struct raw_record *ret)
@@ -150,9 +158,32 @@ static void take_null(struct fleet *f, struct part *p, const rd_kafka_message_t 
 		return;
 	}
 	r = om_totals_null(p->totals, &key);
-	if (r == -ENOMEM)
+	if (r == -ENOSPC)
+		part_refuse(f, p, m, REFUSED_FULL);
+	else if (r < 0)
 		f->error = r;
 	p->is_changed = true;
+}
+
+/*
+ * What a register becomes is written back as a reading, so it must be one that is taken: else whoever reads
+ * the topic anew has nothing. A reading is refused whose node facts its register does not fit; where only the
+ * facts that are known do not fit, they are what was false, and the reading's stand.
+ */
+static enum refusal judge_joined(struct part *p, const struct om_reading *r, uint64_t now_ns)
+{
+	struct om_reading joined;
+
+	if (!om_totals_get(p->totals, &r->key, &joined))
+		return ADMITTED;
+	om_reading_join(&joined, r);
+	if (!admit_is_impossible(&joined, now_ns))
+		return ADMITTED;
+	joined.node = r->node;
+	if (admit_is_impossible(&joined, now_ns))
+		return REFUSED_IMPOSSIBLE;
+	om_totals_set_node(p->totals, &r->key, &r->node);
+	return ADMITTED;
 }
 
 void part_take_reading(struct fleet *f, struct part *p, const rd_kafka_message_t *m)
@@ -172,6 +203,8 @@ void part_take_reading(struct fleet *f, struct part *p, const rd_kafka_message_t
 	why = admit_reading(&a, &raw, &r);
 	if (why == REFUSED_MISPLACED)
 		send_reading(f, OM_TOPIC_READINGS, &r);
+	if (why == ADMITTED)
+		why = judge_joined(p, &r, a.now_ns);
 	if (why) {
 		part_refuse(f, p, m, why);
 		key_is_overwritten(p, m);
@@ -184,6 +217,34 @@ void part_take_reading(struct fleet *f, struct part *p, const rd_kafka_message_t
 		part_refuse(f, p, m, REFUSED_FULL);
 	else if (rc < 0)
 		f->error = rc;
+}
+
+/*
+ * To its own partition, unless a later one of its key is known there: the last record is what compaction
+ * keeps. Where that cannot be known it is left for a person: a rebuild sees the same record again.
+ */
+static void move_assignment(struct fleet *f, struct part *p, const rd_kafka_message_t *m,
+			    const struct om_assignment *a)
+{
+	struct om_event ev = { .topic = OM_TOPIC_ASSIGNMENTS,
+			       .key = m->key,
+			       .key_len = m->key_len,
+			       .value = m->payload,
+			       .value_len = m->len };
+	const struct om_dated *known;
+	const struct part *own;
+	uint32_t n;
+
+	if (om_topic_partition(m->key, m->key_len, f->partitions, &n))
+		return;
+	own = f->parts[n];
+	if (!own || !own->companion_ended[COMPANION_ASSIGNMENTS]) {
+		bury(f, p, m, REFUSED_MISPLACED);
+		return;
+	}
+	known = om_totals_assigned(own->totals, a);
+	if (!known || known->at_ns < a->at_ns)
+		fleet_send(f, &ev);
 }
 
 void part_take_assignment(struct fleet *f, struct part *p, const rd_kafka_message_t *m)
@@ -199,15 +260,8 @@ void part_take_assignment(struct fleet *f, struct part *p, const rd_kafka_messag
 	raw_of(m, &raw);
 	raw.source = NULL; /* structured mode: the event has it inside */
 	why = admit_assignment(&a, &raw, &assignment);
-	if (why == REFUSED_MISPLACED) {
-		struct om_event ev = { .topic = OM_TOPIC_ASSIGNMENTS,
-				       .key = m->key,
-				       .key_len = m->key_len,
-				       .value = m->payload,
-				       .value_len = m->len };
-
-		fleet_send(f, &ev);
-	}
+	if (why == REFUSED_MISPLACED)
+		move_assignment(f, p, m, &assignment);
 	if (why) {
 		part_refuse(f, p, m, why);
 		return;
@@ -220,22 +274,55 @@ void part_take_assignment(struct fleet *f, struct part *p, const rd_kafka_messag
 		f->error = r;
 }
 
+static int send_carry_record(struct fleet *f, const void *key, const void *value, size_t len)
+{
+	const char *headers[] = { "ce_specversion",
+				  "1.0",
+				  "ce_type",
+				  "opmeter.carry.v1",
+				  "ce_source",
+				  f->source,
+				  "content-type",
+				  "application/vnd.opmeter.carry.v1",
+				  NULL };
+	struct om_event ev = { .topic = OM_TOPIC_CARRY,
+			       .key = key,
+			       .key_len = OM_CARRY_KEY_SIZE,
+			       .value = value,
+			       .value_len = len,
+			       .headers = headers };
+
+	return fleet_send(f, &ev);
+}
+
+/* Under a carry's key compaction would keep this: what is known of the day is owed. */
+static void carry_is_overwritten(struct part *p, const rd_kafka_message_t *m)
+{
+	struct om_id ledger, job;
+	uint32_t day;
+
+	if (om_carry_key_decode(m->key, m->key_len, &ledger, &job, &day) == 0)
+		om_totals_owe_carry(p->totals, &ledger, &job, day);
+}
+
 void part_take_carry(struct fleet *f, struct part *p, const rd_kafka_message_t *m)
 {
+	struct admission a = admission_of(f, p);
+	struct raw_record raw;
 	struct om_carry c = { 0 };
-	uint8_t key[OM_CARRY_KEY_SIZE];
+	enum refusal why =
+		REFUSED_DAMAGED; /* a null: no carry is ever taken back, what it covers may be gone */
 	int r;
 
-	if (!m->payload)
-		return; /* a carry is never taken back: what it covers may be gone */
-	r = om_carry_decode(m->payload, m->len, &c);
-	if (r) {
-		part_refuse(f, p, m, r == -EPROTONOSUPPORT ? REFUSED_UNKNOWN_VERSION : REFUSED_DAMAGED);
-		return;
-	}
-	om_carry_key_encode(&c.ledger, &c.job, c.day, key);
-	if (m->key_len != sizeof(key) || memcmp(m->key, key, sizeof(key)) != 0) {
-		part_refuse(f, p, m, REFUSED_FORGED);
+	p->nulls += !m->payload;
+	raw_of(m, &raw);
+	if (m->payload)
+		why = admit_carry(&a, &raw, &c);
+	if (why == REFUSED_MISPLACED)
+		send_carry_record(f, m->key, m->payload, m->len);
+	if (why) {
+		part_refuse(f, p, m, why);
+		carry_is_overwritten(p, m);
 	} else {
 		r = om_totals_carry(p->totals, &c);
 		p->is_changed |= r == 0;
@@ -249,7 +336,7 @@ void part_take_carry(struct fleet *f, struct part *p, const rd_kafka_message_t *
 
 struct sealing {
 	struct fleet *f;
-	size_t count;
+	size_t count, max; /* days */
 };
 
 static int archive_day(void *ctx, const struct om_carry *c)
@@ -257,10 +344,11 @@ static int archive_day(void *ctx, const struct om_carry *c)
 	struct sealing *s = ctx;
 	int r = 0;
 
-	if (s->count++ == CARRIES_AT_ONCE)
+	if (s->count == s->max)
 		return 1;
 	for (size_t i = 0; r == 0 && i < c->count; i++)
 		r = send_reading(s->f, OM_TOPIC_ARCHIVE, &c->reg[i]);
+	s->count += r == 0;
 	return r;
 }
 
@@ -269,39 +357,33 @@ static int send_carry(void *ctx, const struct om_carry *c)
 	struct sealing *s = ctx;
 	uint8_t key[OM_CARRY_KEY_SIZE];
 	_cleanup_free_ uint8_t *value = NULL;
-	const char *headers[] = { "ce_specversion",
-				  "1.0",
-				  "ce_type",
-				  "opmeter.carry.v1",
-				  "ce_source",
-				  s->f->source,
-				  "content-type",
-				  "application/vnd.opmeter.carry.v1",
-				  NULL };
-	struct om_event ev = {
-		.topic = OM_TOPIC_CARRY, .key = key, .key_len = sizeof(key), .headers = headers
-	};
+	size_t len;
 	int r;
 
-	if (s->count++ == CARRIES_AT_ONCE)
+	if (s->count == s->max)
 		return 1;
-	r = om_carry_encode(c, &value, &ev.value_len);
+	r = om_carry_encode(c, &value, &len);
 	if (r)
 		return r;
 	om_carry_key_encode(&c->ledger, &c->job, c->day, key);
-	ev.value = value;
-	return fleet_send(s->f, &ev);
+	r = send_carry_record(s->f, key, value, len);
+	s->count += r == 0;
+	return r;
 }
 
-/* The archive has it before the carry is written; the carry is read back before anything is folded. */
+/* The archive has it before the carry is written, day by day: both passes see the same days in the same
+ * order. The carry is read back before anything is folded. */
 static int seal(struct fleet *f, struct part *p)
 {
-	uint32_t open_day = om_carry_open_day(fleet_now_ns(CLOCK_REALTIME), f->config->seal_after_ns);
-	struct sealing s = { f, 0 };
+	uint64_t grace_ns = f->config->seal_after_ns; /* 0: no day is sealed, but what is owed is written */
+	uint32_t open_day = grace_ns ? om_carry_open_day(fleet_now_ns(CLOCK_REALTIME), grace_ns) : 0;
+	struct sealing s = { f, 0, CARRIES_AT_ONCE };
+	uint64_t failed = f->failed;
 	int r = om_totals_seal(p->totals, open_day, archive_day, &s);
 
-	if (r < 0 || s.count == 0 || f->producer->ops->flush(f->producer, 5000))
+	if (r < 0 || s.count == 0 || f->producer->ops->flush(f->producer, 5000) || f->failed != failed)
 		return r < 0 ? r : 0;
+	s.max = s.count;
 	s.count = 0;
 	r = om_totals_seal(p->totals, open_day, send_carry, &s);
 	return r < 0 ? r : 0;
@@ -346,7 +428,7 @@ int part_maintain(struct fleet *f, struct part *p)
 		r = om_totals_each_owed(p->totals, settle, &d);
 		p->is_changed |= p->refused[REFUSED_BARE_TOMBSTONE].count != bare;
 	}
-	if (r >= 0 && f->config->seal_after_ns && now >= p->seal_ns) {
+	if (r >= 0 && now >= p->seal_ns) {
 		p->seal_ns = now + 2 * AGAIN_NS;
 		r = seal(f, p);
 	}
