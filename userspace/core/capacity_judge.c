@@ -186,7 +186,8 @@ static int judge_sums(const struct judging *j, struct line *lines, size_t n)
 {
 	int r = 0;
 
-	qsort(lines, n, sizeof(*lines), compare_lines);
+	if (n)
+		qsort(lines, n, sizeof(*lines), compare_lines);
 	n = add_up(lines, n);
 	for (size_t i = 0, end; r == 0 && i < n; i = end) {
 		end = i + 1;

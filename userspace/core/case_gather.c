@@ -284,7 +284,8 @@ int om_case_gather(struct om_case_store *s, const struct om_case *c, struct om_l
 	r = r ?: om_totals_each_register(g.totals, want, &g);
 	if (r)
 		return error_set(err, r, "the ledger cannot be read: %s", strerror(-r));
-	qsort(g.wanted, g.count, sizeof(*g.wanted), by_key);
+	if (g.count)
+		qsort(g.wanted, g.count, sizeof(*g.wanted), by_key);
 	r = om_ledger_each_entry(node, 0, find_last, &g);
 	r = r ?: om_ledger_each_entry(node, 0, find_need, &g);
 	r = r ?: choose_head(&g);

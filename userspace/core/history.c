@@ -300,8 +300,10 @@ int history_play(struct history *h, uint32_t until, int (*fn)(void *ctx, uint32_
 {
 	int r = 0;
 
-	qsort(h->reading, h->readings, sizeof(*h->reading), compare_readings);
-	qsort(h->assignment, h->assignments, sizeof(*h->assignment), compare_assignments);
+	if (h->readings)
+		qsort(h->reading, h->readings, sizeof(*h->reading), compare_readings);
+	if (h->assignments)
+		qsort(h->assignment, h->assignments, sizeof(*h->assignment), compare_assignments);
 	for (size_t first = 0, end; r == 0 && first < h->readings; first = end) {
 		uint32_t day = h->reading[first].key.day;
 
