@@ -65,11 +65,15 @@ def total(version):
          "bounded": True, "attempted": False, "losses": "6", "registers": "9", "as_of": "2026-11-23T19:00:00.500000000Z"}
     if version > 1:
         t.update(group="model", saturated=True, calls="7", launches="8", meters=["shape", "device"])
+    if version > 2:
+        t.update(executed={"low": str(10**26 + 11), "high": str(10**26 + 12)}, suspected=str(10**25 + 13), gap_days="14", first_day="2026-01-01",
+                 until=[{"day": "2026-03-12", "training": {"low": str(10**25), "high": str(10**25 + 1)}},
+                        {"day": "2026-06-01", "training": {"low": str(2 * 10**25), "high": str(2 * 10**25 + 1)}}])
     return t
 
 
-def lineage():
-    t = total(2)
+def lineage(version):
+    t = total(version)
     del t["tenant"], t["model"]
     part = lambda low, high: {"low": str(low), "high": str(high), "ceiling": str(2**99)}
     return {**t, "group": "lineage", "lineage": "l-6f1c", "members": [
@@ -134,7 +138,8 @@ def main():
     (HERE / "reading_v1.hex").write_text(reading().hex() + "\n")
     (HERE / "carry_key_v1.hex").write_text(carry_key().hex() + "\n")
     (HERE / "carry_v1.hex").write_text(carry().hex() + "\n")
-    for name, t in (("total_v1", total(1)), ("total_v2", total(2)), ("total_lineage_v2", lineage())):
+    for name, t in (("total_v1", total(1)), ("total_v2", total(2)), ("total_lineage_v2", lineage(2)), ("total_v3", total(3)),
+                    ("total_lineage_v3", lineage(3))):
         (HERE / f"{name}.json").write_text(json.dumps(t, indent=1) + "\n")
     (HERE / "leaf_v1.hex").write_text(leaf().hex() + "\n")
     (HERE / "alert_id_v1.hex").write_text(alert_id().hex() + "\n")

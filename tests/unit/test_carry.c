@@ -160,8 +160,8 @@ static void totals_are_their_golden_text(void **state)
 	static const struct {
 		const char *file, *key;
 	} cases[] = {
-		{ "total_v2.json", "f%2f1/3/model/acme/lm-7b" },
-		{ "total_lineage_v2.json", "f%2f1/3/lineage/l-6f1c" },
+		{ "total_v3.json", "f%2f1/3/model/acme/lm-7b" },
+		{ "total_lineage_v3.json", "f%2f1/3/lineage/l-6f1c" },
 	};
 	char key[OM_TOTAL_KEY_MAX];
 
@@ -203,22 +203,66 @@ static void totals_of_version_1_are_read(void **state)
 	free(text);
 }
 
+/* What they do not tell is told to be unknown, and stays so when it is added to what does tell. */
+static void totals_of_version_2_are_read(void **state)
+{
+	static const char *const files[] = { "total_v2.json", "total_lineage_v2.json" };
+
+	for (size_t i = 0; i < 2; i++) {
+		char *text = file_text(files[i]), *newer = file_text(i ? "total_lineage_v3.json" : "total_v3.json");
+		struct om_total_record old, new;
+		struct om_subject_total sum;
+		const struct om_subject_total *part[2] = { &old.total, &new.total };
+		struct om_until *until;
+		size_t n;
+
+		assert_int_equal(om_total_decode(text, strlen(text), &old), 0);
+		assert_int_equal(om_total_decode(newer, strlen(newer), &new), 0);
+		assert_true(old.total.is_older && !new.total.is_older);
+		assert_true(old.total.executed_low == 0 && old.total.executed_high == old.total.training_high);
+		assert_int_equal(old.total.first_day, 0);
+		assert_int_equal(old.total.member_count, new.total.member_count);
+		sum = new.total;
+		om_subject_total_add(&sum, &old.total);
+		assert_true(sum.is_older);
+		assert_int_equal(sum.gap_days, 14);
+		assert_int_equal(sum.first_day, new.total.first_day);
+		assert_int_equal(om_until_fold(part, 2, &until, &n), 0);
+		assert_int_equal(n, 0);
+		free(until);
+		assert_int_equal(om_until_fold(part + 1, 1, &until, &n), 0);
+		assert_int_equal(n, 2);
+		assert_true(until[1].training_high == new.total.until[1].training_high);
+		free(until);
+		om_total_record_done(&old);
+		om_total_record_done(&new);
+		free(text);
+		free(newer);
+	}
+}
+
 static void damaged_totals_are_refused(void **state)
 {
 	static const struct {
 		const char *key, *value;
 		int want;
 	} cases[] = {
-		{ "v", "3", -EPROTONOSUPPORT }, { "v", "0", -EBADMSG },	       { "v", "\"2\"", -EBADMSG },	  { "partition", "-1", -EBADMSG },
+		{ "v", "4", -EPROTONOSUPPORT }, { "v", "0", -EBADMSG },	       { "v", "\"2\"", -EBADMSG },	  { "partition", "-1", -EBADMSG },
 		{ "partition", "4294967296", -EBADMSG }, { "tenant", "\"\"", -EBADMSG }, { "tenant", "null", -EBADMSG }, { "group", "\"family\"", -EBADMSG },
 		{ "group", "\"lineage\"", -EBADMSG },	 { "training", "{}", -EBADMSG }, { "losses", "6", -EBADMSG },	 { "losses", "\"-6\"", -EBADMSG },
 		{ "losses", "\"18446744073709551616\"", -EBADMSG }, { "contradicted", "\"1e3\"", -EBADMSG },	 { "bounded", "1", -EBADMSG },
 		{ "as_of", "\"yesterday\"", -EBADMSG },	 { "meters", "[\"sundial\"]", -EBADMSG },
 		{ "all", "{\"low\":\"2\",\"high\":\"1\",\"ceiling\":\"3\"}", -EBADMSG },
+		{ "executed", "{\"low\":\"2\",\"high\":\"1\"}", -EBADMSG }, { "executed", "null", -EBADMSG }, { "suspected", "\"-1\"", -EBADMSG },
+		{ "gap_days", "1", -EBADMSG }, { "first_day", "\"2026-02-30\"", -EBADMSG }, { "first_day", "7", -EBADMSG }, { "older", "1", -EBADMSG },
+		{ "until", "[]", -EBADMSG }, { "until", "{}", -EBADMSG }, { "until", "[{\"day\":\"2026-03-12\"}]", -EBADMSG },
+		{ "until", "[{\"day\":\"2026-03-12\",\"training\":{\"low\":\"2\",\"high\":\"1\"}}]", -EBADMSG },
+		{ "until", "[{\"day\":\"2026-03-12\",\"training\":{\"low\":\"1\",\"high\":\"1\"}},"
+			   "{\"day\":\"2026-03-12\",\"training\":{\"low\":\"1\",\"high\":\"1\"}}]", -EBADMSG },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		json_t *o = json_load_file("tests/golden/total_v2.json", 0, NULL);
+		json_t *o = json_load_file("tests/golden/total_v3.json", 0, NULL);
 		struct om_total_record r;
 		char *text;
 
@@ -261,7 +305,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_carry_is_its_golden_bytes),	   cmocka_unit_test(a_carry_key_is_its_golden_bytes),
 		cmocka_unit_test(damaged_carries_are_refused),	   cmocka_unit_test(only_the_shortest_form_is_taken),
-		cmocka_unit_test(totals_are_their_golden_text),	   cmocka_unit_test(totals_of_version_1_are_read),
+		cmocka_unit_test(totals_are_their_golden_text),	   cmocka_unit_test(totals_of_version_1_are_read), cmocka_unit_test(totals_of_version_2_are_read),
 		cmocka_unit_test(damaged_totals_are_refused),	   cmocka_unit_test(names_do_not_run_into_each_other),
 		cmocka_unit_test(the_open_day_follows_the_grace_time),
 	};

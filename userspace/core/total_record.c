@@ -9,8 +9,9 @@
 #include <jansson.h>
 
 #include "../base/cleanup.h"
+#include "../base/yaml.h"
 
-#define VERSION 2
+#define VERSION 3
 #define NAME_MAX_BYTES 128
 #define MEMBERS_MAX 100000
 
@@ -85,6 +86,41 @@ static json_t *meters_of(uint32_t meters)
 	return all;
 }
 
+static json_t *until_of(const struct om_subject_total *s)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < s->until_count; i++) {
+		const struct om_until *u = &s->until[i];
+		char day[16];
+
+		json_array_append_new(all,
+				      json_pack("{s:s,s:{s:o,s:o}}", "day", date_format((int32_t)u->day, day),
+						"training", "low", decimal(u->training_low), "high",
+						decimal(u->training_high)));
+	}
+	return all;
+}
+
+/* What version 3 brought. */
+static void put_figures_3(json_t *o, const struct om_subject_total *s)
+{
+	char day[16];
+
+	json_object_set_new(
+		o, "executed",
+		json_pack("{s:o,s:o}", "low", decimal(s->executed_low), "high", decimal(s->executed_high)));
+	json_object_set_new(o, "suspected", decimal(s->suspected));
+	json_object_set_new(o, "gap_days", decimal(s->gap_days));
+	json_object_set_new(o, "first_day",
+			    s->first_day ? json_string(date_format((int32_t)s->first_day, day))
+					 : json_null());
+	if (s->until_count)
+		json_object_set_new(o, "until", until_of(s));
+	if (s->is_older)
+		json_object_set_new(o, "older", json_true());
+}
+
 char *om_total_encode(const struct om_subject_total *s, uint32_t partition)
 {
 	char as_of[OM_TIME_STRLEN];
@@ -115,6 +151,7 @@ char *om_total_encode(const struct om_subject_total *s, uint32_t partition)
 	json_object_set_new(o, "launches", decimal(s->launches));
 	json_object_set_new(o, "meters", meters_of(s->meters));
 	json_object_set_new(o, "registers", decimal(s->registers));
+	put_figures_3(o, s);
 	json_object_set_new(o, "as_of", json_string(om_time_format(s->as_of_ns, as_of)));
 	return json_dumps(o, JSON_COMPACT);
 }
@@ -123,6 +160,7 @@ void om_total_record_done(struct om_total_record *r)
 {
 	json_decref(r->owned);
 	free((void *)r->total.members);
+	free((void *)r->total.until);
 	*r = (struct om_total_record){ 0 };
 }
 
@@ -261,6 +299,72 @@ static int take_figures_2(const json_t *o, struct om_subject_total *s)
 	return r ?: take_meters(o, &s->meters);
 }
 
+static int take_day(const json_t *v, uint32_t *ret)
+{
+	int32_t day;
+
+	if (!json_is_string(v) || date_parse(json_string_value(v), &day) || day <= 0)
+		return -EBADMSG;
+	*ret = (uint32_t)day;
+	return 0;
+}
+
+static int take_range(const json_t *b, opcount *low, opcount *high)
+{
+	int r = take_opcount(b, "low", low) ?: take_opcount(b, "high", high);
+
+	return r ?: *low > *high ? -EBADMSG : 0;
+}
+
+static int take_until(const json_t *o, struct om_subject_total *s)
+{
+	const json_t *all = json_object_get(o, "until");
+	struct om_until *u;
+	int r = 0;
+
+	if (!all)
+		return 0;
+	if (!json_is_array(all) || json_array_size(all) == 0 || json_array_size(all) > OM_UNTIL_MAX)
+		return -EBADMSG;
+	u = calloc(json_array_size(all), sizeof(*u));
+	if (!u)
+		return -ENOMEM;
+	s->until = u;
+	s->until_count = json_array_size(all);
+	for (size_t i = 0; r == 0 && i < s->until_count; i++) {
+		const json_t *one = json_array_get(all, i);
+
+		r = take_day(json_object_get(one, "day"), &u[i].day);
+		r = r
+			    ?: take_range(json_object_get(one, "training"), &u[i].training_low,
+					  &u[i].training_high);
+		if (r == 0 && i && u[i].day <= u[i - 1].day)
+			r = -EBADMSG;
+	}
+	return r;
+}
+
+static int take_figures_3(const json_t *o, struct om_subject_total *s)
+{
+	const json_t *first = json_object_get(o, "first_day");
+	int r = take_range(json_object_get(o, "executed"), &s->executed_low, &s->executed_high);
+
+	r = r ?: take_opcount(o, "suspected", &s->suspected);
+	r = r ?: take_u64(o, "gap_days", &s->gap_days);
+	if (r == 0 && json_object_get(o, "older"))
+		r = take_bool(o, "older", &s->is_older);
+	if (r == 0 && !json_is_null(first))
+		r = take_day(first, &s->first_day);
+	return r ?: take_until(o, s);
+}
+
+/* What an earlier version does not tell is not known: what was executed is not less than nothing. */
+static void lack_figures_3(struct om_subject_total *s)
+{
+	s->is_older = true;
+	s->executed_high = s->training_high;
+}
+
 int om_total_decode(const void *json, size_t len, struct om_total_record *ret)
 {
 	_cleanup_(record_donep) struct om_total_record rec = { 0 };
@@ -282,6 +386,10 @@ int om_total_decode(const void *json, size_t len, struct om_total_record *ret)
 	r = take_subject(o, (int)version, &rec.total) ?: take_figures(o, &rec.total);
 	if (r == 0 && version > 1)
 		r = take_figures_2(o, &rec.total);
+	if (r == 0 && version > 2)
+		r = take_figures_3(o, &rec.total);
+	else if (r == 0)
+		lack_figures_3(&rec.total);
 	if (r)
 		return r;
 	*ret = rec;

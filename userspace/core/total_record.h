@@ -24,10 +24,11 @@ void om_total_record_done(struct om_total_record *r);
 /* The Kafka key. 0, or -ENAMETOOLONG. */
 int om_total_key(const char *fleet, uint32_t partition, const struct om_subject_total *s,
 		 char out[OM_TOTAL_KEY_MAX]);
-/* JSON, version 2, one line, malloc'ed: the caller frees. NULL: out of memory. */
+/* JSON, version 3, one line, malloc'ed: the caller frees. NULL: out of memory. */
 char *om_total_encode(const struct om_subject_total *s, uint32_t partition);
-/* Versions 1 and 2. 0, the caller ends with om_total_record_done(); -EBADMSG;
- * -EPROTONOSUPPORT: a later version; -ENOMEM. A record of version 1 is of group model. */
+/* Versions 1 to 3. 0, the caller ends with om_total_record_done(); -EBADMSG;
+ * -EPROTONOSUPPORT: a later version; -ENOMEM. A record of version 1 is of group model; one below 3
+ * is_older: executed, suspected and gap_days are then not known. */
 int om_total_decode(const void *json, size_t len, struct om_total_record *ret);
 
 #endif

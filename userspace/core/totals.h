@@ -115,6 +115,13 @@ struct om_member {
 	uint64_t registers;
 };
 
+/* What was trained on the days before `day`. */
+struct om_until {
+	uint32_t day; /* since 1970-01-01 */
+	opcount training_low, training_high;
+};
+#define OM_UNTIL_MAX 64
+
 struct om_subject_total {
 	enum om_group group;
 	const char *tenant;		 /* "unknown" if no assignment says; of a lineage "" */
@@ -131,7 +138,7 @@ struct om_subject_total {
 	opcount contradicted; /* asked for, but no device can have done it: in `high` only */
 	opcount unattributed; /* executed on its devices, and explained by no meter */
 	/* Of training, what the devices executed: padding, recomputation and all; where no device meter
-	 * stands, the bounds of what was asked for. Not in the record that crosses processes. */
+	 * stands, the bounds of what was asked for. */
 	opcount executed_low, executed_high;
 	/* A person says inference, a rule says training: the rule's upper share, which is in no other figure.
 	 */
@@ -146,6 +153,13 @@ struct om_subject_total {
 	uint32_t meters;   /* bit mask, 1 << enum om_meter */
 	uint64_t registers;
 	uint64_t as_of_ns; /* the latest `to` */
+	/* Some of it came in a record of an earlier version (core/total_record.h), which tells nothing of
+	 * what was executed, what is suspected, gaps, and when it began. */
+	bool is_older;
+	uint32_t first_day; /* the first UTC day of a register, days since 1970-01-01; 0: not known */
+	/* By day, ascending: what was trained before each of some days; NULL: nobody asked. */
+	const struct om_until *until;
+	size_t until_count;
 };
 /* Every (tenant, model), in that order. Strings are loans during the call. fn returns 0 to go on. What did
  * not change since the last call is not summed again. -ENOMEM. */
@@ -157,9 +171,13 @@ int om_totals_each_lineage(struct om_totals *t, int (*fn)(void *ctx, const struc
  * once with registers 0 and no operations. If fn stops, what was not given comes again. */
 int om_totals_each_changed(struct om_totals *t, int (*fn)(void *ctx, const struct om_subject_total *s),
 			   void *ctx);
-/* Adds the figures of another part of the same subject: sums, or the worse of two. Names and members of
- * `into` stay as they are. Commutative and associative. */
+/* Adds the figures of another part of the same subject: sums, or the worse of two. Names, members and `until`
+ * of `into` stay as they are. Commutative and associative. */
 void om_subject_total_add(struct om_subject_total *into, const struct om_subject_total *other);
+/* What the parts of one subject tell by day, together: of the days that every part tells or begins after.
+ * *ret is the caller's to free, NULL if there is none. -ENOMEM. */
+int om_until_fold(const struct om_subject_total *const *part, size_t n, struct om_until **ret,
+		  size_t *ret_count);
 
 /* Every register with the tenant, model and phase that hold for its day, folded ones too (those have no node
  * facts). In no order. */

@@ -32,6 +32,8 @@ static void to_total(const struct sum *s, struct om_subject_total *ret)
 	ret->is_bounded = !s->is_unbounded;
 	ret->attempted = s->attempted;
 	ret->is_saturated = s->is_saturated;
+	ret->is_older = s->is_older;
+	ret->first_day = s->first_day;
 }
 
 static void from_total(const struct om_subject_total *t, struct sum *ret)
@@ -43,6 +45,8 @@ static void from_total(const struct om_subject_total *t, struct sum *ret)
 		.number = { t->losses, t->calls, t->launches, t->registers, t->gap_days },
 		.as_of_ns = t->as_of_ns,
 		.meters = t->meters,
+		.first_day = t->first_day,
+		.is_older = t->is_older,
 		.is_unbounded = !t->is_bounded,
 		.attempted = t->attempted,
 		.is_saturated = t->is_saturated,

@@ -80,17 +80,17 @@ enum {
 	FIG_SUSPECTED,
 	FIG_END
 };
-enum { NUM_LOSSES, NUM_CALLS, NUM_LAUNCHES, NUM_REGISTERS, NUM_GAP_DAYS, NUM_SUSPECTED_DAYS, NUM_END };
+enum { NUM_LOSSES, NUM_CALLS, NUM_LAUNCHES, NUM_REGISTERS, NUM_GAP_DAYS, NUM_END };
 
 /* A monoid: all zero is the sum of nothing. */
 struct sum {
 	opcount figure[FIG_END];
 	uint64_t number[NUM_END];
 	uint64_t as_of_ns;
-	uint32_t meters;
-	uint8_t is_unbounded, attempted, is_saturated, zero; /* no padding: sums are compared as bytes */
+	uint32_t meters, first_day;					  /* first_day: 0: none */
+	uint8_t is_unbounded, attempted, is_saturated, is_older, zero[4]; /* no padding: compared as bytes */
 };
-_Static_assert(sizeof(struct sum) == 16 * FIG_END + 8 * NUM_END + 16, "a sum has no padding");
+_Static_assert(sizeof(struct sum) == 16 * FIG_END + 8 * NUM_END + 24, "a sum has no padding");
 
 struct membership {
 	uint32_t cell, at;  /* at: position among the cell's members */

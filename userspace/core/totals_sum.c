@@ -34,7 +34,10 @@ void sum_add(struct sum *into, const struct sum *other)
 		add_number(into, i, other->number[i]);
 	if (other->as_of_ns > into->as_of_ns)
 		into->as_of_ns = other->as_of_ns;
+	if (other->first_day && (!into->first_day || other->first_day < into->first_day))
+		into->first_day = other->first_day;
 	into->meters |= other->meters;
+	into->is_older |= other->is_older;
 	into->is_unbounded |= other->is_unbounded;
 	into->attempted |= other->attempted;
 	into->is_saturated |= other->is_saturated;
@@ -110,7 +113,6 @@ static void add_suspected(struct sum *s, const struct job *j, const struct om_da
 		      phase_of(rule) != OM_PHASE_MIXED))
 		return;
 	add_figure(s, FIG_SUSPECTED, part_of(high, rule->share_high_ppm, true));
-	add_number(s, NUM_SUSPECTED_DAYS, 1);
 }
 
 /* One job's day, all meters together. */
@@ -144,6 +146,8 @@ static void add_day(struct sum *s, const struct job *j, const struct part *part,
 	add_number(s, NUM_GAP_DAYS, e.losses ? 1 : 0);
 	add_figure(s, FIG_CONTRADICTED, i.contradicted);
 	add_figure(s, FIG_UNATTRIBUTED, i.unattributed);
+	if (!s->first_day || part->day < s->first_day)
+		s->first_day = part->day;
 	s->meters |= e.meters;
 	s->is_unbounded |= !i.is_bounded;
 	s->attempted |= !(e.meters >> OM_METER_DEVICE & 1);

@@ -42,6 +42,7 @@ struct view {
 	uint32_t partitions;
 	struct view_part *part;
 	bool is_changed;
+	uint64_t later; /* records of a later version */
 };
 
 static void free_seen(struct key_node *n)
@@ -141,8 +142,18 @@ static int parse_head(const struct view_record *m, struct view_head *ret)
 	return 0;
 }
 
-static int stage(struct view_part *p, const struct view_record *m)
+/* Its head counts it, so until we are updated the partition is not whole and nothing is judged. */
+static void say_later(struct view *v, uint32_t partition)
 {
+	if (v->later++ == 0)
+		log_warn("totals of partition %" PRIu32
+			 " are of a later version: alerts wait until this instance is updated",
+			 partition);
+}
+
+static int stage(struct view *v, uint32_t partition, const struct view_record *m)
+{
+	struct view_part *p = &v->part[partition];
 	struct staged *s = calloc(1, sizeof(*s) + m->key_len);
 
 	if (!s)
@@ -153,8 +164,10 @@ static int stage(struct view_part *p, const struct view_record *m)
 	if (m->value) {
 		int r = om_total_decode(m->value, m->value_len, &s->record);
 
-		if (r) { /* not for us: of a later version, which its head counts, so we wait */
+		if (r) {
 			free(s);
+			if (r == -EPROTONOSUPPORT)
+				say_later(v, partition);
 			return r == -ENOMEM ? r : 0;
 		}
 		s->has_record = true;
@@ -243,7 +256,7 @@ int view_take(struct view *v, const struct view_record *m)
 	if (!parse_key(v, m, &number, &is_head) || m->partition != number)
 		return 0;
 	if (!is_head)
-		return stage(&v->part[number], m);
+		return stage(v, number, m);
 	if (!m->value || parse_head(m, &head))
 		return 0;
 	r = take_head(&v->part[number], &head);
@@ -337,7 +350,13 @@ static int give_sum(const struct om_subject_total *const *part, size_t n,
 {
 	struct om_subject_total sum = *part[0];
 	_cleanup_free_ struct om_member *members = NULL;
+	_cleanup_free_ struct om_until *until = NULL;
 	size_t count = 0;
+	int r = om_until_fold(part, n, &until, &sum.until_count);
+
+	if (r)
+		return r;
+	sum.until = until;
 
 	for (size_t i = 0; i < n; i++)
 		count += part[i]->member_count;
