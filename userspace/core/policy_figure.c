@@ -145,9 +145,14 @@ static void add_own(struct walk *w, const char *model, struct range *to)
 			here.low = own->low;
 		if (own->high > here.high)
 			here.high = own->high;
-	} else if (!is_seen) {
+	}
+	/* A mere word may be too low, so it fills no gap: whoever is asked must show it. */
+	if (!is_seen && !(own && own->digest[0])) {
 		miss(w, model);
-		step(w->steps, "%s: how much it was trained is neither declared nor observed here", model);
+		step(w->steps,
+		     own ? "%s: nothing shows that it was not trained more"
+			 : "%s: how much it was trained is neither declared nor observed here",
+		     model);
 	}
 	range_add(to, here.low, here.high);
 }
@@ -298,6 +303,9 @@ void policy_figure(const struct policy *p, const struct policy_subject *s, const
 	     range_text(&(struct range){ s->total->executed_low, s->total->executed_high }, text,
 			sizeof(text)),
 	     s->total->attempted ? ", in part as asked for" : "");
+	if (s->total->is_older)
+		step(steps, "in part from an aggregator of an earlier version: what was executed, what is "
+			    "suspected and gaps are not all known");
 	if (s->total->suspected)
 		step(steps, "a person says inference where the shapes say training: up to %s operations more",
 		     opcount_human(s->total->suspected, text));

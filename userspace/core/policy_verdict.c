@@ -190,6 +190,13 @@ static void find_cases(const struct policy_subject *s, const struct figure *f, s
 		v->cases |= 1u << CASE_LINEAGE_MERGE;
 }
 
+static void add_missing(char to[MISSING_MAX], const char *what)
+{
+	size_t at = strlen(to);
+
+	snprintf(to + at, MISSING_MAX - at, "%s%s", at ? "; " : "", what);
+}
+
 static void judge_threshold(const struct policy *p, const struct policy_subject *s, struct verdict *v,
 			    const char *unknown)
 {
@@ -228,6 +235,8 @@ static void judge_threshold(const struct policy *p, const struct policy_subject 
 		if (v->ceiling_level == v->level)
 			v->ceiling_level = NULL;
 	}
+	if (g->figure == REGIME_EXECUTED && s->total->is_older)
+		add_missing(f.missing, "what was executed, of aggregators of an earlier version");
 	snprintf(missing, sizeof(missing), "%s%s%s", f.parents_missing,
 		 f.parents_missing[0] && f.missing[0] ? "; " : "", f.missing);
 	conclude(v, missing, unknown);
