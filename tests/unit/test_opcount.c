@@ -30,6 +30,30 @@ static void formats_and_parses(void **state)
 	assert_true(v == OPCOUNT_MAX);
 }
 
+/* Against the school's method, around each power of ten and of two: where chunks of digits begin and end. */
+static void formats_every_width(void **state)
+{
+	opcount edges[130 * 3], ten = 1;
+	size_t n = 0;
+
+	for (int i = 0; i < 39; i++, ten *= 10)
+		for (int d = -1; d <= 1; d++)
+			edges[n++] = ten + (opcount)d;
+	for (int i = 0; i < 128; i += 2)
+		for (int d = -1; d <= 1; d++)
+			edges[n++] = ((opcount)1 << i) + (opcount)d;
+	for (size_t i = 0; i < n; i++) {
+		char want[OPCOUNT_STRLEN], *at = want + sizeof(want) - 1;
+		opcount v = edges[i];
+
+		*at = '\0';
+		do
+			*--at = (char)('0' + (int)(v % 10));
+		while (v /= 10);
+		assert_string_equal(text(edges[i]), at);
+	}
+}
+
 static void parses_powers_of_ten_exactly(void **state)
 {
 	static const struct {
@@ -104,7 +128,7 @@ static void little_endian_both_ways(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(formats_and_parses),
+		cmocka_unit_test(formats_and_parses), cmocka_unit_test(formats_every_width),
 		cmocka_unit_test(parses_powers_of_ten_exactly),
 		cmocka_unit_test(refuses_what_is_not_exact),
 		cmocka_unit_test(arithmetic_never_wraps),

@@ -48,18 +48,40 @@ int opcount_muldiv(opcount a, uint64_t num, uint64_t den, opcount *ret)
 	return 0;
 }
 
+/* Two digits a step, from the end of buf forwards; returns where they begin. */
+static char *put_digits(uint64_t v, char *end)
+{
+	for (; v >= 100; v /= 100) {
+		unsigned pair = (unsigned)(v % 100);
+
+		*--end = (char)('0' + pair % 10);
+		*--end = (char)('0' + pair / 10);
+	}
+	if (v >= 10) {
+		*--end = (char)('0' + v % 10);
+		v /= 10;
+	}
+	*--end = (char)('0' + v);
+	return end;
+}
+
 const char *opcount_format(opcount v, char buf[OPCOUNT_STRLEN])
 {
-	char digits[OPCOUNT_STRLEN];
-	size_t n = 0;
+	const uint64_t chunk =
+		10000000000000000000ULL; /* 10^19: a division of 128 bits costs as much as many of 64 */
+	char digits[OPCOUNT_STRLEN], *end = digits + sizeof(digits), *at = end;
 
-	do {
-		digits[n++] = (char)('0' + (int)(v % 10));
-		v /= 10;
-	} while (v);
-	for (size_t i = 0; i < n; i++)
-		buf[i] = digits[n - 1 - i];
-	buf[n] = '\0';
+	while (v >> 64) {
+		char *from = put_digits((uint64_t)(v % chunk), at);
+
+		v /= chunk;
+		while (from > at - 19)
+			*--from = '0';
+		at = from;
+	}
+	at = put_digits((uint64_t)v, at);
+	memcpy(buf, at, (size_t)(end - at));
+	buf[end - at] = '\0';
 	return buf;
 }
 
@@ -72,7 +94,11 @@ const char *opcount_human(opcount v, char buf[OPCOUNT_STRLEN])
 	n = strlen(exact);
 	if (n <= 4)
 		return strcpy(buf, exact);
-	snprintf(buf, OPCOUNT_STRLEN, "%c.%c%ce+%02zu", exact[0], exact[1], exact[2], n - 1);
+	n--;
+	memcpy(buf,
+	       (char[]){ exact[0], '.', exact[1], exact[2], 'e', '+', (char)('0' + n / 10),
+			 (char)('0' + n % 10), 0 },
+	       9);
 	return buf;
 }
 

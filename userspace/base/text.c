@@ -31,6 +31,11 @@ static size_t utf8_length(const uint8_t *s)
 	return 0;
 }
 
+size_t text_character(const char *s)
+{
+	return utf8_length((const uint8_t *)s);
+}
+
 bool text_is_utf8(const char *text)
 {
 	const uint8_t *s = (const uint8_t *)text;
@@ -70,4 +75,30 @@ const char *text_escape(const char *in, char *out, size_t size)
 	}
 	out[n] = '\0';
 	return out;
+}
+
+/* Bytes of text, at most max, that end between characters. */
+static size_t cut(const char *text, size_t max)
+{
+	size_t n = strnlen(text, max + 1);
+
+	if (n <= max)
+		return n;
+	for (n = max; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80; n--)
+		;
+	return n;
+}
+
+void text_add_cut(struct text_out *t, const char *text, size_t max)
+{
+	size_t left = t->size - t->len - 1, n = cut(text, max < left ? max : left);
+
+	memcpy(t->buf + t->len, text, n);
+	t->len += n;
+	t->buf[t->len] = '\0';
+}
+
+void text_add(struct text_out *t, const char *text)
+{
+	text_add_cut(t, text, SIZE_MAX - 1);
 }

@@ -15,5 +15,19 @@ const char *text_escape(const char *in, char *out, size_t size);
 
 /* RFC 3629: no overlong forms, no surrogates. */
 bool text_is_utf8(const char *text);
+/* Bytes of the character at s, not the terminating zero; 0: it is none. */
+size_t text_character(const char *s);
+
+/* A sentence put together in a buffer of at least one byte; what does not fit is cut between characters. */
+struct text_out {
+	char *buf;
+	size_t size, len;
+};
+#define TEXT_OUT(array)                                                                                      \
+	{                                                                                                    \
+		.buf = (array), .size = sizeof(array)                                                        \
+	}
+void text_add(struct text_out *t, const char *text);
+void text_add_cut(struct text_out *t, const char *text, size_t max); /* at most max bytes of it */
 
 #endif
