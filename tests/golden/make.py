@@ -91,6 +91,32 @@ def alert_id():
     return hashlib.sha256(b"".join(p.encode() + b"\0" for p in parts)).digest()[:16]
 
 
+def alert_event(kind, subject, level, data):
+    """An event about the demonstration's threshold, with what every finding carries in front and the sentence behind."""
+    version, source, text = "1", "/opmeter/golden", (HERE.parent / "demo/regimes/demo-threshold.yaml").read_bytes()
+    parts = ["opmeter-alert-v1", kind, source, "demo-threshold", version, subject, level]
+    ident = hashlib.sha256(b"".join(p.encode() + b"\0" for p in parts)).digest()[:16].hex()
+    facts = {"regime": "demo-threshold", "version": version, "digest": hashlib.sha256(text).hexdigest(), "mode": "enforce",
+             "citation": "none: a demonstration", "evidence": "design"}
+    return {"specversion": "1.0", "id": ident, "source": source, "type": kind, "subject": subject, "time": "2026-11-23T18:00:00Z",
+            "datacontenttype": "application/json", "data": {**facts, **data}}
+
+
+def alerts():
+    """Three levels of a model whose name has to be escaped; 8e15 to 10^16 + 1 operations, of which 8 calls are lost."""
+    subject, low, high = 'ac"me\\\x01/\u00e9', 8 * 10**15, 10**16 + 1
+    both = lambda a, b: {"low": str(a), "high": str(b)}
+    rest = {"threshold": str(10**16), "limit": str(10**16), "comparator": ">=", "counted": both(low, high), "executed": both(low // 2, high * 2),
+            "declared": False, "meters": ["shape", "device"], "findings": [], "group": "model", "members": {"tenants": 1, "models": 1}, "demo": True,
+            "observed": both(low, high), "attempted": True, "coverage": "incomplete: 8 calls or processes could not be counted"}
+    title = "DEMO threshold, sized to be crossed within a minute; no law says this"
+    for level, verdict, at in (("notice", "reached", "5.00e+15"), ("warn", "reached", "7.50e+15"), ("urgent", "possible", "9.00e+15")):
+        sentence = (f"{subject}: 8.00e+15 to 1.00e+16 training operations observed here (attempted): level '{level}' {verdict}, at least {at} "
+                    f"(meters: shape, device). {title} (demo-threshold version 1; none: a demonstration).")
+        yield alert_event("opmeter.alert.level.v1", subject, level, {
+            "level": level, "verdict": verdict, "figure": "training, upper bound", **rest, "notices": [], "sentence": sentence})
+
+
 def declarations():
     """Two lines: operations elsewhere, and their withdrawal, chained as docs/formats.md says."""
     def line(kind, own, prev, at, **more):
@@ -143,6 +169,7 @@ def main():
         (HERE / f"{name}.json").write_text(json.dumps(t, indent=1) + "\n")
     (HERE / "leaf_v1.hex").write_text(leaf().hex() + "\n")
     (HERE / "alert_id_v1.hex").write_text(alert_id().hex() + "\n")
+    (HERE / "alerts_v1.jsonl").write_text("".join(json.dumps(a, separators=(",", ":"), ensure_ascii=False) + "\n" for a in alerts()))
     (HERE / "declarations_v1.jsonl").write_text(declarations())
     names = ["failed-read", "inconsistent", "absurd", "refused", "unread", "late", "off"]
     (HERE / "reading_v1.json").write_text(json.dumps({

@@ -517,6 +517,28 @@ static void a_mere_word_lowers_nothing(void **state)
 	regimes_free(all);
 }
 
+/* To the byte what make.py writes from docs/alerts.md, a name that has to be escaped included. */
+static void alerts_are_golden(void **state)
+{
+	struct regimes *g = demo();
+	struct policy p = { .regimes = g, .source = "/opmeter/golden", .now_ns = NOW };
+	struct om_subject_total s = { .tenant = "ac\"me\\\x01", .model = "\xc3\xa9", .training_low = ops("8e15"), .training_high = ops("1e16") + 1,
+				      .executed_low = ops("4e15"), .executed_high = ops("2e16") + 2, .attempted = true, .losses = 8,
+				      .meters = 1u << OM_METER_SHAPE | 1u << OM_METER_DEVICE };
+	struct found f = { .count = 0 };
+	char want[8192];
+	FILE *in = fopen("tests/golden/alerts_v1.jsonl", "r");
+	size_t n;
+
+	assert_non_null(in);
+	n = fread(want, 1, sizeof(want) - 1, in);
+	fclose(in);
+	want[n] = '\0';
+	assert_int_equal(policy_judge(&p, &s, collect, &f), 0);
+	assert_string_equal(f.all, want);
+	regimes_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -527,7 +549,7 @@ int main(void)
 		cmocka_unit_test(lei_check_digits),		cmocka_unit_test(a_slip_is_told_with_its_line),
 		cmocka_unit_test(a_gap_never_exempts), cmocka_unit_test(an_unknown_generator_is_missing),
 		cmocka_unit_test(generators_in_a_circle_end), cmocka_unit_test(a_part_is_of_what_is_known_of_the_parent),
-		cmocka_unit_test(a_mere_word_lowers_nothing),
+		cmocka_unit_test(a_mere_word_lowers_nothing), cmocka_unit_test(alerts_are_golden),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,21 +158,17 @@ int agent_say(struct agent *a, const char *cause, const char *subject, const cha
 	struct alert al = {
 		.type = ALERT_DATA, .source = a->source, .subject = name, .time_ns = agent_now_ns()
 	};
+	_cleanup_free_ char *data = NULL;
 	json_t *o;
-	int r;
 
 	text_escape(subject, name, sizeof(name));
 	o = json_pack("{s:s,s:s}", "cause", cause, "what_to_do", text_escape(what_to_do, what, sizeof(what)));
 	alert_make_id(ALERT_DATA, a->source, cause, "", name, "", &al.id);
 	snprintf(al.sentence, sizeof(al.sentence), "%s: %s. %s", name, cause, what);
 	json_object_set_new(o, "sentence", json_string(al.sentence));
-	al.data = json_dumps(o, JSON_COMPACT);
+	al.data = data = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
-	if (!al.data)
-		return -ENOMEM;
-	r = raise(a, &al);
-	alert_done(&al);
-	return r;
+	return data ? raise(a, &al) : -ENOMEM;
 }
 
 struct judging {

@@ -2,12 +2,11 @@
 #include "alert.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <jansson.h>
 #include <sodium/crypto_hash_sha256.h>
 
 #include "../base/cleanup.h"
+#include "../base/json_out.h"
 #include "assignment.h"
 
 static const char *const type_names[] = {
@@ -32,12 +31,6 @@ int alert_type_parse(const char *name, enum alert_type *ret)
 	return -EINVAL;
 }
 
-void alert_done(struct alert *a)
-{
-	free(a->data);
-	a->data = NULL;
-}
-
 void alert_make_id(enum alert_type t, const char *source, const char *regime, const char *version,
 		   const char *subject, const char *level, struct om_id *ret)
 {
@@ -57,16 +50,24 @@ void alert_make_id(enum alert_type t, const char *source, const char *regime, co
 char *alert_encode(const struct alert *a)
 {
 	char id[OM_ID_STRLEN], time[OM_TIME_STRLEN];
-	_cleanup_(json_decrefp) json_t *event = NULL;
-	json_t *data = json_loads(a->data, 0, NULL);
+	size_t len = strlen(a->data);
+	struct json_out o = { .text = NULL };
+	char *text;
 
-	if (!json_is_object(data)) {
-		json_decref(data);
+	if (len < 2 || a->data[0] != '{' || a->data[len - 1] != '}')
 		return NULL;
-	}
-	event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o}", "specversion", "1.0", "id",
-			  om_id_format(&a->id, id), "source", a->source, "type", type_names[a->type],
-			  "subject", a->subject, "time", om_time_format(a->time_ns, time), "datacontenttype",
-			  "application/json", "data", data);
-	return event ? json_dumps(event, JSON_COMPACT) : NULL;
+	json_out_open(&o, '{');
+	json_out_member(&o, "specversion", "1.0");
+	json_out_member(&o, "id", om_id_format(&a->id, id));
+	json_out_member(&o, "source", a->source);
+	json_out_member(&o, "type", type_names[a->type]);
+	json_out_member(&o, "subject", a->subject);
+	json_out_member(&o, "time", om_time_format(a->time_ns, time));
+	json_out_member(&o, "datacontenttype", "application/json");
+	json_out_key(&o, "data");
+	json_out_raw(&o, a->data, len);
+	json_out_close(&o, '}');
+	text = json_out_take(&o);
+	json_out_free(&o);
+	return text;
 }

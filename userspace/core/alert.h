@@ -22,17 +22,17 @@ struct alert {
 	const char *subject; /* "tenant/model" */
 	uint64_t time_ns;
 	bool shadow;	    /* goes to the shadow topic */
-	char *data;	    /* JSON object, malloc'ed; alert_done() frees */
+	const char *data;   /* a compact JSON object; a loan of whoever raises it */
 	char sentence[600]; /* what it says, for people */
 };
-void alert_done(struct alert *a);
 
 /* The id of a finding: the same from any instance, before and after a restart.
  * `level` is the level's name or the ownership version. */
 void alert_make_id(enum alert_type t, const char *source, const char *regime, const char *version,
 		   const char *subject, const char *level, struct om_id *ret);
 
-/* The whole event as one line of JSON, malloc'ed. NULL: out of memory, or data is no JSON object. */
+/* The whole event as one line of JSON, malloc'ed. NULL: out of memory, or data is in no braces. The data
+ * stand in it as they are: they come from our own writers, never from outside. */
 char *alert_encode(const struct alert *a);
 
 #endif

@@ -13,9 +13,13 @@
 int policy_judge_subject(const struct policy *p, const struct policy_subject *s,
 			 int (*emit)(void *ctx, const struct alert *a), void *ctx)
 {
-	struct judgement j = {
-		.p = p, .s = s, .day = (int32_t)(p->now_ns / NS_PER_DAY), .emit = emit, .ctx = ctx
-	};
+	struct json_out out = { .text = NULL };
+	struct judgement j = { .p = p,
+			       .s = s,
+			       .day = (int32_t)(p->now_ns / NS_PER_DAY),
+			       .out = &out,
+			       .emit = emit,
+			       .ctx = ctx };
 	struct owner_finding owner;
 	int r = policy_judge_owners(&j, &owner);
 
@@ -26,6 +30,7 @@ int policy_judge_subject(const struct policy *p, const struct policy_subject *s,
 		if ((g->kind == REGIME_THRESHOLD || g->kind == REGIME_FRACTION) && regime_holds_on(g, j.day))
 			r = policy_judge_level(&j, g, &owner);
 	}
+	json_out_free(&out);
 	return r;
 }
 

@@ -4,78 +4,82 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/text.h"
 #include "../base/yaml.h"
 #include "policy_internal.h"
 
-int policy_emit(const struct judgement *j, enum alert_type type, const struct regime *g, const char *subject,
-		const char *level, const char *sentence, json_t *data)
+static void add_facts(struct json_out *o, const struct regime *g)
 {
-	struct alert a = {
-		.type = type,
-		.source = j->p->source,
-		.subject = subject,
-		.time_ns = j->p->now_ns,
-		.shadow = g->mode == REGIME_SHADOW,
-	};
-	int r;
-
-	if (!data)
-		return -ENOMEM;
-	snprintf(a.sentence, sizeof(a.sentence), "%s", sentence);
-	alert_make_id(type, a.source, g->id, g->version, a.subject, level, &a.id);
-	json_object_set_new(data, "sentence", json_string(sentence));
-	a.data = json_dumps(data, JSON_COMPACT);
-	json_decref(data);
-	if (!a.data)
-		return -ENOMEM;
-	r = j->emit(j->ctx, &a);
-	alert_done(&a);
-	return r;
+	json_out_member(o, "regime", g->id);
+	json_out_member(o, "version", g->version);
+	json_out_member(o, "digest", g->digest);
+	json_out_member(o, "mode", regime_mode_name(g->mode));
+	json_out_member(o, "citation", g->citation);
+	json_out_member(o, "evidence", g->evidence);
 }
 
-bool policy_is_known(const struct judgement *j, enum alert_type type, const struct regime *g,
-		     const char *subject, const char *level)
+bool policy_begin(const struct judgement *j, enum alert_type type, const struct regime *g,
+		  const char *subject, const char *level, struct alert *ret)
 {
-	struct om_id id;
-
-	if (!j->p->is_known)
+	ret->type = type;
+	ret->source = j->p->source;
+	ret->subject = subject;
+	ret->time_ns = j->p->now_ns;
+	ret->shadow = g->mode == REGIME_SHADOW;
+	alert_make_id(type, ret->source, g->id, g->version, subject, level, &ret->id);
+	if (j->p->is_known && j->p->is_known(j->p->known_ctx, &ret->id))
 		return false;
-	alert_make_id(type, j->p->source, g->id, g->version, subject, level, &id);
-	return j->p->is_known(j->p->known_ctx, &id);
+	json_out_reset(j->out);
+	json_out_open(j->out, '{');
+	add_facts(j->out, g);
+	return true;
 }
 
-json_t *policy_facts(const struct regime *g)
+int policy_emit(const struct judgement *j, struct alert *a, const char *sentence)
 {
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "regime", g->id, "version", g->version, "digest",
-			 g->digest, "mode", regime_mode_name(g->mode), "citation", g->citation, "evidence",
-			 g->evidence);
+	struct text_out t = TEXT_OUT(a->sentence);
+
+	text_add(&t, sentence);
+	json_out_member(j->out, "sentence", sentence);
+	json_out_close(j->out, '}');
+	a->data = json_out_text(j->out);
+	return a->data ? j->emit(j->ctx, a) : -ENOMEM;
 }
 
-void policy_add_figures(json_t *data, const struct om_subject_total *s)
+void policy_add_figures(struct json_out *o, const struct om_subject_total *s)
 {
-	char low[OPCOUNT_STRLEN], high[OPCOUNT_STRLEN], coverage[80];
+	char coverage[80];
 
+	json_out_key(o, "observed");
+	json_out_open(o, '{');
+	json_out_key(o, "low");
+	json_out_count(o, s->training_low);
+	json_out_key(o, "high");
+	json_out_count(o, s->training_high);
+	json_out_close(o, '}');
+	json_out_key(o, "attempted");
+	json_out_bool(o, s->attempted);
 	if (s->losses)
 		snprintf(coverage, sizeof(coverage),
 			 "incomplete: %llu calls or processes could not be counted",
 			 (unsigned long long)s->losses);
-	else
-		snprintf(coverage, sizeof(coverage), "no loss known");
-	json_object_set_new(data, "observed",
-			    json_pack("{s:s,s:s}", "low", opcount_format(s->training_low, low), "high",
-				      opcount_format(s->training_high, high)));
-	json_object_set_new(data, "attempted", json_boolean(s->attempted));
-	json_object_set_new(data, "coverage", json_string(coverage));
+	json_out_member(o, "coverage", s->losses ? coverage : "no loss known");
+}
+
+void case_id_of(const struct om_id *id, char out[24])
+{
+	char hex[OM_ID_STRLEN];
+
+	snprintf(out, 24, "case-%.12s", om_id_format(id, hex));
 }
 
 void policy_case_id(const struct judgement *j, const struct regime *g, const char *subject, const char *level,
 		    char out[24])
 {
-	char hex[OM_ID_STRLEN];
 	struct om_id id;
 
 	alert_make_id(ALERT_CASE, j->p->source, g->id, g->version, subject, level, &id);
-	snprintf(out, 24, "case-%.12s", om_id_format(&id, hex));
+	case_id_of(&id, out);
 }
 
 /* The next day of a calendar, and the year it is in. */
@@ -101,42 +105,64 @@ static int32_t next_calendar_day(const struct regime_notice *d, int32_t today)
 	return best;
 }
 
-static json_t *due(const struct judgement *j, const struct regime_notice *d)
+static void add_due(const struct judgement *j, const struct regime_notice *d)
 {
 	char text[OM_TIME_STRLEN];
 	int32_t day = d->calendar_count ? next_calendar_day(d, j->day) : INT32_MAX;
 	uint64_t at = j->p->now_ns + (uint64_t)d->within_hours * 3600000000000ULL;
 
 	if (day != INT32_MAX)
-		return json_string(date_format(day, text));
-	return d->within_hours ? json_string(om_time_format(at, text)) : json_null();
+		json_out_string(j->out, date_format(day, text));
+	else if (d->within_hours)
+		json_out_string(j->out, om_time_format(at, text));
+	else
+		json_out_null(j->out);
 }
 
 /* Those whose clock starts at this level; those that start when it is known that it will be met come without
  * a date, from the level before on: whether it is known is for a person or a forecast to say. */
-json_t *policy_notices(const struct judgement *j, const struct regime *g, const struct regime_level *level)
+void policy_add_notices(const struct judgement *j, const struct regime *g, const struct regime_level *level)
 {
-	json_t *list = json_array();
+	struct json_out *o = j->out;
 
+	json_out_key(o, "notices");
+	json_out_open(o, '[');
 	for (size_t i = 0; i < g->notices; i++) {
 		const struct regime_notice *d = &g->notice[i];
 		bool starts = d->level && !strcmp(d->level, level->name);
 
 		if (!starts && !(d->when_known && level->share_ppm >= 900000))
 			continue;
-		json_array_append_new(list,
-				      json_pack("{s:s,s:s,s:o,s:b,s:s,s:s}", "what", d->what, "who",
-						d->who ? d->who : "", "due", starts ? due(j, d) : json_null(),
-						"when_known", d->when_known, "citation", d->citation,
-						"evidence", d->evidence));
+		json_out_open(o, '{');
+		json_out_member(o, "what", d->what);
+		json_out_member(o, "who", d->who ? d->who : "");
+		json_out_key(o, "due");
+		if (starts)
+			add_due(j, d);
+		else
+			json_out_null(o);
+		json_out_key(o, "when_known");
+		json_out_bool(o, d->when_known);
+		json_out_member(o, "citation", d->citation);
+		json_out_member(o, "evidence", d->evidence);
+		json_out_close(o, '}');
 	}
-	return list;
+	json_out_close(o, ']');
 }
 
-json_t *policy_retention(const struct regime *g)
+void policy_add_retention(struct json_out *o, const struct regime *g)
 {
-	if (!g->retention.years)
-		return json_null();
-	return json_pack("{s:i,s:s,s:s,s:b}", "years", (int)g->retention.years, "from", g->retention.from,
-			 "citation", g->retention.citation, "hold", g->retention.hold);
+	json_out_key(o, "retention");
+	if (!g->retention.years) {
+		json_out_null(o);
+		return;
+	}
+	json_out_open(o, '{');
+	json_out_key(o, "years");
+	json_out_number(o, g->retention.years);
+	json_out_member(o, "from", g->retention.from);
+	json_out_member(o, "citation", g->retention.citation);
+	json_out_key(o, "hold");
+	json_out_bool(o, g->retention.hold);
+	json_out_close(o, '}');
 }

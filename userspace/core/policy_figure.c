@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/text.h"
 #include "policy_internal.h"
 
 #define MODELS_MAX 64
@@ -34,11 +35,11 @@ struct walk {
 	unsigned *looks;	  /* how many are left */
 };
 
-void step(struct verdict_steps *steps, const char *fmt, ...)
+void add_step(struct verdict_steps *steps, const char *fmt, ...)
 {
 	va_list args;
 
-	if (!steps || steps->count == VERDICT_STEPS_MAX)
+	if (steps->count == VERDICT_STEPS_MAX)
 		return;
 	va_start(args, fmt);
 	vsnprintf(steps->text[steps->count++], sizeof(steps->text[0]), fmt, args);
@@ -57,12 +58,13 @@ const char *range_text(const struct range *r, char *buf, size_t size)
 {
 	char low[OPCOUNT_STRLEN], high[OPCOUNT_STRLEN];
 
-	opcount_human(r->low, low);
-	opcount_human(r->high, high);
-	if (r->low == r->high)
-		snprintf(buf, size, "%s", low);
-	else
-		snprintf(buf, size, "%s to %s", low, high);
+	struct text_out t = { .buf = buf, .size = size };
+
+	text_add(&t, opcount_human(r->low, low));
+	if (r->low != r->high) {
+		text_add(&t, " to ");
+		text_add(&t, opcount_human(r->high, high));
+	}
 	return buf;
 }
 

@@ -4,8 +4,7 @@
 
 /* What the files of core/policy share. */
 
-#include <jansson.h>
-
+#include "../base/json_out.h"
 #include "policy.h"
 
 #define PPM_ONE 1000000u
@@ -15,6 +14,7 @@ struct judgement {
 	const struct policy_subject *s;
 	const char *tenant; /* whose owners are being judged */
 	int32_t day;
+	struct json_out *out; /* the data of the finding that is being made */
 	int (*emit)(void *ctx, const struct alert *a);
 	void *ctx;
 };
@@ -44,22 +44,29 @@ struct figure {
 void policy_figure(const struct policy *p, const struct policy_subject *s, const struct regime *g,
 		   struct verdict_steps *steps, struct figure *ret);
 
-void step(struct verdict_steps *steps, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Without steps nothing of it is evaluated: most verdicts are nobody's to read. */
+#define step(steps, ...)                                                                                     \
+	do {                                                                                                 \
+		if (steps)                                                                                   \
+			add_step(steps, __VA_ARGS__);                                                        \
+	} while (0)
+void add_step(struct verdict_steps *steps, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void range_add(struct range *to, opcount low, opcount high); /* saturating */
 const char *range_text(const struct range *r, char *buf, size_t size);
 
-/* policy_emit.c */
-json_t *policy_facts(const struct regime *g);
-void policy_add_figures(json_t *data, const struct om_subject_total *s);
-int policy_emit(const struct judgement *j, enum alert_type type, const struct regime *g, const char *subject,
-		const char *level, const char *sentence, json_t *data);
-/* Making a finding costs more than judging it: what is known need not be made. */
-bool policy_is_known(const struct judgement *j, enum alert_type type, const struct regime *g,
-		     const char *subject, const char *level);
-json_t *policy_notices(const struct judgement *j, const struct regime *g, const struct regime_level *level);
-json_t *policy_retention(const struct regime *g);
+/*
+ * policy_emit.c: a finding is begun, its data are written to j->out, and it is emitted.
+ * False: it was told before. Making a finding costs more than judging it, so it need not be made.
+ */
+bool policy_begin(const struct judgement *j, enum alert_type type, const struct regime *g,
+		  const char *subject, const char *level, struct alert *ret);
+int policy_emit(const struct judgement *j, struct alert *a, const char *sentence);
+void policy_add_figures(struct json_out *o, const struct om_subject_total *s);
+void policy_add_notices(const struct judgement *j, const struct regime *g, const struct regime_level *level);
+void policy_add_retention(struct json_out *o, const struct regime *g);
 void policy_case_id(const struct judgement *j, const struct regime *g, const char *subject, const char *level,
 		    char out[24]);
+void case_id_of(const struct om_id *id, char out[24]); /* of the case's own event */
 /* policy_level.c */
 int policy_judge_level(const struct judgement *j, const struct regime *g, const struct owner_finding *owner);
 /* policy_owner.c: emits what the owner regimes find; *ret is the first that opens a case. */

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A verdict as alerts, one for each level that is met, and as cases where the regime is enforced. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "../base/cleanup.h"
+#include "../base/text.h"
 #include "policy_internal.h"
 
 /* What may be said of one level of a verdict. */
@@ -13,148 +13,190 @@ static void level_words(const struct verdict *v, const struct regime_level *l, c
 	const struct regime *g = v->regime;
 	bool floor_only = v->standing == VERDICT_CONDITIONAL && g->floor_missing && !v->is_derived &&
 			  !strcmp(v->missing, g->floor_missing) && l->share_ppm != PPM_ONE;
+	struct text_out t = { .buf = buf, .size = size };
 
-	if ((v->standing == VERDICT_CONDITIONAL && !floor_only) || v->standing == VERDICT_EXEMPT)
-		snprintf(buf, size, "%s(%s)", verdict_standing_name(v->standing), v->missing);
-	else
-		snprintf(buf, size, "%s",
-			 v->low >= regime_limit_figure(&v->limit, l->share_ppm) ? "reached" : "possible");
+	if ((v->standing == VERDICT_CONDITIONAL && !floor_only) || v->standing == VERDICT_EXEMPT) {
+		text_add(&t, verdict_standing_name(v->standing));
+		text_add(&t, "(");
+		text_add(&t, v->missing);
+		text_add(&t, ")");
+		return;
+	}
+	text_add(&t, v->low >= regime_limit_figure(&v->limit, l->share_ppm) ? "reached" : "possible");
 }
 
-static json_t *meter_names(uint32_t meters)
+static void add_meters(struct json_out *o, uint32_t meters)
 {
-	json_t *list = json_array();
-
+	json_out_key(o, "meters");
+	json_out_open(o, '[');
 	for (int m = 1; m < 32; m++)
 		if (meters >> m & 1)
-			json_array_append_new(list, json_string(om_meter_name((uint8_t)m)));
-	return list;
+			json_out_string(o, om_meter_name((uint8_t)m));
+	json_out_close(o, ']');
 }
 
-static void meters_text(uint32_t meters, char *buf, size_t size)
+static void meters_text(uint32_t meters, struct text_out *t)
 {
-	size_t at = 0;
+	bool any = false;
 
-	snprintf(buf, size, "no meter");
-	for (int m = 1; m < 32; m++)
-		if ((meters >> m & 1) && at < size)
-			at += (size_t)snprintf(buf + at, size - at, "%s%s", at ? ", " : "",
-					       om_meter_name((uint8_t)m));
+	for (int m = 1; m < 32; m++) {
+		if (!(meters >> m & 1))
+			continue;
+		if (any)
+			text_add(t, ", ");
+		text_add(t, om_meter_name((uint8_t)m));
+		any = true;
+	}
+	if (!any)
+		text_add(t, "no meter");
 }
 
-static json_t *case_names(uint32_t cases)
+static void add_cases(struct json_out *o, uint32_t cases)
 {
-	json_t *list = json_array();
-
+	json_out_key(o, "findings");
+	json_out_open(o, '[');
 	for (int c = 0; c < CASE_END; c++)
 		if (cases >> c & 1)
-			json_array_append_new(list, json_string(regime_case_name((enum regime_case)c)));
-	return list;
+			json_out_string(o, regime_case_name((enum regime_case)c));
+	json_out_close(o, ']');
 }
 
-static json_t *range_json(opcount low, opcount high)
+static void add_range(struct json_out *o, const char *key, opcount low, opcount high)
 {
-	char a[OPCOUNT_STRLEN], b[OPCOUNT_STRLEN];
-
-	return json_pack("{s:s,s:s}", "low", opcount_format(low, a), "high", opcount_format(high, b));
+	json_out_key(o, key);
+	json_out_open(o, '{');
+	json_out_key(o, "low");
+	json_out_count(o, low);
+	json_out_key(o, "high");
+	json_out_count(o, high);
+	json_out_close(o, '}');
 }
 
-/* "between A and B training operations observed here; with what is declared, ..." */
-static void figures_text(const struct verdict *v, const struct om_subject_total *t, char *buf, size_t size)
+/* "A to B training operations observed here, C to D with what is declared" */
+static void figures_text(const struct verdict *v, const struct om_subject_total *s, char *buf, size_t size)
 {
 	struct range o = { v->observed_low, v->observed_high }, c = { v->low, v->high };
-	char seen[100], all[100];
+	struct text_out t = { .buf = buf, .size = size };
+	char text[100];
 
-	range_text(&o, seen, sizeof(seen));
-	snprintf(buf, size, "%s training operations observed here%s", seen,
-		 t->attempted ? " (attempted)" : "");
+	text_add(&t, range_text(&o, text, sizeof(text)));
+	text_add(&t, " training operations observed here");
+	if (s->attempted)
+		text_add(&t, " (attempted)");
 	if (!v->has_declared || (o.low == c.low && o.high == c.high))
 		return;
-	snprintf(buf, size, "%s training operations observed here%s, %s with what is declared", seen,
-		 t->attempted ? " (attempted)" : "", range_text(&c, all, sizeof(all)));
+	text_add(&t, ", ");
+	text_add(&t, range_text(&c, text, sizeof(text)));
+	text_add(&t, " with what is declared");
 }
 
-static void fill(json_t *data, const struct judgement *j, const struct verdict *v)
+static void fill(const struct judgement *j, const struct verdict *v)
 {
 	static const char *const groups[] = { "model", "lineage", "family" };
-	char n[OPCOUNT_STRLEN];
 	const struct regime *g = v->regime;
+	struct json_out *o = j->out;
 
-	if (g->threshold != OPCOUNT_MAX)
-		json_object_set_new(data, "threshold", json_string(opcount_format(g->threshold, n)));
-	json_object_set_new(data, "limit",
-			    json_string(opcount_format(regime_limit_figure(&v->limit, PPM_ONE), n)));
-	json_object_set_new(data, "comparator", json_string(regime_comparator_text(v->limit.comparator)));
-	json_object_set_new(data, "counted", range_json(v->low, v->high));
-	json_object_set_new(data, "executed",
-			    range_json(j->s->total->executed_low, j->s->total->executed_high));
-	json_object_set_new(data, "declared", json_boolean(v->has_declared));
-	json_object_set_new(data, "meters", meter_names(v->meters));
-	json_object_set_new(data, "findings", case_names(v->cases));
-	json_object_set_new(data, "group", json_string(groups[j->s->group]));
-	json_object_set_new(
-		data, "members",
-		json_pack("{s:i,s:i}", "tenants", (int)j->s->tenants, "models", (int)j->s->models));
-	json_object_set_new(data, "demo", json_boolean(g->demo));
-	policy_add_figures(data, j->s->total);
+	if (g->threshold != OPCOUNT_MAX) {
+		json_out_key(o, "threshold");
+		json_out_count(o, g->threshold);
+	}
+	json_out_key(o, "limit");
+	json_out_count(o, regime_limit_figure(&v->limit, PPM_ONE));
+	json_out_member(o, "comparator", regime_comparator_text(v->limit.comparator));
+	add_range(o, "counted", v->low, v->high);
+	add_range(o, "executed", j->s->total->executed_low, j->s->total->executed_high);
+	json_out_key(o, "declared");
+	json_out_bool(o, v->has_declared);
+	add_meters(o, v->meters);
+	add_cases(o, v->cases);
+	json_out_member(o, "group", groups[j->s->group]);
+	json_out_key(o, "members");
+	json_out_open(o, '{');
+	json_out_key(o, "tenants");
+	json_out_number(o, (int64_t)j->s->tenants);
+	json_out_key(o, "models");
+	json_out_number(o, (int64_t)j->s->models);
+	json_out_close(o, '}');
+	json_out_key(o, "demo");
+	json_out_bool(o, g->demo);
+	policy_add_figures(o, j->s->total);
+}
+
+static void level_sentence(const struct judgement *j, const struct verdict *v, const struct regime_level *l,
+			   const char *verdict, char *buf, size_t size)
+{
+	const struct regime *g = v->regime;
+	struct text_out t = { .buf = buf, .size = size };
+	char figures[300], n[OPCOUNT_STRLEN];
+
+	figures_text(v, j->s->total, figures, sizeof(figures));
+	text_add_cut(&t, j->s->name, 140);
+	text_add(&t, ": ");
+	text_add_cut(&t, figures, 160);
+	text_add(&t, ": level '");
+	text_add(&t, l->name);
+	text_add(&t, "' ");
+	text_add_cut(&t, verdict, 120);
+	text_add(&t, ", at least ");
+	text_add(&t, opcount_human(regime_limit_figure(&v->limit, l->share_ppm), n));
+	text_add(&t, " (meters: ");
+	meters_text(v->meters, &t);
+	text_add(&t, "). ");
+	text_add_cut(&t, g->title, 100);
+	text_add(&t, " (");
+	text_add(&t, g->id);
+	text_add(&t, " version ");
+	text_add(&t, g->version);
+	text_add(&t, "; ");
+	text_add(&t, g->citation);
+	text_add(&t, ").");
 }
 
 static int emit_level(const struct judgement *j, const struct verdict *v, const struct regime_level *l,
 		      const struct owner_finding *owner)
 {
 	const struct regime *g = v->regime;
-	char verdict[340], sentence[1000], figures[300], n[OPCOUNT_STRLEN], meters[120];
-	json_t *data;
+	struct json_out *o = j->out;
+	struct alert a;
+	char verdict[340], sentence[1000];
 
-	if (policy_is_known(j, ALERT_LEVEL, g, j->s->name, l->name))
+	if (!policy_begin(j, ALERT_LEVEL, g, j->s->name, l->name, &a))
 		return 0;
-	data = policy_facts(g);
-	if (!data)
-		return -ENOMEM;
 	level_words(v, l, verdict, sizeof(verdict));
-	figures_text(v, j->s->total, figures, sizeof(figures));
-	meters_text(v->meters, meters, sizeof(meters));
-	snprintf(sentence, sizeof(sentence),
-		 "%.140s: %.160s: level '%s' %.120s, at least %s (meters: %s). %.100s (%s version %s; %s).",
-		 j->s->name, figures, l->name, verdict,
-		 opcount_human(regime_limit_figure(&v->limit, l->share_ppm), n), meters, g->title, g->id,
-		 g->version, g->citation);
-	json_object_set_new(data, "level", json_string(l->name));
-	json_object_set_new(data, "verdict", json_string(verdict));
-	json_object_set_new(data, "figure",
-			    json_string(l->lower ? "training, lower bound" : "training, upper bound"));
-	fill(data, j, v);
-	json_object_set_new(data, "notices", policy_notices(j, g, l));
+	level_sentence(j, v, l, verdict, sentence, sizeof(sentence));
+	json_out_member(o, "level", l->name);
+	json_out_member(o, "verdict", verdict);
+	json_out_member(o, "figure", l->lower ? "training, lower bound" : "training, upper bound");
+	fill(j, v);
+	policy_add_notices(j, g, l);
 	if (owner->material && g->mode == REGIME_ENFORCE)
-		json_object_set_new(data, "case", json_string(owner->case_id));
-	return policy_emit(j, ALERT_LEVEL, g, j->s->name, l->name, sentence, data);
+		json_out_member(o, "case", owner->case_id);
+	return policy_emit(j, &a, sentence);
 }
 
 static int emit_case(const struct judgement *j, const struct verdict *v, enum regime_case c)
 {
 	const struct regime *g = v->regime;
+	struct json_out *o = j->out;
+	struct alert a;
 	char id[24], words[400], figures[300], sentence[1000];
-	json_t *data;
 
-	if (policy_is_known(j, ALERT_CASE, g, j->s->name, regime_case_name(c)))
+	if (!policy_begin(j, ALERT_CASE, g, j->s->name, regime_case_name(c), &a))
 		return 0;
-	data = policy_facts(g);
-	if (!data)
-		return -ENOMEM;
-	policy_case_id(j, g, j->s->name, regime_case_name(c), id);
+	case_id_of(&a.id, id);
 	figures_text(v, j->s->total, figures, sizeof(figures));
 	verdict_words(v, words, sizeof(words));
 	snprintf(sentence, sizeof(sentence), "%.140s: %s: %.200s; %.120s. %s version %s, %s.", j->s->name,
 		 regime_case_name(c), figures, words, g->id, g->version, g->citation);
-	json_object_set_new(data, "case", json_string(id));
-	json_object_set_new(data, "cause", json_string(regime_case_name(c)));
-	json_object_set_new(data, "state", json_string("detected"));
-	json_object_set_new(data, "tenant", json_string(j->s->total->tenant));
-	json_object_set_new(data, "model", json_string(j->s->total->model));
-	json_object_set_new(data, "verdict", json_string(words));
-	json_object_set_new(data, "retention", policy_retention(g));
-	fill(data, j, v);
-	return policy_emit(j, ALERT_CASE, g, j->s->name, regime_case_name(c), sentence, data);
+	json_out_member(o, "case", id);
+	json_out_member(o, "cause", regime_case_name(c));
+	json_out_member(o, "state", "detected");
+	json_out_member(o, "tenant", j->s->total->tenant);
+	json_out_member(o, "model", j->s->total->model);
+	json_out_member(o, "verdict", words);
+	policy_add_retention(o, g);
+	fill(j, v);
+	return policy_emit(j, &a, sentence);
 }
 
 /* An exemption that has a limit is told as the limit comes near; another raises nothing. */

@@ -29,24 +29,27 @@ static int emit_listed(const struct judgement *j, const char *tenant, const stru
 {
 	const char *verdict = policy_listed_verdict(g, s->standing);
 	char sentence[600], level[128], case_id[24];
-	json_t *data = policy_facts(g);
+	struct json_out *o = j->out;
+	struct alert alert;
 
-	if (!data)
-		return -ENOMEM;
 	snprintf(level, sizeof(level), "%s/%s", a->version, owner_standing_name(s->standing));
+	if (!policy_begin(j, ALERT_OWNER, g, tenant, level, &alert))
+		return 0;
 	policy_case_id(j, g, tenant, level, case_id);
 	/* No name of a holder, no share, no list: this goes to the people who run the machines. */
 	snprintf(sentence, sizeof(sentence),
 		 "%s: owners and lists: %s, under %s version %s (%s). The facts are in case %s, for "
 		 "compliance; nothing is to be done to the job.",
 		 tenant, verdict, g->id, g->version, g->citation, case_id);
-	json_object_set_new(data, "case", json_string(case_id));
-	json_object_set_new(data, "ownership_version", json_string(a->version));
-	json_object_set_new(data, "standing", json_string(owner_standing_name(s->standing)));
-	json_object_set_new(data, "verdict", json_string(verdict));
-	json_object_set_new(data, "known", json_boolean(s->standing != OWNER_STANDING_UNKNOWN));
-	json_object_set_new(data, "demo", json_boolean(g->demo));
-	return policy_emit(j, ALERT_OWNER, g, tenant, level, sentence, data);
+	json_out_member(o, "case", case_id);
+	json_out_member(o, "ownership_version", a->version);
+	json_out_member(o, "standing", owner_standing_name(s->standing));
+	json_out_member(o, "verdict", verdict);
+	json_out_key(o, "known");
+	json_out_bool(o, s->standing != OWNER_STANDING_UNKNOWN);
+	json_out_key(o, "demo");
+	json_out_bool(o, g->demo);
+	return policy_emit(j, &alert, sentence);
 }
 
 int policy_judge_listed(const struct judgement *j)

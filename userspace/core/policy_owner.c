@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Where the customer's seat and ultimate parent are: an event per ownership version, a case when training is
  * material. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,14 +38,12 @@ static bool is_material(const struct judgement *j, const struct regime *g)
 static int emit_owner(const struct judgement *j, const struct owner_finding *f)
 {
 	const struct regime *g = f->regime;
+	struct json_out *o = j->out;
+	struct alert a;
 	char sentence[600];
-	json_t *data;
 
-	if (policy_is_known(j, ALERT_OWNER, g, j->tenant, f->answer.version))
+	if (!policy_begin(j, ALERT_OWNER, g, j->tenant, f->answer.version, &a))
 		return 0;
-	data = policy_facts(g);
-	if (!data)
-		return -ENOMEM;
 	/* No name of a parent, no country: this goes to the people who run the machines. */
 	snprintf(sentence, sizeof(sentence),
 		 "%s: %s under %s version %s (%s). The facts are in case %s, for compliance; nothing is to "
@@ -55,27 +52,33 @@ static int emit_owner(const struct judgement *j, const struct owner_finding *f)
 		 f->answer.state == OWNER_KNOWN ? "ownership calls for a look"
 						: owner_state_text(f->answer.state),
 		 g->id, g->version, g->citation, f->case_id);
-	json_object_set_new(data, "case", json_string(f->case_id));
-	json_object_set_new(data, "ownership_version", json_string(f->answer.version));
-	json_object_set_new(data, "known", json_boolean(f->answer.state == OWNER_KNOWN));
-	json_object_set_new(data, "demo", json_boolean(g->demo));
-	return policy_emit(j, ALERT_OWNER, g, j->tenant, f->answer.version, sentence, data);
+	json_out_member(o, "case", f->case_id);
+	json_out_member(o, "ownership_version", f->answer.version);
+	json_out_key(o, "known");
+	json_out_bool(o, f->answer.state == OWNER_KNOWN);
+	json_out_key(o, "demo");
+	json_out_bool(o, g->demo);
+	return policy_emit(j, &a, sentence);
 }
 
-static json_t *path_json(const struct owner_answer *a)
+static void add_path(struct json_out *o, const struct owner_answer *a)
 {
-	json_t *path = json_array();
+	char text[24];
 
+	json_out_key(o, "path");
+	json_out_open(o, '[');
 	for (size_t i = 0; i < a->steps; i++) {
-		char day[16];
-
-		json_array_append_new(path, json_pack("{s:s,s:s,s:s,s:f,s:s,s:s}", "entity",
-						      a->path[i].entity, "name", a->path[i].name,
-						      "headquarters", a->path[i].headquarters, "share",
-						      a->path[i].share_ppm / 1e6, "source", a->path[i].source,
-						      "as_of", date_format(a->path[i].as_of_day, day)));
+		json_out_open(o, '{');
+		json_out_member(o, "entity", a->path[i].entity);
+		json_out_member(o, "name", a->path[i].name);
+		json_out_member(o, "headquarters", a->path[i].headquarters);
+		json_out_key(o, "share");
+		json_out_real(o, a->path[i].share_ppm / 1e6);
+		json_out_member(o, "source", a->path[i].source);
+		json_out_member(o, "as_of", date_format(a->path[i].as_of_day, text));
+		json_out_close(o, '}');
 	}
-	return path;
+	json_out_close(o, ']');
 }
 
 static const char *seat_text(const struct policy *p, const struct regime *g, const struct owner_answer *a)
@@ -88,40 +91,51 @@ static const char *seat_text(const struct policy *p, const struct regime *g, con
 	return "outside the clear set";
 }
 
+static void add_checklist(struct json_out *o, const struct regime *g)
+{
+	json_out_key(o, "checklist");
+	json_out_open(o, '[');
+	for (size_t i = 0; i < g->checklist_count; i++) {
+		json_out_open(o, '{');
+		json_out_member(o, "duty", g->checklist[i]);
+		json_out_key(o, "done");
+		json_out_bool(o, false);
+		json_out_close(o, '}');
+	}
+	json_out_close(o, ']');
+}
+
 static int emit_case(const struct judgement *j, const struct owner_finding *f)
 {
 	const struct regime *g = f->regime;
+	struct json_out *o = j->out;
+	struct alert a;
 	char sentence[600];
-	json_t *data, *checklist;
 
-	if (policy_is_known(j, ALERT_CASE, g, j->tenant, f->answer.version))
+	if (!policy_begin(j, ALERT_CASE, g, j->tenant, f->answer.version, &a))
 		return 0;
-	data = policy_facts(g);
-	checklist = json_array();
-	if (!data || !checklist)
-		return -ENOMEM;
-	for (size_t i = 0; i < g->checklist_count; i++)
-		json_array_append_new(checklist, json_pack("{s:s,s:b}", "duty", g->checklist[i], "done", 0));
 	snprintf(sentence, sizeof(sentence),
 		 "%s: material training observed here for a customer whose seat or ultimate parent is %s: %s "
 		 "version %s, %s.",
 		 j->s->name, seat_text(j->p, g, &f->answer), g->id, g->version, g->citation);
-	json_object_set_new(data, "case", json_string(f->case_id));
-	json_object_set_new(data, "cause", json_string("material-training"));
-	json_object_set_new(data, "state", json_string("detected"));
+	json_out_member(o, "case", f->case_id);
+	json_out_member(o, "cause", "material-training");
+	json_out_member(o, "state", "detected");
 	/* Who is not known is not cleared, and not condemned either: work waits for the answer. */
-	json_object_set_new(data, "hold", json_boolean(f->answer.state != OWNER_KNOWN));
-	json_object_set_new(data, "tenant", json_string(j->tenant));
-	json_object_set_new(data, "model", json_string(j->s->total->model));
-	json_object_set_new(data, "ownership", json_string(owner_state_text(f->answer.state)));
-	json_object_set_new(data, "ownership_version", json_string(f->answer.version));
-	json_object_set_new(data, "seat", json_string(seat_text(j->p, g, &f->answer)));
-	json_object_set_new(data, "path", path_json(&f->answer));
-	json_object_set_new(data, "checklist", checklist);
-	json_object_set_new(data, "retention", policy_retention(g));
-	json_object_set_new(data, "demo", json_boolean(g->demo));
-	policy_add_figures(data, j->s->total);
-	return policy_emit(j, ALERT_CASE, g, j->tenant, f->answer.version, sentence, data);
+	json_out_key(o, "hold");
+	json_out_bool(o, f->answer.state != OWNER_KNOWN);
+	json_out_member(o, "tenant", j->tenant);
+	json_out_member(o, "model", j->s->total->model);
+	json_out_member(o, "ownership", owner_state_text(f->answer.state));
+	json_out_member(o, "ownership_version", f->answer.version);
+	json_out_member(o, "seat", seat_text(j->p, g, &f->answer));
+	add_path(o, &f->answer);
+	add_checklist(o, g);
+	policy_add_retention(o, g);
+	json_out_key(o, "demo");
+	json_out_bool(o, g->demo);
+	policy_add_figures(o, j->s->total);
+	return policy_emit(j, &a, sentence);
 }
 
 static int judge_tenant(const struct judgement *j, struct owner_finding *ret)

@@ -40,8 +40,8 @@ static int emit_data(struct findings *j, const char *subject, const char *cause,
 			   .source = j->policy.source,
 			   .subject = subject,
 			   .time_ns = j->policy.now_ns };
+	_cleanup_free_ char *text = NULL;
 	char cause_level[128];
-	int r;
 
 	if (!data)
 		return -ENOMEM;
@@ -50,11 +50,9 @@ static int emit_data(struct findings *j, const char *subject, const char *cause,
 	alert_make_id(a.type, a.source, "", "", subject, cause_level, &a.id);
 	json_object_set_new(data, "cause", json_string(cause));
 	json_object_set_new(data, "sentence", json_string(sentence));
-	a.data = json_dumps(data, JSON_COMPACT);
+	a.data = text = json_dumps(data, JSON_COMPACT);
 	json_decref(data);
-	r = a.data ? j->emit(j->ctx, &a) : -ENOMEM;
-	alert_done(&a);
-	return r;
+	return text ? j->emit(j->ctx, &a) : -ENOMEM;
 }
 
 /* Executed on its devices, and explained by no meter: evasion, or a gap of ours. */
