@@ -31,7 +31,7 @@ struct judge {
 	rd_kafka_topic_partition_list_t *list;
 	uint32_t unread; /* partitions that were not yet read to their end */
 	struct view *view;
-	struct id_set published;
+	struct id_set published, waiting; /* waiting: the ids of sayings */
 	struct key_map nodes;
 	struct saying *sayings;
 	size_t count, room;
@@ -57,6 +57,7 @@ static void drop_sayings(struct judge *j)
 	for (size_t i = 0; i < j->count; i++)
 		free(j->sayings[i].text);
 	j->count = 0;
+	id_set_done(&j->waiting);
 }
 
 static void free_node(struct key_node *n)
@@ -213,17 +214,23 @@ size_t judge_poll(struct fleet *f)
 	return n;
 }
 
+/* What is published, or waits for that: not made again. */
+static bool is_said(void *ctx, const struct om_id *id)
+{
+	const struct judge *j = ctx;
+
+	return id_set_has(&j->published, id) || id_set_has(&j->waiting, id);
+}
+
 static int keep_saying(void *ctx, const struct alert *a)
 {
 	struct fleet *f = ctx;
 	struct judge *j = f->judge;
 	struct saying s = { .id = a->id };
+	int r;
 
-	if (id_set_has(&j->published, &a->id))
+	if (is_said(j, &a->id))
 		return 0;
-	for (size_t i = 0; i < j->count; i++)
-		if (om_id_equal(&j->sayings[i].id, &a->id))
-			return 0;
 	if (j->count == j->room) {
 		size_t room = j->room ? 2 * j->room : 32;
 		struct saying *more = reallocarray(j->sayings, room, sizeof(*more));
@@ -233,6 +240,9 @@ static int keep_saying(void *ctx, const struct alert *a)
 		j->sayings = more;
 		j->room = room;
 	}
+	r = id_set_add(&j->waiting, &a->id);
+	if (r < 0)
+		return r;
 	s.text = alert_encode(a);
 	if (!s.text)
 		return -ENOMEM;
@@ -332,7 +342,9 @@ int judge_tick(struct fleet *f)
 	findings.policy = (struct policy){ .regimes = f->regimes,
 					   .owners = f->owners,
 					   .source = f->source,
-					   .now_ns = fleet_now_ns(CLOCK_REALTIME) };
+					   .now_ns = fleet_now_ns(CLOCK_REALTIME),
+					   .is_known = is_said,
+					   .known_ctx = j };
 	r = findings_totals(&findings);
 	r = r ?: findings_refusals(&findings);
 	r = r ?: findings_silence(&findings);
