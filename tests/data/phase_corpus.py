@@ -15,7 +15,7 @@ B = Path(os.environ.get("B", "build"))
 DIR = Path("tests/phases/runs")
 KINDS = ("training", "frozen", "inference", "mixed", "other")
 COLLECTIVES = ("allreduce", "reducescatter", "allgather", "alltoall", "broadcast", "reduce", "sendrecv")
-FACTS = ("phase", "recompute_ops", "algorithmic_ops", "executed_ops", "hidden", "layers", "vocabulary", "parameters", "tokens", "training_ops",
+FACTS = ("phase", "recompute_ops", "algorithmic_ops", "executed_ops", "hidden", "layers", "vocabulary", "parameters", "unseen_parameters", "tokens", "training_ops",
          "variant")
 BYTES_MAX = 600_000
 # Of a real trace the same model was recorded: which one, how many of its products the twin leaves out (rotary positions, heads, an optimizer), whether the

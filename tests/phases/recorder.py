@@ -60,6 +60,8 @@ class Recorder(TorchDispatchMode):
         self.convolutions = 0
         self.stack, self.kept = [], []
         self.origin = {}  # storage -> (parameter, offset): parameters and copies of them
+        self.matrices = {}  # of the model that learns or serves: id -> parameter; tables that are only looked up are left out
+        self.part_hidden = {}  # those of which a kernel that is not the math library's made a product
         self.seen = {}  # (parameter, offset, size) of those that a product used -> the parameter
         self.one_thread, self.transform, self.tf32 = one_thread, transform, tf32
         self.thread = None  # set: products run there
@@ -119,8 +121,10 @@ class Recorder(TorchDispatchMode):
 
     # Parameters.
     def own(self, module, counted=True):
-        for p in module.parameters():
+        for n, p in module.named_parameters():
             self.keep(p, (p if counted else None, 0))
+            if counted and p.dim() >= 2 and "table" not in n:
+                self.matrices[id(p)] = p
         return module
 
     def keep(self, tensor, origin):
@@ -158,6 +162,7 @@ class Recorder(TorchDispatchMode):
 
     def product(self, op, a, b, out):
         if self.is_hidden:
+            self.note_hidden(a, b)
             return
         role = self.role_now(a, b)
         for t in (a, b):
@@ -171,6 +176,21 @@ class Recorder(TorchDispatchMode):
         shape = (batch, a.shape[-2], b.shape[-1], a.shape[-1])
         for s in self.transform(self, shape) if self.transform else [shape]:
             self.add(s, ta | tb << 8 | tc << 16 | compute << 24, op, role)
+
+    def note_hidden(self, a, b):
+        """Of a weight gradient neither operand is the weight: it is the one that has its shape."""
+        for t in (a, b):
+            o = self.origin_of(t)
+            if o and o[0] is not None:
+                self.part_hidden[id(o[0])] = o[0]
+        for p in self.matrices.values():
+            if p.shape == (a.shape[-2], b.shape[-1]):
+                self.part_hidden[id(p)] = p
+
+    def unseen(self):
+        """Parameters of matrices that no product with its shape met, or not in each role: convolutions, heads that are not used, hidden kernels."""
+        seen = {id(p) for p in self.seen.values() if p is not None}
+        return sum(p.numel() for i, p in self.matrices.items() if i not in seen or i in self.part_hidden)
 
     def add(self, shape, types, op, role, thread=None):
         if 0 in shape:  # PyTorch asks the library for nothing
@@ -201,7 +221,7 @@ class Recorder(TorchDispatchMode):
         executed = sum(self.roles.values())
         apart = sum(v for r, v in self.roles.items() if r in APART)
         w = {"recompute_ops": self.roles["recompute"], "algorithmic_ops": executed - self.roles["recompute"], "executed_ops": executed,
-             "training_ops": executed - apart, "parameters": self.parameters(), "tokens": self.tokens}
+             "training_ops": executed - apart, "parameters": self.parameters(), "unseen_parameters": self.unseen(), "tokens": self.tokens}
         w.update(facts)
         return {k: v for k, v in w.items() if v is not None}
 
