@@ -16,13 +16,14 @@
 
 #define PARAMETERS_OFF 0.05
 #define TOKENS_OFF 0.02
+#define UNSEEN 0.01 /* of the parameters: all linear layers are seen */
 
 struct count {
 	unsigned runs, right, bounded;
 };
 
 struct report {
-	struct count parameters, tokens, hidden, layers, vocabulary;
+	struct count parameters, seen, certain, tokens, hidden, layers, vocabulary;
 	unsigned runs;
 	bool in_detail;
 	struct architectures *known;
@@ -40,13 +41,18 @@ static double off(double got, double want)
 	return want > 0 ? fabs(got - want) / want : 0;
 }
 
+static bool is_bounded(const struct model_bounds *got, double want, double allowed)
+{
+	return got->low <= want * (1 + allowed) && got->high >= want * (1 - allowed);
+}
+
 static void compare(struct count *c, const struct model_bounds *got, double want, double allowed)
 {
 	if (want <= 0)
 		return;
 	c->runs++;
 	c->right += off(got->best, want) <= allowed;
-	c->bounded += off(got->best, want) <= allowed || (got->low <= want * (1 + allowed) && got->high >= want * (1 - allowed));
+	c->bounded += off(got->best, want) <= allowed || is_bounded(got, want, allowed);
 }
 
 static void compare_exact(struct count *c, double got, double want)
@@ -73,13 +79,18 @@ static int judge(struct report *rep, const char *path)
 	d = fact(&r, "tokens");
 	rep->runs++;
 	compare(&rep->parameters, &f.parameters, n, PARAMETERS_OFF);
+	if (run_fact(&r, "unseen_parameters") && fact(&r, "unseen_parameters") <= UNSEEN * n)
+		compare(&rep->seen, &f.parameters, n, PARAMETERS_OFF);
+	if (f.is_certain)
+		compare(&rep->certain, &f.parameters, n, PARAMETERS_OFF);
 	compare(&rep->tokens, &f.tokens, d, TOKENS_OFF);
 	compare_exact(&rep->hidden, (double)f.hidden, fact(&r, "hidden"));
 	compare_exact(&rep->layers, f.layers, fact(&r, "layers"));
 	compare_exact(&rep->vocabulary, (double)f.vocabulary * (f.tensor_parallel ? f.tensor_parallel : 1), fact(&r, "vocabulary"));
 	if (rep->in_detail)
-		printf("%-36s %-10s N %.4g want %.4g %s  D %.6g want %.6g %s  H %llu/%g L %u/%g V %llu/%g check %.3f %s %.2f\n", r.name,
-		       phase_verdict_name(p.verdict), f.parameters.best, n, off(f.parameters.best, n) > PARAMETERS_OFF ? "N!" : "", f.tokens.best,
+		printf("%-36s %-10s N %.4g (%.4g..%.4g) want %.4g %s%s%s  D %.6g want %.6g %s  H %llu/%g L %u/%g V %llu/%g check %.3f %s %.2f\n", r.name,
+		       phase_verdict_name(p.verdict), f.parameters.best, f.parameters.low, f.parameters.high, n,
+		       off(f.parameters.best, n) > PARAMETERS_OFF ? "N!" : "", is_bounded(&f.parameters, n, PARAMETERS_OFF) ? "" : "B!", f.is_certain ? "" : "?", f.tokens.best,
 		       d, off(f.tokens.best, d) > TOKENS_OFF ? "D!" : "", (unsigned long long)f.hidden, fact(&r, "hidden"), f.layers,
 		       fact(&r, "layers"), (unsigned long long)f.vocabulary, fact(&r, "vocabulary"), f.check, f.matches ? f.match[0].name : "-",
 		       f.matches ? f.match[0].score : 0);
@@ -126,6 +137,8 @@ static void print_all(const char *title, const struct report *rep)
 	printf("%s: %u runs\n\n| figure | runs with truth | right | share | right or within the stated bounds |\n|---|---|---|---|---|\n", title,
 	       rep->runs);
 	print("parameters, within 5 %", &rep->parameters);
+	print("the same, all linear layers seen", &rep->seen);
+	print("the same, called certain", &rep->certain);
 	print("tokens, within 2 %", &rep->tokens);
 	print("hidden size", &rep->hidden);
 	print("layers", &rep->layers);

@@ -136,6 +136,78 @@ static void without_a_head_only_bounds_hold(void **state)
 	assert_true(f.tokens.low <= 10000 && f.tokens.high >= 10000);
 }
 
+/* Passes of different lengths are multiples of the layers each. */
+static void lengths_tell_layers_of_inference(void **state)
+{
+	static const uint64_t tokens[] = { 1000, 640, 96 }, passes[] = { 3, 5, 8 };
+	_cleanup_(run_done) struct run r = { 0 };
+	struct model_fingerprint f;
+
+	for (size_t i = 0; i < 3; i++) {
+		layer(&r, tokens[i], 2304, 768, 12 * passes[i], false);
+		layer(&r, tokens[i], 768, 768, 12 * passes[i], false);
+		layer(&r, tokens[i], 3072, 768, 12 * passes[i], false);
+		layer(&r, tokens[i], 768, 3072, 12 * passes[i], false);
+	}
+	judge(&r, &f);
+	assert_int_equal(f.layers, 12);
+	assert_true(fabs(f.parameters.best / (12.0 * (768.0 * 2304 + 768.0 * 768 + 2 * 768.0 * 3072)) - 1) < 1e-9);
+	assert_false(f.is_certain); /* a multiple may be common to all of them */
+}
+
+static void product(struct run *r, uint64_t batch, uint64_t m, uint64_t n, uint64_t k, uint64_t calls, int thread)
+{
+	struct run_product p = { .batch = batch, .m = m, .n = n, .k = k, .types = 0x440e0e0e, .op = "bmm", .calls = calls };
+
+	p.calls_by_thread[thread] = calls;
+	assert_int_equal(run_add_product(r, &p), 0);
+}
+
+/* An optimizer that multiplies the gradients with themselves (Muon), for tokens that nobody goes back through. */
+static void an_optimizer_is_no_part_of_the_model(void **state)
+{
+	_cleanup_(run_done) struct run plain = { 0 };
+	_cleanup_(run_done) struct run with = { 0 };
+	struct model_fingerprint f, g;
+
+	model(&plain, &OTHER, 1000, 3, 1, true);
+	model(&with, &OTHER, 1000, 3, 1, true);
+	product(&with, 1, OTHER.hidden, OTHER.hidden, OTHER.feed, 2000, 0);
+	product(&with, 1, OTHER.hidden, OTHER.hidden, OTHER.hidden, 2000, 0);
+	product(&with, 1, OTHER.hidden, OTHER.feed, OTHER.hidden, 2000, 0);
+	judge(&plain, &f);
+	judge(&with, &g);
+	assert_true(f.is_certain);
+	assert_true(fabs(g.parameters.best / f.parameters.best - 1) < 1e-9);
+	assert_true(fabs(g.tokens.best / f.tokens.best - 1) < 1e-9);
+	assert_int_equal(g.layers, f.layers);
+}
+
+/* Eight experts of one capacity in one product. */
+static void experts_in_a_batch_are_counted(void **state)
+{
+	_cleanup_(run_done) struct run r = { 0 };
+	struct model_fingerprint f;
+	const uint64_t h = 2048, t = 4000, feed = 3584, layers = 6, passes = 5, n = layers * passes;
+	double want = (double)layers * (4.0 * (double)(h * h) + 8.0 * (double)h + 2 * 8.0 * (double)(h * feed)) + (double)h * 50000;
+
+	layer(&r, t, h, h, 4 * n, true);
+	layer(&r, t, 8, h, n, true);
+	layer(&r, t, 50000, h, passes, true);
+	for (int way = 0; way < 2; way++) {
+		uint64_t o = way ? h : feed, i = way ? feed : h;
+
+		product(&r, 8, 600, o, i, n, 0);
+		product(&r, 8, 600, i, o, n, 1);
+		product(&r, 8, o, i, 600, n, 1);
+	}
+	judge(&r, &f);
+	assert_true(fabs(f.parameters.best / want - 1) < 1e-9);
+	assert_int_equal(f.experts, 8);
+	assert_int_equal(f.layers, layers);
+	assert_true(f.active.best < f.parameters.best);
+}
+
 static void text_goes_there_and_back(void **state)
 {
 	_cleanup_(run_done) struct run r = { 0 };
@@ -201,6 +273,9 @@ int main(void)
 		cmocka_unit_test(another_model_is_not_taken_for_a_known_one),
 		cmocka_unit_test(inference_is_met_by_its_tokens),
 		cmocka_unit_test(without_a_head_only_bounds_hold),
+		cmocka_unit_test(lengths_tell_layers_of_inference),
+		cmocka_unit_test(an_optimizer_is_no_part_of_the_model),
+		cmocka_unit_test(experts_in_a_batch_are_counted),
 		cmocka_unit_test(text_goes_there_and_back),
 		cmocka_unit_test(bad_text_is_refused),
 		cmocka_unit_test(a_bad_file_is_named_by_line),

@@ -28,13 +28,14 @@ json_t *show_model_json(const struct model_fingerprint *f)
 							 "score", f->match[i].score, "tensor_parallel",
 							 (int)f->match[i].tensor_parallel, "layers",
 							 (int)f->match[i].layers));
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:f,s:o,s:s,s:s}", "hidden",
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:f,s:b,s:o,s:s,s:s}", "hidden",
 			 known_json(f->hidden), "feed_forward", known_json(f->feed_forward), "key_value",
 			 known_json(f->key_value), "layers", known_json(f->layers), "vocabulary",
 			 known_json(f->vocabulary), "tensor_parallel", known_json(f->tensor_parallel),
 			 "experts", known_json(f->experts), "parameters", bounds_json(&f->parameters),
 			 "active_parameters", bounds_json(&f->active), "tokens", bounds_json(&f->tokens),
-			 "check", f->check, "matches", matches, "fingerprint", text, "evidence", f->evidence);
+			 "check", f->check, "certain", (int)f->is_certain, "matches", matches, "fingerprint",
+			 text, "evidence", f->evidence);
 }
 
 void show_model_print(const struct model_fingerprint *f)
@@ -45,9 +46,9 @@ void show_model_print(const struct model_fingerprint *f)
 	}
 	printf("computes    hidden %" PRIu64 ", feed-forward %" PRIu64 ", layers %u, vocabulary %" PRIu64
 	       " (0: not seen); %.4g parameters "
-	       "(%.4g to %.4g) met by %.4g tokens\n            %s\n",
+	       "(%.4g to %.4g%s) met by %.4g tokens\n            %s\n",
 	       f->hidden, f->feed_forward, f->layers, f->vocabulary, f->parameters.best, f->parameters.low,
-	       f->parameters.high, f->tokens.best, f->evidence);
+	       f->parameters.high, f->is_certain ? ", certain" : "", f->tokens.best, f->evidence);
 	for (size_t i = 0; i < f->matches; i++)
 		printf("%s %s %.2f%s", i ? "," : "like       ", f->match[i].name, f->match[i].score,
 		       i + 1 == f->matches ? "\n" : "");

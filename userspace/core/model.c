@@ -11,31 +11,88 @@
 #include "../base/cleanup.h"
 
 #define RANKS_MAX 64
+#define ROUTED_MAX 1024 /* experts */
+#define ROUTED_FROM 4	/* a hidden size is so many times larger */
+#define CERTAIN 0.95	/* of the work fits what is said */
+#define AGAIN_AT_MOST 1.5
 #define ONE_EACH 0.9 /* of the operations: with just one dimension of tokens, else there is no telling */
 
 /* --- what it comes to --- */
 
+/* A layer as narrow as the number of experts, as often as a layer is there. */
+static uint64_t router_of(const struct judging *j, double tokens)
+{
+	double layers = j->f->layers;
+
+	for (size_t i = 0; i < j->count && j->f->layers > 1; i++) {
+		const struct pair *p = &j->pair[i];
+
+		if (p->small >= 2 && p->small <= ROUTED_MAX && p->large >= ROUTED_FROM * p->small &&
+		    !p->is_uneven && model_is_near(model_mean_tokens(p), tokens) &&
+		    model_is_near(p->pass.calls, layers * j->f->passes))
+			return p->small;
+	}
+	return 0;
+}
+
+/* Experts that no token came to in a pass are there all the same: the router chooses among so many. It may
+ * choose among those of other ranks as well. */
+static void take_router(const struct judging *j, struct pair *p, uint64_t router)
+{
+	double kinds = fmin(p->over_small.calls, p->over_large.calls), all;
+
+	kinds = kinds > 0 ? round((p->over_small.calls + p->over_large.calls) / kinds) : 1;
+	all = (double)router * kinds * j->f->layers;
+	if (all <= p->copies || model_is_whole(p->copies / (kinds * j->f->layers)))
+		return;
+	p->copies_high = all;
+	if (p->copies > all / 2)
+		p->copies = all;
+}
+
 static void set_copies(struct judging *j, double tokens, double passes)
 {
+	uint64_t router = router_of(j, tokens);
+
 	for (size_t i = 0; i < j->count; i++) {
 		struct pair *p = &j->pair[i];
-		double once = model_is_near(model_once_by(p, tokens), passes) ? passes : p->pass.calls;
+		double by = model_once_by(p, tokens), once = p->pass.calls;
 
+		/* A head in chunks of the tokens; a recurrent layer, step by step. Experts have a router. */
+		if (by < once && !p->is_batched &&
+		    (model_is_near(by, passes) || (!router && model_is_whole(by / passes))))
+			once = by;
 		p->copies = once / passes;
 		p->active = p->pass.tokens / (passes * tokens);
 		p->is_experts = once == p->pass.calls && p->copies > 1.5 && p->active < 0.9 * p->copies &&
-				p->has_many_tokens;
+				(p->has_many_tokens || p->is_batched);
 		if (!p->is_experts)
 			p->active = p->copies;
+		else
+			take_router(j, p, router);
 	}
+}
+
+/* A weight that is there once and is gone back through once a pass: the head, whether it learns or not. */
+static double tokens_by_once(const struct judging *j, double tokens)
+{
+	double best = 0;
+
+	for (size_t i = 0; i < j->count && j->phase->backward >= 0; i++) {
+		const struct pair *p = &j->pair[i];
+
+		if (fabs(p->copies - 1) < MODEL_NEAR && model_is_near(model_mean_tokens(p), tokens))
+			best = fmax(best, p->gradient.tokens > 0 ? p->gradient.tokens : p->backward.tokens);
+	}
+	return best;
 }
 
 static double tokens_seen(const struct judging *j, double passes, double tokens)
 {
-	double best = 0;
+	double best = j->learns ? tokens_by_once(j, tokens) : 0;
 
-	if (!j->learns)
-		return passes * tokens;
+	if (!j->learns || best > 0)
+		return best > 0 ? fmin(best, passes * tokens) : passes * tokens;
 	for (size_t i = 0; i < j->count; i++) {
 		const struct pair *p = &j->pair[i];
 
@@ -72,17 +129,105 @@ static int keep_weights(struct judging *j)
 	return 0;
 }
 
-static void add_parameters(struct judging *j)
+/* Forward through a weight more often than it learns: another model's, or layers below that do not learn. */
+static double copies_low(const struct judging *j, const struct pair *p)
+{
+	return j->learns && j->by_side && p->gradient.calls > 0
+		       ? fmin(p->copies, p->copies * p->gradient.tokens / p->pass.tokens)
+		       : p->copies;
+}
+
+/* Backward asks for as much as forward does, of each weight that learns or passes gradients on. Where the
+ * tokens are as many as a side of the weight, only the sum of both gradients is told. */
+static bool is_answered_in_full(const struct pair *p)
+{
+	double both = p->gradient.tokens + p->backward.tokens;
+
+	if (p->first_tokens == p->small || p->first_tokens == p->large)
+		return both >= 1.9 * p->forward.tokens;
+	if (p->gradient.tokens > 0)
+		return model_is_near(p->gradient.tokens, p->forward.tokens);
+	return p->backward.tokens >= 0.6 * p->forward.tokens;
+}
+
+/* The same passes go through it as through the most of the work. */
+static bool is_layer(const struct pair *p, const struct pair *most, double tokens)
+{
+	return p->copies < 1.5 ||
+	       (model_is_near(model_mean_tokens(p), tokens) && p->tokens_seen == most->tokens_seen);
+}
+
+static const struct pair *largest_layer(const struct judging *j)
+{
+	const struct pair *most = NULL;
+	double work = 0;
+
+	for (size_t i = 0; i < j->count; i++) {
+		const struct pair *p = &j->pair[i];
+
+		if (p->copies < 1.5 || p->is_experts || p->is_uneven ||
+		    model_size_of(p) * p->pass.tokens < work)
+			continue;
+		work = model_size_of(p) * p->pass.tokens;
+		most = p;
+	}
+	return most ?: model_main_pair(j);
+}
+
+/* Share of the work, and of the parameters, that fits what is said: whole copies, the same tokens through
+ * each layer. Else another model, an optimizer or an activation may be among the weights. `answered`: and of
+ * it as much backward as forward. */
+static double share_told(const struct judging *j, double tokens, double *answered)
+{
+	bool goes_back = j->learns && j->by_side && j->phase->backward >= 0;
+	const struct pair *most = largest_layer(j);
+	double all = 0, fits = 0, size = 0, fits_size = 0;
+
+	*answered = 0;
+	for (size_t i = 0; i < j->count; i++) {
+		const struct pair *p = &j->pair[i];
+		double work = model_size_of(p) * p->pass.tokens, own = p->copies * model_size_of(p);
+
+		all += work;
+		size += own;
+		if (!p->is_experts && (!model_is_whole(p->copies) || !is_layer(p, most, tokens)))
+			continue;
+		fits += work;
+		fits_size += own;
+		*answered += !goes_back || is_answered_in_full(p) ? work : 0;
+	}
+	*answered /= all;
+	return fmin(fits / all, fits_size / size);
+}
+
+/* What one product must have met at least, whichever of its dimensions are the tokens'. */
+static double least_weight(const struct judging *j)
+{
+	double most = 0;
+
+	for (size_t i = 0; i < j->count; i++) {
+		const struct pair *p = &j->pair[i];
+		uint64_t second = p->first_tokens < p->large ? p->first_tokens : p->large;
+
+		most = fmax(most, (double)p->small * (double)second);
+	}
+	return most;
+}
+
+static void add_parameters(struct judging *j, double tokens)
 {
 	struct model_fingerprint *f = j->f;
-	double many = f->has_passes || f->seen_in_order ? 1 : MODEL_LAYERS_MAX;
+	double many = f->has_passes || f->seen_in_order ? 1 : MODEL_LAYERS_MAX, answered;
 
 	for (size_t i = 0; i < j->count; i++) {
 		const struct pair *p = &j->pair[i];
 
 		f->parameters.best += p->copies * model_size_of(p);
-		f->parameters.low += fmin(p->copies, floor(p->copies + 0.01)) * model_size_of(p);
-		f->parameters.high += fmax(p->copies, ceil(p->copies - 0.01)) * model_size_of(p) * many;
+		f->parameters.low += fmin(copies_low(j, p), floor(p->pass.calls > 0 && p->copies_high > 0
+									  ? p->pass.calls / f->passes
+									  : p->copies + 0.01)) *
+				     model_size_of(p);
+		f->parameters.high += fmax(p->copies_high, ceil(p->copies - 0.01)) * model_size_of(p) * many;
 		f->active.best += p->active * model_size_of(p);
 	}
 	/* Frozen layers below those that learn, or another model: not told apart. */
@@ -90,6 +235,15 @@ static void add_parameters(struct judging *j)
 	/* Several passes may have gone forward before backward began. */
 	if (f->seen_in_order)
 		f->parameters.low /= f->seen_in_order;
+	/* In one thread forward again looks like forward. */
+	if (j->learns && j->phase->backward < 0)
+		f->parameters.low /= AGAIN_AT_MOST;
+	if (share_told(j, tokens, &answered) < CERTAIN || (!f->has_passes && !f->seen_in_order))
+		f->parameters.low = fmin(f->parameters.low, least_weight(j));
+	/* A second model may learn the same weights beside it. */
+	else if (answered < CERTAIN)
+		f->parameters.low /= 2;
+	f->is_certain = answered >= CERTAIN && f->parameters.high <= 1.1 * f->parameters.low;
 	f->active.low = f->active.best * f->parameters.low / f->parameters.best;
 	f->active.high = f->active.best * f->parameters.high / f->parameters.best;
 }
@@ -179,7 +333,9 @@ static void name_dims(struct model_fingerprint *f)
 static void say(struct judging *j, double seen)
 {
 	struct model_fingerprint *f = j->f;
-	const char *how = !f->has_passes && !f->seen_in_order
+	const char *how = f->by_tokens ? "No weight is there once: what passes of different lengths have in "
+					 "common are the layers, or a multiple of them."
+			  : !f->has_passes && !f->seen_in_order
 				  ? "No weight is there once: how many layers share the counts is not "
 				    "known, so only bounds hold."
 			  : f->seen_in_order
@@ -200,14 +356,14 @@ static int conclude(struct judging *j)
 	double tokens, passes, explained = 0;
 	int rc;
 
-	model_passes(j, &tokens, &passes);
-	if (!(passes > 0) || !j->count)
-		return 0;
+	rc = model_passes(j, &tokens, &passes);
+	if (rc || !(passes > 0) || !j->count)
+		return rc;
 	set_copies(j, tokens, passes);
 	rc = keep_weights(j);
 	if (rc)
 		return rc;
-	add_parameters(j);
+	add_parameters(j, tokens);
 	name_dims(f);
 	f->tokens.best = f->tokens.low = f->tokens.high = tokens_seen(j, passes, tokens);
 	if (f->seen_in_order)
@@ -240,6 +396,8 @@ static int find_side(struct judging *j)
 	if (at_m < 0 || at_n < 0)
 		return -ENOMEM;
 	j->at_m = at_m >= at_n;
+	if (only_forward)
+		model_side_by_values(&j->dims, &j->at_m);
 	return j->by_side || fmax(at_m, at_n) >= ONE_EACH ? 0 : 1;
 }
 

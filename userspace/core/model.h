@@ -56,8 +56,10 @@ struct model_fingerprint {
 	 * `key_value` are this rank's part. */
 	uint32_t tensor_parallel;
 	uint32_t layers;
+	bool is_certain;	/* the weights fit nearly all of the work: bounds are those of the copies */
 	bool has_passes;	/* how often a weight is met in one pass is known */
 	uint32_t seen_in_order; /* layers, by the order of calls; 0: it does not tell */
+	uint32_t by_tokens;	/* layers, by what passes of different lengths have in common; 0: nothing */
 	struct model_bounds parameters, active, tokens;
 	double check; /* 0: not known */
 	double passes;

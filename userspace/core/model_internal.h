@@ -2,8 +2,8 @@
 #ifndef OPMETER_CORE_MODEL_INTERNAL_H
 #define OPMETER_CORE_MODEL_INTERNAL_H
 
-/* What core/model*.c share: products become weights (model_weights.c), weights are met so often in a pass
- * (model_passes.c), and that comes to a model (model.c). */
+/* What core/model*.c share: tokens are told (model_sides.c), products become weights (model_weights.c),
+ * weights are met so often in a pass (model_passes.c), and that comes to a model (model.c). */
 
 #include <math.h>
 
@@ -38,8 +38,13 @@ struct pair {
 	struct asked gradient, over_small, over_large, forward, backward; /* the last two by thread */
 	uint64_t first_tokens;
 	bool has_many_tokens; /* calls differ in them */
+	uint64_t tokens_seen; /* a bit for each number of them */
+	uint32_t forms;	      /* products that are of it: by tokens and direction */
+	bool is_batched;      /* several in one product */
+	bool is_uneven;	      /* meets as many tokens as come: experts */
 	struct asked pass;    /* what stands for its forward passes */
 	double copies, active;
+	double copies_high; /* of experts, by the router; 0: no more than copies */
 	bool is_experts;
 };
 
@@ -55,28 +60,57 @@ struct judging {
 	size_t count, left_out;
 	double ops, other; /* other: calls x size of weights that nobody asks gradients through */
 	bool learns;
+	uint64_t input; /* what most forward products contract over */
 	struct model_fingerprint *f;
 };
 
-/* model_weights.c. Negative: -ENOMEM. */
+/* A weight for so many tokens that the backward thread asks a gradient of: of the input or of the weight. */
+struct answer {
+	uint64_t tokens, small, large;
+};
+
+struct answers {
+	struct answer *item; /* sorted */
+	size_t count;
+	bool is_asked; /* false: nobody goes back, so nothing is told */
+};
+
+/* model_sides.c. Negative: -ENOMEM. */
 int model_dims_make(const struct run *r, struct dims *ret);
-int model_calls_by_thread(const struct run *r, double (**ret)[RUN_THREADS_MAX]);
+double model_ops_of(const struct run_product *p);
 double model_share_read(const struct run *r, const struct dims *d, bool at_m);
+bool model_read_product(const struct dims *d, const struct run_product *p, bool at_m, struct reading *ret);
+void model_side_by_values(const struct dims *d, bool *at_m);
 double model_same_tokens(const struct judging *j, bool at_m); /* negative: no memory */
 struct reading model_read_side(const struct run_product *p, bool at_m);
+double model_forward_calls(const struct judging *j, size_t product, bool at_m); /* 0 if it meets no weight */
+int model_input_find(struct judging *j);
+int model_answers_make(const struct judging *j, bool at_m, struct answers *ret);
+void model_answers_done(struct answers *a);
+bool model_is_answered(const struct answers *a, const struct reading *x);
+bool model_is_tokens_of(const struct answers *a, uint64_t tokens);
+
+/* model_weights.c. Negative: -ENOMEM. */
+int model_calls_by_thread(const struct run *r, double (**ret)[RUN_THREADS_MAX]);
 int model_pairs_make(struct judging *j);
 int model_by_pair(const void *x, const void *y); /* an order of pairs */
 
 /* model_passes.c */
 bool model_learns(const struct judging *j);
 void model_pairs_choose(struct judging *j);
-void model_passes(struct judging *j, double *ret_tokens, double *ret_passes);
+int model_passes(struct judging *j, double *ret_tokens, double *ret_passes); /* -ENOMEM */
 double model_once_by(const struct pair *p, double tokens);
+const struct pair *model_main_pair(const struct judging *j); /* that most of the work goes through */
 double model_mean_tokens(const struct pair *p);
 
 static inline double model_size_of(const struct pair *p)
 {
 	return (double)p->small * (double)p->large;
+}
+
+static inline bool model_is_whole(double v)
+{
+	return v >= 0.98 && fabs(v - round(v)) <= MODEL_NEAR * fmax(1, round(v)) / 2;
 }
 
 static inline bool model_is_near(double a, double b)

@@ -11,7 +11,9 @@
 
 #include "../base/cleanup.h"
 
-#define SEEN 1e-6      /* of the operations: less is no layer */
+#define SEEN 1e-8      /* of the operations: less is no layer; a head over two classes is as small */
+#define UNEVEN_TIMES 3 /* so many more numbers of tokens than others meet, and then some */
+#define UNEVEN_MORE 4
 #define PAIRS_MAX 1024 /* the largest */
 
 bool model_learns(const struct judging *j)
@@ -63,7 +65,8 @@ void model_pairs_choose(struct judging *j)
 		struct pair *p = &j->pair[i];
 
 		p->pass = pass_of(j, p);
-		if (j->learns && j->phase->backward >= 0 && p->backward.calls + p->gradient.calls <= 0) {
+		if (j->learns && j->phase->backward >= 0 && j->phase->verdict != PHASE_IS_FROZEN &&
+		    p->backward.calls + p->gradient.calls <= 0) {
 			j->other += p->pass.calls * model_size_of(p);
 			continue;
 		}
@@ -105,17 +108,12 @@ static void pairs_of_learning(struct judging *j, double tokens, double passes)
 
 /* --- how often in one pass --- */
 
-static bool is_whole(double v)
-{
-	return v >= 0.98 && fabs(v - round(v)) <= MODEL_NEAR * fmax(1, round(v)) / 2;
-}
-
 double model_mean_tokens(const struct pair *p)
 {
 	return p->pass.calls > 0 ? p->pass.tokens / p->pass.calls : 0;
 }
 
-static const struct pair *main_pair(const struct judging *j)
+const struct pair *model_main_pair(const struct judging *j)
 {
 	const struct pair *best = &j->pair[0];
 
@@ -132,9 +130,10 @@ static double tokens_of_a_pass(const struct judging *j)
 	double most = 0;
 
 	for (size_t i = 0; i < j->count; i++)
-		if (2 * model_size_of(&j->pair[i]) * j->pair[i].pass.tokens >= 0.01 * j->ops)
+		if (!j->pair[i].is_uneven &&
+		    2 * model_size_of(&j->pair[i]) * j->pair[i].pass.tokens >= 0.01 * j->ops)
 			most = fmax(most, model_mean_tokens(&j->pair[i]));
-	return most > 0 ? most : model_mean_tokens(main_pair(j));
+	return most > 0 ? most : model_mean_tokens(model_main_pair(j));
 }
 
 /* A head that is cut into chunks of tokens is still met once by each token. */
@@ -142,8 +141,9 @@ double model_once_by(const struct pair *p, double tokens)
 {
 	double chunks = tokens / model_mean_tokens(p), passes = p->pass.calls / chunks;
 
-	return chunks > 1.5 && !p->has_many_tokens && is_whole(chunks) && is_whole(passes) ? passes
-											   : p->pass.calls;
+	return chunks > 1.5 && !p->has_many_tokens && model_is_whole(chunks) && model_is_whole(passes)
+		       ? passes
+		       : p->pass.calls;
 }
 
 /* Operations, as a share, of weights met a whole number of times in each of so many passes. */
@@ -155,12 +155,38 @@ static double fits(const struct judging *j, double passes)
 		const struct pair *p = &j->pair[i];
 		double ops = model_size_of(p) * p->pass.tokens;
 
+		if (p->is_uneven)
+			continue;
 		all += ops;
-		if (is_whole(p->pass.calls / passes) ||
-		    is_whole(model_once_by(p, model_mean_tokens(p)) / passes))
+		if (model_is_whole(p->pass.calls / passes) ||
+		    model_is_whole(model_once_by(p, model_mean_tokens(p)) / passes))
 			whole += ops;
 	}
 	return all > 0 ? whole / all : 0;
+}
+
+/* Experts meet as many tokens as come, so they are met as often as one of them comes. */
+static void mark_uneven(struct judging *j)
+{
+	uint32_t least = 0;
+	double all = 0, even = 0;
+
+	for (size_t i = 0; i < j->count; i++) {
+		const struct pair *p = &j->pair[i];
+		double ops = model_size_of(p) * p->pass.tokens;
+
+		all += ops;
+		if (2 * ops >= 0.001 * j->ops && (!least || p->forms < least))
+			least = p->forms;
+	}
+	for (size_t i = 0; i < j->count; i++) {
+		struct pair *p = &j->pair[i];
+
+		p->is_uneven = p->forms > UNEVEN_TIMES * least + UNEVEN_MORE;
+		even += p->is_uneven ? 0 : model_size_of(p) * p->pass.tokens;
+	}
+	for (size_t i = 0; i < j->count && even < 0.02 * all; i++)
+		j->pair[i].is_uneven = false;
 }
 
 static double gcd(double a, double b)
@@ -182,6 +208,85 @@ static double common_calls(const struct judging *j, double tokens)
 		if (model_is_near(model_mean_tokens(&j->pair[i]), tokens))
 			g = gcd(g, round(j->pair[i].pass.calls));
 	return g;
+}
+
+/* Products of forward passes by their tokens. */
+struct of_tokens {
+	uint64_t tokens;
+	double calls;
+};
+
+static int by_tokens(const void *x, const void *y)
+{
+	const struct of_tokens *a = x, *b = y;
+
+	return a->tokens < b->tokens ? -1 : a->tokens > b->tokens;
+}
+
+/* Every weight meets several numbers of tokens: they are of different passes through all of them. */
+static bool has_many_passes(const struct judging *j)
+{
+	for (size_t i = 0; i < j->count; i++)
+		if (!j->pair[i].has_many_tokens || j->pair[i].is_uneven)
+			return false;
+	return j->count > 0;
+}
+
+/*
+ * Passes of different numbers of tokens are different passes, and each number comes with a multiple of the
+ * layers. So what all calls have in common is the layers, or a multiple of them; the fewest at each number
+ * are once in a layer. Layers, 0: not told; -ENOMEM as a negative number.
+ */
+static double layers_by_tokens(const struct judging *j, double *ret_passes)
+{
+	_cleanup_free_ struct of_tokens *t = calloc(j->run->product_count + 1, sizeof(*t));
+	double g = 0, sum = 0, once = 0;
+	size_t n = 0;
+
+	if (!t)
+		return -1;
+	for (size_t i = 0; i < j->run->product_count; i++) {
+		const struct run_product *p = &j->run->products[i];
+
+		if (p->batch == 1)
+			t[n++] = (struct of_tokens){ j->at_m ? p->m : p->n, (double)p->calls };
+	}
+	if (n)
+		qsort(t, n, sizeof(*t), by_tokens);
+	for (size_t i = 0, end; i < n; i = end) {
+		double least = t[i].calls, all = 0;
+
+		for (end = i; end < n && t[end].tokens == t[i].tokens; end++) {
+			g = gcd(g, t[end].calls);
+			least = fmin(least, t[end].calls);
+			all += t[end].calls;
+		}
+		sum += least;
+		/* Of other shape: an encoder and a decoder, or steps beside a prompt. */
+		if (once > 0 && !model_is_near(once, all / least))
+			return 0;
+		once = all / least;
+	}
+	*ret_passes = g > 0 ? sum / g : 0;
+	return g;
+}
+
+/* No weight is there once and the order tells nothing. */
+static int take_tokens(struct judging *j, double *layers, double *passes)
+{
+	double by_pass = 0, g;
+
+	if (j->learns || !j->by_side || !has_many_passes(j))
+		return 0;
+	g = layers_by_tokens(j, &by_pass);
+	if (g < 0)
+		return -ENOMEM;
+	if (g >= 1.5) {
+		*layers = g;
+		*passes = by_pass;
+		j->f->by_tokens = (uint32_t)g;
+	}
+	return 0;
 }
 
 /* The fewest calls of a weight are those of one that is there once, if all others are multiples of it. */
@@ -246,7 +351,7 @@ static double find_layers(const struct judging *j, double tokens, double passes,
 
 		if (copies <= 1) {
 			(*ret_once)++;
-		} else if (model_mean_tokens(p) >= 0.9 * tokens) {
+		} else if (model_mean_tokens(p) >= 0.9 * tokens && !p->is_uneven) {
 			g = gcd(g, copies);
 			(*ret_kinds)++;
 			if (p->small != p->large) {
@@ -286,28 +391,34 @@ static double calls_in_a_row(const struct judging *j, const struct pair *of)
 	return least;
 }
 
-void model_passes(struct judging *j, double *ret_tokens, double *ret_passes)
+int model_passes(struct judging *j, double *ret_tokens, double *ret_passes)
 {
 	struct model_fingerprint *f = j->f;
-	double tokens = tokens_of_a_pass(j), passes = find_passes(j, tokens), layers, in_a_row;
+	double tokens, passes, layers, in_a_row;
 	int kinds, once;
 
+	mark_uneven(j);
+	tokens = tokens_of_a_pass(j);
+	passes = find_passes(j, tokens);
 	pairs_of_learning(j, tokens, passes);
 	tokens = tokens_of_a_pass(j);
 	passes = find_passes(j, tokens);
 	layers = find_layers(j, tokens, passes, &kinds, &once);
 	f->has_passes = passes > 0 && once > 0 && kinds >= 2 && layers >= 1.5;
-	in_a_row = f->has_passes || passes <= 0 ? 0 : calls_in_a_row(j, main_pair(j));
+	in_a_row = f->has_passes || passes <= 0 ? 0 : calls_in_a_row(j, model_main_pair(j));
 	if (in_a_row > 0) {
-		double common = common_calls(j, tokens), each = main_pair(j)->pass.calls / common;
+		double common = common_calls(j, tokens), each = model_main_pair(j)->pass.calls / common;
 
 		layers = in_a_row / each;
-		if (is_whole(layers)) {
+		if (model_is_whole(layers)) {
 			passes = common / layers;
 			f->seen_in_order = (uint32_t)round(layers);
 		}
 	}
-	f->layers = f->has_passes || f->seen_in_order ? (uint32_t)round(layers) : 0;
+	if (!f->has_passes && !f->seen_in_order && take_tokens(j, &layers, &passes))
+		return -ENOMEM;
+	f->layers = f->has_passes || f->seen_in_order || f->by_tokens ? (uint32_t)round(layers) : 0;
 	f->passes = *ret_passes = passes;
 	*ret_tokens = tokens;
+	return 0;
 }

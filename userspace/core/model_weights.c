@@ -12,98 +12,6 @@
 
 #define GRAMS_MAX 256 /* looked for one by one */
 
-/* --- which dimension is the tokens' --- */
-
-static int by_value(const void *x, const void *y)
-{
-	const struct dim *a = x, *b = y;
-
-	return a->value < b->value ? -1 : a->value > b->value;
-}
-
-static double ops_of(const struct run_product *p)
-{
-	return 2.0 * (double)p->batch * (double)p->m * (double)p->n * (double)p->k * (double)p->calls;
-}
-
-int model_dims_make(const struct run *r, struct dims *ret)
-{
-	size_t n = 0, kept = 0;
-
-	ret->item = calloc(2 * r->product_count + 1, sizeof(*ret->item));
-	if (!ret->item)
-		return -ENOMEM;
-	for (size_t i = 0; i < r->product_count; i++) {
-		const struct run_product *p = &r->products[i];
-
-		if (p->batch != 1)
-			continue;
-		ret->item[n++] = (struct dim){ p->m, ops_of(p), 0 };
-		ret->item[n++] = (struct dim){ p->n, 0, ops_of(p) };
-	}
-	if (n)
-		qsort(ret->item, n, sizeof(*ret->item), by_value);
-	for (size_t i = 0; i < n; i++) {
-		if (kept && ret->item[kept - 1].value == ret->item[i].value) {
-			ret->item[kept - 1].at_m += ret->item[i].at_m;
-			ret->item[kept - 1].at_n += ret->item[i].at_n;
-		} else {
-			ret->item[kept++] = ret->item[i];
-		}
-	}
-	ret->count = kept;
-	return 0;
-}
-
-static bool is_tokens(const struct dims *d, uint64_t value, bool at_m)
-{
-	struct dim key = { .value = value };
-	const struct dim *at = d->count ? bsearch(&key, d->item, d->count, sizeof(key), by_value) : NULL;
-	double here = at ? (at_m ? at->at_m : at->at_n) : 0, there = at ? (at_m ? at->at_n : at->at_m) : 0;
-
-	return here > 0 && there <= 0.01 * here;
-}
-
-static bool read_product(const struct dims *d, const struct run_product *p, bool at_m, struct reading *ret)
-{
-	uint64_t v[] = { p->m, p->n, p->k };
-	int found = 0, which = 0;
-
-	for (int i = 0; i < 3; i++)
-		if (is_tokens(d, v[i], at_m)) {
-			found++;
-			which = i;
-		}
-	if (found != 1 || p->batch != 1)
-		return false;
-	ret->tokens = v[which];
-	ret->small = v[which == 0];
-	ret->large = v[which == 2 ? 1 : 2];
-	ret->is_weight_gradient = which == 2;
-	if (ret->small > ret->large) {
-		uint64_t t = ret->small;
-
-		ret->small = ret->large;
-		ret->large = t;
-	}
-	ret->over_small = p->k == ret->small;
-	return true;
-}
-
-double model_share_read(const struct run *r, const struct dims *d, bool at_m)
-{
-	double all = 0, one = 0;
-	struct reading x;
-
-	for (size_t i = 0; i < r->product_count; i++) {
-		if (r->products[i].batch != 1)
-			continue;
-		all += ops_of(&r->products[i]);
-		one += read_product(d, &r->products[i], at_m, &x) ? ops_of(&r->products[i]) : 0;
-	}
-	return all > 0 ? one / all : 0;
-}
-
 /* --- weights and who asks for them --- */
 
 int model_by_pair(const void *x, const void *y)
@@ -147,6 +55,12 @@ int model_calls_by_thread(const struct run *r, double (**ret)[RUN_THREADS_MAX])
 	return 0;
 }
 
+/* One of 64 bits for each number of tokens: equal sets have equal bits. */
+static uint64_t bit_of(uint64_t tokens)
+{
+	return 1ULL << (tokens * 0x9e3779b97f4a7c15ULL >> 58);
+}
+
 static void pair_take(struct pair *p, const struct reading *x, const double calls[RUN_THREADS_MAX],
 		      int backward)
 {
@@ -154,7 +68,13 @@ static void pair_take(struct pair *p, const struct reading *x, const double call
 
 	for (int t = 0; t < RUN_THREADS_MAX; t++)
 		all += calls[t];
-	*p = (struct pair){ .small = x->small, .large = x->large, .first_tokens = x->tokens };
+	*p = (struct pair){
+		.small = x->small,
+		.large = x->large,
+		.first_tokens = x->tokens,
+		.forms = 1,
+		.tokens_seen = bit_of(x->tokens),
+	};
 	ask(x->is_weight_gradient ? &p->gradient
 	    : x->over_small	  ? &p->over_small
 				  : &p->over_large,
@@ -172,99 +92,10 @@ static void pair_merge(struct pair *a, const struct pair *b)
 	add_asked(&a->over_large, &b->over_large);
 	add_asked(&a->forward, &b->forward);
 	add_asked(&a->backward, &b->backward);
+	a->forms += b->forms;
+	a->is_batched |= b->is_batched;
+	a->tokens_seen |= b->tokens_seen;
 	a->has_many_tokens |= b->has_many_tokens || a->first_tokens != b->first_tokens;
-}
-
-static double forward_calls(const struct judging *j, size_t product)
-{
-	double calls = 0;
-
-	for (int t = 0; t < RUN_THREADS_MAX && j->run->products[product].batch == 1; t++)
-		calls += t != j->phase->backward ? j->calls[product][t] : 0;
-	return calls;
-}
-
-/* A forward product read by its side. */
-struct reading model_read_side(const struct run_product *p, bool at_m)
-{
-	uint64_t other = at_m ? p->n : p->m;
-
-	return (struct reading){ .small = other < p->k ? other : p->k,
-				 .large = other < p->k ? p->k : other,
-				 .tokens = at_m ? p->m : p->n,
-				 .over_small = p->k <= other };
-}
-
-struct side {
-	uint64_t other, k;
-	double calls, tokens, ops, mean;
-};
-
-static int by_weight(const void *x, const void *y)
-{
-	const struct side *a = x, *b = y;
-
-	if (a->other != b->other)
-		return a->other < b->other ? -1 : 1;
-	return a->k < b->k ? -1 : a->k > b->k;
-}
-
-static int by_mean(const void *x, const void *y)
-{
-	const struct side *a = x, *b = y;
-
-	return a->mean < b->mean ? -1 : a->mean > b->mean;
-}
-
-/* Share of the forward weights that meet equally many tokens a call: all of them, if it is
- * tokens that stand there. -ENOMEM as a negative number. */
-double model_same_tokens(const struct judging *j, bool at_m)
-{
-	_cleanup_free_ struct side *s = calloc(j->run->product_count + 1, sizeof(*s));
-	double all = 0, sum = 0, now = 0, best = 0;
-	size_t n = 0, kept = 0;
-
-	if (!s)
-		return -1;
-	for (size_t i = 0; i < j->run->product_count; i++) {
-		const struct run_product *p = &j->run->products[i];
-		double calls = forward_calls(j, i), t = (double)(at_m ? p->m : p->n);
-
-		if (calls > 0)
-			s[n++] = (struct side){ at_m ? p->n : p->m,
-						p->k,
-						calls,
-						calls * t,
-						ops_of(p) * calls / (double)p->calls,
-						0 };
-	}
-	if (n)
-		qsort(s, n, sizeof(*s), by_weight);
-	for (size_t i = 0; i < n; i++) {
-		if (kept && !by_weight(&s[kept - 1], &s[i])) {
-			s[kept - 1].calls += s[i].calls;
-			s[kept - 1].tokens += s[i].tokens;
-			s[kept - 1].ops += s[i].ops;
-		} else {
-			s[kept++] = s[i];
-		}
-		all += s[i].ops;
-	}
-	/* By weights, not by their operations: one that is much larger than the others would decide alone. */
-	for (size_t i = 0; i < kept; i++) {
-		s[i].mean = s[i].tokens / s[i].calls;
-		s[i].ops = (s[i].ops > 1e-3 * all) + s[i].ops / all * 1e-3;
-		sum += s[i].ops;
-	}
-	if (kept)
-		qsort(s, kept, sizeof(*s), by_mean);
-	for (size_t from = 0, to = 0; to < kept; to++) {
-		now += s[to].ops;
-		while (s[from].mean < s[to].mean * (1 - MODEL_NEAR))
-			now -= s[from++].ops;
-		best = fmax(best, now);
-	}
-	return sum > 0 ? best / sum : 0;
 }
 
 static int pairs_merge(struct judging *j, size_t n)
@@ -295,9 +126,11 @@ static struct pair *pair_find(const struct judging *j, uint64_t a, uint64_t b)
 static void take_backward(struct judging *j, const struct run_product *p, double calls)
 {
 	uint64_t side = j->at_m ? p->m : p->n, other = j->at_m ? p->n : p->m;
-	struct pair *as_gradient = p->batch == 1 ? pair_find(j, p->m, p->n) : NULL;
-	struct pair *as_other = p->batch == 1 ? pair_find(j, other, p->k) : NULL;
+	struct pair *as_gradient = pair_find(j, p->m, p->n), *as_other = pair_find(j, other, p->k);
 
+	as_gradient = as_gradient && (p->batch == 1 || as_gradient->is_batched) ? as_gradient : NULL;
+	as_other = as_other && (p->batch == 1 || as_other->is_batched) ? as_other : NULL;
+	calls *= (double)p->batch;
 	if (as_other && side == as_other->first_tokens && as_gradient && p->k == as_gradient->first_tokens)
 		as_gradient = side == p->k ? NULL : as_gradient;
 	if (as_gradient && (p->k == as_gradient->first_tokens || as_gradient->has_many_tokens || !as_other))
@@ -321,28 +154,55 @@ static bool is_gram(const struct judging *j, const struct run_product *p)
 	return false;
 }
 
-static int pairs_by_side(struct judging *j)
+/* Forward passes that nobody goes back through (an optimizer's products, an evaluation, a rollout, layers
+ * below those that learn) are told by their tokens, and are no part of what learns. */
+static int pairs_forward(struct judging *j, size_t *ret)
 {
 	int b = j->phase->backward;
 	size_t n = 0, grams = 0;
-	int rc;
+	_cleanup_(model_answers_done) struct answers answers = { 0 };
 
+	if (model_answers_make(j, j->at_m, &answers))
+		return -ENOMEM;
 	for (size_t i = 0; i < j->run->product_count; i++) {
+		double calls[RUN_THREADS_MAX], forward = model_forward_calls(j, i, j->at_m);
 		struct reading x;
-		double calls[RUN_THREADS_MAX];
 
-		if (forward_calls(j, i) <= 0)
+		if (forward <= 0)
 			continue;
 		if (b < 0 && grams < GRAMS_MAX && is_gram(j, &j->run->products[i])) {
 			grams++;
 			continue;
 		}
+		x = model_read_side(&j->run->products[i], j->at_m);
+		if (!model_is_answered(&answers, &x) &&
+		    !(j->phase->verdict == PHASE_IS_FROZEN && model_is_tokens_of(&answers, x.tokens))) {
+			j->other += forward * (double)j->run->products[i].batch * (double)x.small *
+				    (double)x.large;
+			continue;
+		}
 		memcpy(calls, j->calls[i], sizeof(calls));
 		if (b >= 0)
 			calls[b] = 0;
-		x = model_read_side(&j->run->products[i], j->at_m);
+		for (int t = 0; t < RUN_THREADS_MAX; t++)
+			calls[t] *= (double)j->run->products[i].batch;
 		pair_take(&j->pair[n++], &x, calls, b);
+		j->pair[n - 1].is_batched = j->run->products[i].batch > 1;
 	}
+	*ret = n;
+	return 0;
+}
+
+static int pairs_by_side(struct judging *j)
+{
+	int b = j->phase->backward;
+	size_t n = 0;
+	int rc = model_input_find(j);
+
+	rc = rc ?: pairs_forward(j, &n);
+
+	if (rc)
+		return rc;
 	rc = pairs_merge(j, n);
 	for (size_t i = 0; i < j->run->product_count && rc == 0 && b >= 0; i++)
 		if (j->calls[i][b] > 0)
@@ -358,13 +218,13 @@ int model_pairs_make(struct judging *j)
 	if (!j->pair)
 		return -ENOMEM;
 	for (size_t i = 0; i < j->run->product_count; i++)
-		j->ops += ops_of(&j->run->products[i]);
+		j->ops += model_ops_of(&j->run->products[i]);
 	if (j->by_side)
 		return pairs_by_side(j);
 	for (size_t i = 0; i < j->run->product_count; i++) {
 		struct reading x;
 
-		if (read_product(&j->dims, &j->run->products[i], j->at_m, &x))
+		if (model_read_product(&j->dims, &j->run->products[i], j->at_m, &x))
 			pair_take(&j->pair[n++], &x, j->calls[i], j->phase->backward);
 	}
 	return pairs_merge(j, n);

@@ -16,9 +16,10 @@
 #define ALL 0.9
 #define MUCH 0.35
 #define LAYERED 0.5
-#define OTHER_WORK 0.2 /* beside training: what it is shows nowhere */
-#define SERVER 0.01    /* a third thread */
-#define CHAINED 0.7    /* products that feed each other */
+#define OTHER_WORK 0.2	      /* beside training: what it is shows nowhere */
+#define SERVER 0.01	      /* a third thread */
+#define ALONE_SHAPES_MAX 1024 /* each is held against each */
+#define CHAINED 0.7	      /* products that feed each other */
 
 const char *phase_verdict_name(enum phase_verdict v)
 {
@@ -87,6 +88,30 @@ static int thread_count(const struct judge *j)
 	return n;
 }
 
+/* Operations that contract over what no other thread contracts over, but what stands beside the products of
+ * others: weight gradients. */
+static double contracts_alone(const struct judge *j, int t)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < j->shapes; i++) {
+		const struct shape *s = &j->shape[i];
+		double over = 0, beside = 0;
+
+		if (s->by_thread[t] <= 0 || s->batch != 1)
+			continue;
+		for (size_t k = 0; k < j->shapes; k++) {
+			const struct shape *o = &j->shape[k];
+			double rest = o->ops - o->by_thread[t];
+
+			over += o->k == s->k ? rest : 0;
+			beside += o->m == s->k || o->n == s->k ? rest : 0;
+		}
+		sum += over <= 0 && beside > 0 ? s->by_thread[t] : 0;
+	}
+	return sum;
+}
+
 /* The thread whose products stand best against the others'. A tenant may name threads as it likes: what
  * counts is what each asks for. */
 static void find_backward(struct judge *j, const struct groups *g, struct phase_judgement *ret)
@@ -99,7 +124,12 @@ static void find_backward(struct judge *j, const struct groups *g, struct phase_
 		struct balance b = balance_of(j, g, t);
 
 		if (j->by_thread[t] <= 0 || b.twice + b.once < best ||
-		    (b.twice + b.once == best && (j->backward >= 0 && b.twice <= ret->twice)))
+		    (b.twice + b.once == best && (j->backward >= 0 && b.twice < ret->twice)))
+			continue;
+		/* Two that ask for as much as each other. */
+		if (j->backward >= 0 && b.twice + b.once == best && b.twice == ret->twice &&
+		    (j->shapes > ALONE_SHAPES_MAX ||
+		     contracts_alone(j, t) <= contracts_alone(j, j->backward)))
 			continue;
 		best = b.twice + b.once;
 		j->backward = t;
