@@ -14,7 +14,7 @@ from fleet import *
 
 SIM = ["--seed", "5", "--nodes", "32", "--jobs", "80", "--days", "2", "--faults", "forge"]
 # What the simulated fleet forges, and the name it is refused under. A key of another register and a bare null come as they come.
-NAMES = {"new": "impossible", "grown": "impossible", "key": "forged", "damaged": "damaged", "version": "unknown-version",
+NAMES = {"new": "impossible", "grown": "impossible", "key": "forged", "damaged": "damaged", "version": "unknown-version", "source": "forged",
          "crossed": "damaged"}
 
 

@@ -55,6 +55,7 @@ enum sim_forgery {
 	SIM_FORGED_VERSION, /* of a version that nobody knows */
 	SIM_FORGED_CROSSED, /* low bound above the high one */
 	SIM_FORGED_NULL,    /* a tombstone that no carry covers */
+	SIM_FORGED_SOURCE,  /* by another node, of which it says its own facts */
 	SIM_FORGERIES,
 };
 const char *sim_forgery_name(enum sim_forgery f);
@@ -181,6 +182,8 @@ void sim_reading_of(const struct sim *s, const struct sim_instance *i, const str
 		    const struct om_value *value, struct om_reading *ret);
 /* One record of the readings topic, whatever its bytes. */
 int sim_send_raw(struct sim *s, const struct om_reading *r, const void *value, size_t len);
+/* The same under the name of a ledger that may be another's. */
+int sim_send_as(struct sim *s, const struct om_id *ledger, const struct om_reading *r, const void *value, size_t len);
 /* Unix time at the beginning of a tick, by a right clock. */
 uint64_t sim_tick_s(const struct sim *s, uint32_t tick);
 struct om_id sim_id(const struct sim_config *c, uint64_t stream, uint64_t n);

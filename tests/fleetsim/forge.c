@@ -8,7 +8,7 @@ enum { STREAM_FORGED = 300 };
 const char *sim_forgery_name(enum sim_forgery f)
 {
 	static const char *const names[SIM_FORGERIES] = { "new",     "grown",	"key", "damaged",
-							  "version", "crossed", "null" };
+							  "version", "crossed", "null", "source" };
 
 	return f < SIM_FORGERIES ? names[f] : "invalid";
 }
@@ -40,6 +40,19 @@ static int send_damaged(struct sim *s, const struct om_reading *r, enum sim_forg
 	return sim_send_raw(s, r, bytes, len);
 }
 
+/* A node that runs on with a copy of another's disk, and knows who it is. */
+static int send_other_source(struct sim *s, struct om_reading *r)
+{
+	uint8_t bytes[OM_READING_SIZE];
+	struct om_id own = r->key.ledger;
+
+	own.byte[3] ^= 1;
+	r->node.inventory ^= 1;
+	r->value.exact += 1000;
+	om_reading_encode(r, bytes);
+	return sim_send_as(s, &own, r, bytes, sizeof(bytes));
+}
+
 int sim_forge(struct sim *s, const struct sim_instance *i, uint64_t n)
 {
 	uint64_t h = sim_hash(&s->config, STREAM_FORGED, n);
@@ -56,6 +69,8 @@ int sim_forge(struct sim *s, const struct sim_instance *i, uint64_t n)
 	switch (how) {
 	case SIM_FORGED_KEY:
 		return send_wrong_key(s, &r);
+	case SIM_FORGED_SOURCE:
+		return send_other_source(s, &r);
 	case SIM_FORGED_NULL:
 		return sim_send_raw(s, &r, NULL, 0);
 	case SIM_FORGED_NEW:

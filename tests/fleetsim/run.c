@@ -34,6 +34,11 @@ void sim_reading_of(const struct sim *s, const struct sim_instance *i, const str
 
 int sim_send_raw(struct sim *s, const struct om_reading *r, const void *value, size_t len)
 {
+	return sim_send_as(s, &r->key.ledger, r, value, len);
+}
+
+int sim_send_as(struct sim *s, const struct om_id *ledger, const struct om_reading *r, const void *value, size_t len)
+{
 	uint8_t key[OM_REGISTER_KEY_SIZE];
 	char source[64], hex[OM_ID_STRLEN], id[20 + 1 + 48 + 1];
 	struct om_event ev = { .topic = OM_TOPIC_READINGS,
@@ -48,7 +53,7 @@ int sim_send_raw(struct sim *s, const struct om_reading *r, const void *value, s
 	int n;
 
 	om_register_key_encode(&r->key, key);
-	snprintf(source, sizeof(source), "/opmeter/%s", om_id_format(&r->key.ledger, hex));
+	snprintf(source, sizeof(source), "/opmeter/%s", om_id_format(ledger, hex));
 	n = snprintf(id, sizeof(id), "%llu-", (unsigned long long)r->sequence);
 	for (int i = 16; i < OM_REGISTER_KEY_SIZE; i++)
 		n += snprintf(id + n, sizeof(id) - (size_t)n, "%02x", key[i]);

@@ -11,6 +11,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What is read in place is what the library would have read. */
+static void hold_to_the_library(const uint8_t *data, size_t size, bool is_event)
+{
+	struct om_assignment a = { 0 }, b = { 0 };
+	int r = is_event ? om_assignment_decode_event(data, size, &a) : om_assignment_decode(data, size, &a);
+
+	assert(om_assignment_decode_slowly(data, size, is_event, &b) == r);
+	assert(!memcmp(&a, &b, sizeof(a)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t again[OM_READING_SIZE];
@@ -26,5 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	om_register_key_decode(data, size, &key);
 	if (om_assignment_decode(data, size, &a) == 0)
 		free(om_assignment_encode(&a));
+	hold_to_the_library(data, size, false);
+	hold_to_the_library(data, size, true);
 	return 0;
 }

@@ -123,6 +123,53 @@ static void an_assignment_is_its_golden_text(void **state)
 		assert_int_equal(om_assignment_decode(want, n, &a), -EBADMSG);
 }
 
+/* What is read in place and what the library reads are the same, whatever is written how. */
+static void an_assignment_is_read_alike_either_way(void **state)
+{
+#define IDS "\"ledger\":\"000102030405060708090a0b0c0d0e0f\",\"job\":\"a0a1a2a3a4a5a6a7a8a9aaabacadaeaf\","
+#define REST "\"evidence\":\"e\",\"author\":{\"rule\":\"r\",\"version\":\"1\"},\"at\":\"2026-11-23T18:00:01Z\""
+#define FROM "\"from\":\"2026-11-23T18:00:00.5Z\",\"to\":null,\"share\":{\"low\":\"0.25\",\"high\":\"1\"},"
+	static const struct {
+		const char *json;
+		int rc;
+	} texts[] = {
+		{ "{\"v\":1," IDS "\"kind\":\"model\",\"value\":\"lm\"," FROM REST "}", 0 },
+		{ "{" REST "," FROM IDS "\"value\":\"lm\",\"kind\":\"model\",\"v\":1}", 0 },
+		{ "{ \"v\" : 1 , " IDS "\"kind\":\"model\",\"value\":\"lm\"," FROM REST "}", 0 },
+		{ "{\"v\":1," IDS "\"kind\":\"model\",\"value\":\"l\\u006d\"," FROM REST "}", 0 },
+		{ "{\"v\":1,\"more\":[1,{}]," IDS "\"kind\":\"model\",\"value\":\"lm\"," FROM REST "}", 0 },
+		{ "{\"v\":1," IDS "\"kind\":\"model\",\"value\":\"\xc3\xa4\"," FROM REST "}", 0 },
+		{ "{\"v\":1," IDS "\"kind\":\"model\",\"value\":\"\xc3\"," FROM REST "}", -EBADMSG },
+		{ "{\"v\":1,\"v\":1," IDS "\"kind\":\"model\",\"value\":\"lm\"," FROM REST "}", -EBADMSG },
+		{ "{\"v\":2," IDS "\"kind\":\"model\",\"value\":\"lm\"," FROM REST "}", -EPROTONOSUPPORT },
+		{ "{\"v\":01," IDS "\"kind\":\"model\",\"value\":\"lm\"," FROM REST "}", -EBADMSG },
+		{ "{\"v\":1," IDS "\"kind\":\"model\",\"value\":\"lm\"," FROM REST "} x", -EBADMSG },
+		{ "{\"v\":1," IDS "\"kind\":\"model\",\"value\":null," FROM REST "}", -EBADMSG },
+		{ "{\"v\":1," IDS "\"kind\":\"modal\",\"value\":\"lm\"," FROM REST "}", -EBADMSG },
+		{ "{\"v\":1," IDS "\"kind\":\"phase\",\"value\":\"lm\"," FROM REST "}", -EBADMSG },
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		for (int is_event = 0; is_event < 2; is_event++) {
+			struct om_assignment a = { 0 }, b = { 0 };
+			char text[2048];
+			size_t len;
+
+			snprintf(text, sizeof(text), is_event ? "{\"specversion\":\"1.0\",\"id\":\"x\",\"data\":%s}" : "%s",
+				 texts[i].json);
+			len = strlen(text);
+			assert_int_equal(is_event ? om_assignment_decode_event(text, len, &a) :
+						    om_assignment_decode(text, len, &a),
+					 texts[i].rc);
+			assert_int_equal(om_assignment_decode_slowly(text, len, is_event, &b), texts[i].rc);
+			assert_memory_equal(&a, &b, sizeof(a));
+			if (texts[i].rc == 0)
+				assert_true(a.from_ns % 1000000000 == 500000000 && a.to_ns == 0 &&
+					    a.share_low_ppm == 250000);
+		}
+	}
+}
+
 static void an_alert_id_is_golden(void **state)
 {
 	uint8_t want[16];
@@ -211,7 +258,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_reading_is_its_golden_bytes), cmocka_unit_test(a_key_is_its_golden_bytes),
 		cmocka_unit_test(the_json_form_is_golden),	 cmocka_unit_test(damaged_readings_are_refused),
-		cmocka_unit_test(an_assignment_is_its_golden_text), cmocka_unit_test(an_alert_id_is_golden),
+		cmocka_unit_test(an_assignment_is_its_golden_text), cmocka_unit_test(an_assignment_is_read_alike_either_way),
+		cmocka_unit_test(an_alert_id_is_golden),
 		cmocka_unit_test(merkle_roots_are_the_published_ones), cmocka_unit_test(the_join_is_a_join),
 	};
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "opcount.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -170,11 +171,11 @@ void opcount_put_le(opcount v, uint8_t out[16])
 
 opcount opcount_get_le(const uint8_t in[16])
 {
-	opcount v = 0;
+	uint64_t low, high;
 
-	for (int i = 15; i >= 0; i--)
-		v = v << 8 | in[i];
-	return v;
+	memcpy(&low, in, 8);
+	memcpy(&high, in + 8, 8);
+	return (opcount)le64toh(high) << 64 | le64toh(low);
 }
 
 double opcount_to_double(opcount v)

@@ -59,19 +59,33 @@ const char *om_time_format(uint64_t time_ns, char buf[OM_TIME_STRLEN])
 	return buf;
 }
 
+/* Two digits, at most `max`; -1: they are none. */
+static int two_digits(const char *s, int max)
+{
+	int v;
+
+	if (s[0] < '0' || s[0] > '9' || s[1] < '0' || s[1] > '9')
+		return -1;
+	v = (s[0] - '0') * 10 + s[1] - '0';
+	return v <= max ? v : -1;
+}
+
 int om_time_parse(const char *s, uint64_t *ret_ns)
 {
 	char date[11];
-	unsigned h, m, sec, ns = 0;
+	int h, m, sec;
+	unsigned ns = 0;
 	int32_t day;
-	int n = 0;
 
 	if (strlen(s) < 20)
 		return -EINVAL;
 	memcpy(date, s, 10);
 	date[10] = '\0';
-	if (date_parse(date, &day) || day < 0 || s[10] != 'T' ||
-	    sscanf(s + 11, "%2u:%2u:%2u%n", &h, &m, &sec, &n) != 3 || n != 8 || h > 23 || m > 59 || sec > 60)
+	h = two_digits(s + 11, 23);
+	m = two_digits(s + 14, 59);
+	sec = two_digits(s + 17, 60);
+	if (date_parse(date, &day) || day < 0 || s[10] != 'T' || s[13] != ':' || s[16] != ':' || h < 0 ||
+	    m < 0 || sec < 0)
 		return -EINVAL;
 	s += 19;
 	if (*s == '.') {
@@ -82,7 +96,7 @@ int om_time_parse(const char *s, uint64_t *ret_ns)
 	}
 	if (strcmp(s, "Z"))
 		return -EINVAL;
-	*ret_ns = ((uint64_t)day * 86400 + h * 3600 + m * 60 + sec) * 1000000000 + ns;
+	*ret_ns = ((uint64_t)day * 86400 + (uint64_t)(h * 3600 + m * 60 + sec)) * 1000000000 + ns;
 	return 0;
 }
 
@@ -96,22 +110,6 @@ static void share_text(uint32_t ppm, char buf[16])
 		buf[n - 1] = '\0';
 	if (buf[n - 1] == '.')
 		buf[n - 1] = '\0';
-}
-
-static int share_parse(const char *s, uint32_t *ret)
-{
-	uint32_t whole = 0, part = 0, unit = PPM / 10;
-
-	if (*s != '0' && *s != '1')
-		return -EBADMSG;
-	whole = (uint32_t)(*s++ - '0');
-	if (*s == '.')
-		for (s++; *s >= '0' && *s <= '9' && unit; s++, unit /= 10)
-			part += (uint32_t)(*s - '0') * unit;
-	if (*s || whole * PPM + part > PPM)
-		return -EBADMSG;
-	*ret = whole * PPM + part;
-	return 0;
 }
 
 static json_t *author(const struct om_assignment *a)
@@ -137,87 +135,4 @@ char *om_assignment_encode(const struct om_assignment *a)
 		      "share", "low", low, "high", high, "evidence", a->evidence, "author", author(a), "at",
 		      om_time_format(a->at_ns, at));
 	return j ? json_dumps(j, JSON_COMPACT) : NULL;
-}
-
-static int take(const json_t *o, const char *key, char *to, size_t size)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	if (!s || strlen(s) >= size)
-		return -EBADMSG;
-	strcpy(to, s);
-	return 0;
-}
-
-static int take_time(const json_t *o, const char *key, uint64_t *ret)
-{
-	const json_t *t = json_object_get(o, key);
-
-	if (!t || json_is_null(t)) {
-		*ret = 0;
-		return 0;
-	}
-	return json_is_string(t) && om_time_parse(json_string_value(t), ret) == 0 ? 0 : -EBADMSG;
-}
-
-static int take_kind(const json_t *o, enum om_assignment_kind *ret)
-{
-	const char *s = json_string_value(json_object_get(o, "kind"));
-
-	for (int k = 0; s && k < OM_ASSIGN_END; k++) {
-		if (!strcmp(kind_names[k], s)) {
-			*ret = (enum om_assignment_kind)k;
-			return 0;
-		}
-	}
-	return -EBADMSG;
-}
-
-static int take_author(const json_t *o, struct om_assignment *a)
-{
-	const json_t *who = json_object_get(o, "author");
-
-	if (json_object_get(who, "person"))
-		return take(who, "person", a->person, sizeof(a->person));
-	return take(who, "rule", a->rule, sizeof(a->rule))
-		       ?: take(who, "version", a->version, sizeof(a->version));
-}
-
-static int take_share(const json_t *o, struct om_assignment *a)
-{
-	const json_t *share = json_object_get(o, "share");
-	char low[16], high[16];
-	int r = take(share, "low", low, sizeof(low)) ?: take(share, "high", high, sizeof(high));
-
-	r = r ?: share_parse(low, &a->share_low_ppm);
-	r = r ?: share_parse(high, &a->share_high_ppm);
-	return r ?: a->share_low_ppm > a->share_high_ppm ? -EBADMSG : 0;
-}
-
-int om_assignment_decode(const void *json, size_t len, struct om_assignment *ret)
-{
-	_cleanup_(json_decrefp) json_t *o = json_loadb(json, len, JSON_REJECT_DUPLICATES, NULL);
-	struct om_assignment a = { 0 };
-	char id[OM_ID_STRLEN];
-	enum om_phase phase;
-	int r;
-
-	if (!json_is_object(o) || !json_is_integer(json_object_get(o, "v")))
-		return -EBADMSG;
-	if (json_integer_value(json_object_get(o, "v")) > VERSION)
-		return -EPROTONOSUPPORT;
-	r = take(o, "ledger", id, sizeof(id)) ?: om_id_parse(id, &a.ledger);
-	r = r ?: take(o, "job", id, sizeof(id)) ?: om_id_parse(id, &a.job);
-	r = r ?: take_kind(o, &a.kind);
-	r = r ?: take(o, "value", a.value, sizeof(a.value));
-	r = r ?: take_time(o, "from", &a.from_ns) ?: take_time(o, "to", &a.to_ns) ?: take_time(o, "at", &a.at_ns);
-	r = r ?: take(o, "evidence", a.evidence, sizeof(a.evidence));
-	r = r ?: take_author(o, &a);
-	r = r ?: take_share(o, &a);
-	if (r == 0 && a.kind == OM_ASSIGN_PHASE && om_phase_parse(a.value, &phase))
-		r = -EBADMSG;
-	if (r)
-		return -EBADMSG;
-	*ret = a;
-	return 0;
 }

@@ -7,6 +7,7 @@
  * never change a register; totals are registers summed under them.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,6 +43,10 @@ struct om_assignment {
 char *om_assignment_encode(const struct om_assignment *a);
 /* 0, -EBADMSG, -EPROTONOSUPPORT (a later version), -ENOMEM. */
 int om_assignment_decode(const void *json, size_t len, struct om_assignment *ret);
+/* The same of a CloudEvent in structured mode, whose `data` it is. */
+int om_assignment_decode_event(const void *json, size_t len, struct om_assignment *ret);
+/* The same by the JSON library alone: what the two above are held to. */
+int om_assignment_decode_slowly(const void *json, size_t len, bool is_event, struct om_assignment *ret);
 
 /* RFC 3339 with nanoseconds only where they are not zero. */
 #define OM_TIME_STRLEN 36

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "register.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -64,6 +65,12 @@ const char *om_loss_name(enum om_loss loss)
 	};
 
 	return loss < OM_LOSS_END ? names[loss] : "invalid";
+}
+
+bool om_node_facts_equal(const struct om_node_facts *a, const struct om_node_facts *b)
+{
+	return a->ledger_start_ns == b->ledger_start_ns && a->peak_ops_per_s == b->peak_ops_per_s &&
+	       a->device_count == b->device_count && a->inventory == b->inventory;
 }
 
 static uint64_t max_u64(uint64_t a, uint64_t b)
@@ -290,7 +297,10 @@ static uint32_t get32(const uint8_t *p)
 
 static uint64_t get64(const uint8_t *p)
 {
-	return get32(p) | (uint64_t)get32(p + 4) << 32;
+	uint64_t v;
+
+	memcpy(&v, p, 8);
+	return le64toh(v);
 }
 
 static double get_double(const uint8_t *p)

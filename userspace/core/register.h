@@ -76,6 +76,8 @@ struct om_node_facts {
 	uint64_t inventory; /* first 8 bytes of SHA-256 over the inventory record; 0: none */
 };
 
+bool om_node_facts_equal(const struct om_node_facts *a, const struct om_node_facts *b);
+
 struct om_reading {
 	struct om_register_key key;
 	struct om_value value;

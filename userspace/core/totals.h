@@ -57,6 +57,9 @@ const struct om_dated *om_totals_holds(const struct om_totals *t, const struct o
 				       const struct om_id *job, enum om_assignment_kind kind, uint32_t day);
 /* The register's value now; false: nothing is known of it. */
 bool om_totals_get(const struct om_totals *t, const struct om_register_key *key, struct om_reading *ret);
+/* What the node last said of itself in the register or, if that is not here, in another live one of its job;
+ * false: the job is not known. */
+bool om_totals_node(const struct om_totals *t, const struct om_register_key *key, struct om_node_facts *ret);
 /* Other node facts for a register that is held whole; nothing if it is not. For who found that the facts it
  * has cannot be true: otherwise those of the later sequence stand. */
 void om_totals_set_node(struct om_totals *t, const struct om_register_key *key,

@@ -8,6 +8,7 @@
  * totals_store.c   registers, jobs and names in chunks that never move, found through
  *                  open-addressed indexes that hold positions
  * totals_fold.c    a job's sealed days, as the bytes of their carries
+ * totals_seal.c    which days are sealed, and with what
  * totals.c         what readings, carries, nulls and assignments do to them; what is owed
  * totals_sum.c     sums: of four jobs, of 256 jobs, of a cell
  * totals_cells.c   which cells a job is in
@@ -141,8 +142,9 @@ struct om_totals {
 	const char *unknown, *unassigned;
 	uint32_t *order; /* cells by group and names */
 	size_t ordered;
-	uint32_t last_job; /* readings of one job come together */
-	uint64_t salt;	   /* of the hashes */
+	uint32_t last_job,
+		last_reg; /* readings of one job come together; a register is asked for, then raised */
+	uint64_t salt;	  /* of the hashes */
 	uint64_t late_total, regressions, uncovered_total;
 	/* Room to work in. */
 	struct part {
@@ -174,7 +176,7 @@ static inline struct cell *cell_at(const struct om_totals *t, uint32_t i)
 void *chunks_add(struct chunks *c); /* zeroed, at position count - 1; NULL: out of memory */
 uint32_t store_find_job(struct om_totals *t, const struct om_id *ledger, const struct om_id *job);
 int store_need_job(struct om_totals *t, const struct om_id *ledger, const struct om_id *job, uint32_t *ret);
-uint32_t store_find_reg(const struct om_totals *t, uint32_t job, uint32_t day, uint8_t format, uint8_t meter);
+uint32_t store_find_reg(struct om_totals *t, uint32_t job, uint32_t day, uint8_t format, uint8_t meter);
 /* A new register, linked to its job, all else zero. -ENOSPC, -ENOMEM. */
 int store_add_reg(struct om_totals *t, uint32_t job, uint32_t day, uint8_t format, uint8_t meter,
 		  uint32_t *ret);

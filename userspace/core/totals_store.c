@@ -159,7 +159,7 @@ int store_init(struct om_totals *t)
 	t->jobs.size = sizeof(struct job);
 	t->cells.size = sizeof(struct cell);
 	t->names.size = sizeof(char *);
-	t->free_reg = t->last_job = NONE;
+	t->free_reg = t->last_job = t->last_reg = NONE;
 	t->salt = mix((uintptr_t)t);
 	if (index_init(&t->by_key, 1024) || index_init(&t->by_job, 256) || index_init(&t->by_cell, 64) ||
 	    index_init(&t->by_name, 64))
@@ -257,15 +257,27 @@ int store_need_job(struct om_totals *t, const struct om_id *ledger, const struct
 	return 0;
 }
 
-uint32_t store_find_reg(const struct om_totals *t, uint32_t job, uint32_t day, uint8_t format, uint8_t meter)
+/* A free register has no meter, so it is no key's. */
+static bool is_reg(const struct om_totals *t, uint32_t i, uint32_t job, uint32_t day, uint8_t format,
+		   uint8_t meter)
 {
-	uint32_t hash = hash_key(job, day, format, meter), i;
+	const struct reg *g = reg_at(t, i);
 
+	return g->job == job && g->day == day && g->format == format && g->meter == meter;
+}
+
+uint32_t store_find_reg(struct om_totals *t, uint32_t job, uint32_t day, uint8_t format, uint8_t meter)
+{
+	uint32_t hash, i = t->last_reg;
+
+	if (i != NONE && is_reg(t, i, job, day, format, meter))
+		return i;
+	hash = hash_key(job, day, format, meter);
 	for (size_t at = hash; (i = index_next(&t->by_key, hash, &at)) != NONE;) {
-		const struct reg *g = reg_at(t, i);
-
-		if (g->job == job && g->day == day && g->format == format && g->meter == meter)
+		if (is_reg(t, i, job, day, format, meter)) {
+			t->last_reg = i;
 			return i;
+		}
 	}
 	return NONE;
 }

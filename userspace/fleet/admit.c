@@ -115,7 +115,7 @@ bool tenant_names_has(const struct tenant_names *t, const char *name)
 }
 
 /* A record says under which ledger it was written; who may write is the broker's matter (ACLs). */
-static bool is_source(const struct raw_record *m, const struct om_id *ledger)
+bool admit_is_source(const struct raw_record *m, const struct om_id *ledger)
 {
 	char want[9 + OM_ID_STRLEN] = "/opmeter/";
 
@@ -173,7 +173,8 @@ enum refusal admit_reading(const struct admission *a, const struct raw_record *m
 		return r == -EPROTONOSUPPORT ? REFUSED_UNKNOWN_VERSION : REFUSED_DAMAGED;
 	/* The key decides what compaction keeps, so it must be the reading's own. */
 	om_register_key_encode(&ret->key, key);
-	if (m->key_len != sizeof(key) || memcmp(m->key, key, sizeof(key)) || !is_source(m, &ret->key.ledger))
+	if (m->key_len != sizeof(key) || memcmp(m->key, key, sizeof(key)) ||
+	    !admit_is_source(m, &ret->key.ledger))
 		return REFUSED_FORGED;
 	if (admit_is_impossible(ret, a->now_ns))
 		return REFUSED_IMPOSSIBLE;
@@ -229,23 +230,26 @@ static bool is_value(const struct om_assignment *a)
 /* "<ledger>/<job>/<kind>/<from>/<rule or person>"; earlier nodes wrote the first three only. */
 static bool key_is_own(const struct raw_record *m, const struct om_assignment *a)
 {
-	char want[2 * OM_ID_STRLEN + 64], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN];
-	size_t is_short = (size_t)snprintf(want, sizeof(want), "%s/%s/%s", om_id_format(&a->ledger, ledger),
-					   om_id_format(&a->job, job), om_assignment_kind_name(a->kind));
-	size_t is_long =
+	char want[2 * OM_ID_STRLEN + 64];
+	size_t is_short, is_long;
+
+	om_id_format(&a->ledger, want);
+	want[OM_ID_STRLEN - 1] = '/';
+	om_id_format(&a->job, want + OM_ID_STRLEN);
+	want[2 * OM_ID_STRLEN - 1] = '/';
+	is_short = (size_t)(stpcpy(want + 2 * OM_ID_STRLEN, om_assignment_kind_name(a->kind)) - want);
+	if (m->key_len == is_short)
+		return !memcmp(m->key, want, is_short);
+	is_long =
 		is_short + (size_t)snprintf(want + is_short, sizeof(want) - is_short, "/%llu/%s",
 					    (unsigned long long)a->from_ns, a->person[0] ? "person" : "rule");
-
-	return (m->key_len == is_short || m->key_len == is_long) && !memcmp(m->key, want, m->key_len);
+	return m->key_len == is_long && !memcmp(m->key, want, is_long);
 }
 
 enum refusal admit_assignment(const struct admission *a, const struct raw_record *m,
 			      struct om_assignment *ret)
 {
-	_cleanup_(json_decrefp) json_t *o = json_loadb(m->value, m->value_len, 0, NULL);
-	const json_t *data = json_object_get(o, "data");
-	_cleanup_free_ char *text = json_is_object(data) ? json_dumps(data, JSON_COMPACT) : NULL;
-	int r = text ? om_assignment_decode(text, strlen(text), ret) : -EBADMSG;
+	int r = om_assignment_decode_event(m->value, m->value_len, ret);
 
 	if (r)
 		return r == -EPROTONOSUPPORT ? REFUSED_UNKNOWN_VERSION : REFUSED_DAMAGED;

@@ -50,7 +50,9 @@ struct raw_record {
 	const char *source; /* of its ce_source header; a loan; NULL: it has none */
 	size_t source_len;
 };
-/* REFUSED_MISPLACED fills *ret, too: the record is in order but for its place. */
+/* False: the record's source is another ledger. No source: true. */
+bool admit_is_source(const struct raw_record *m, const struct om_id *ledger);
+/* REFUSED_MISPLACED and REFUSED_IMPOSSIBLE fill *ret, too: the record is in order but for its place. */
 enum refusal admit_reading(const struct admission *a, const struct raw_record *m, struct om_reading *ret);
 /* More than the node's devices can have done, or of a day to come. For what readings became when they were
  * joined: it is written back as a reading, so it must be one that is taken. */

@@ -224,12 +224,12 @@ static int fleet_step(struct fleet *f, uint64_t *next, int timeout_ms)
 	f->producer->ops->poll(f->producer, 0);
 	choose_judge(f);
 	now = fleet_now_ns(CLOCK_MONOTONIC);
-	if (now < *next)
-		return f->error;
-	*next = now + (f->config->once ? 20000000ULL : f->config->interval_ns);
-	if (f->is_owner_changed)
-		say_what_is_owned(f);
-	r = publish_all(f);
+	if (now >= *next) {
+		*next = now + (f->config->once ? 20000000ULL : f->config->interval_ns);
+		if (f->is_owner_changed)
+			say_what_is_owned(f);
+		r = publish_all(f);
+	}
 	return r ?: judge_tick(f) ?: f->error;
 }
 

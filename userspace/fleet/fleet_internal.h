@@ -93,6 +93,7 @@ struct fleet {
 	struct judge *judge;  /* where partition 0 is owned, or a --once wants to see */
 	bool judge_is_reader; /* the latter: it says nothing */
 	uint64_t records, readings, sent, acked, failed, rebalances, refused_by_broker;
+	uint64_t taken_ns; /* CLOCK_REALTIME when the records in hand were taken */
 	int error;
 };
 

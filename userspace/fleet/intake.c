@@ -300,6 +300,7 @@ static size_t drain(struct fleet *f, rd_kafka_t *rk, void (*fn)(struct fleet *f,
 {
 	size_t n = 0;
 
+	f->taken_ns = fleet_now_ns(CLOCK_REALTIME);
 	while (n < BATCH) {
 		rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, n ? 0 : timeout_ms);
 

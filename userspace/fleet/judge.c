@@ -19,6 +19,8 @@
 #define BATCH 20000
 #define SECOND_NS 1000000000ULL
 #define RETRY_NS (2 * SECOND_NS)
+#define LOOK_NS (5 * SECOND_NS)
+#define REST_NS (SECOND_NS / 20)
 
 static const enum om_topic judge_topics[] = { OM_TOPIC_TOTALS, OM_TOPIC_ALERTS, OM_TOPIC_ALERTS_SHADOW,
 					      OM_TOPIC_CASES };
@@ -36,6 +38,7 @@ struct judge {
 	struct saying *sayings;
 	size_t count, room;
 	uint64_t looked_ns; /* CLOCK_MONOTONIC of the last look at what no record brings: silence, dates */
+	uint64_t rest_ns;   /* no look before that time has passed since */
 	uint64_t said;
 	uint64_t strange; /* heartbeats that are no node's, or of more nodes than there is room for */
 	uint64_t refused; /* alerts that are too large to be said */
@@ -327,14 +330,14 @@ int judge_tick(struct fleet *f)
 {
 	struct judge *j = f->judge;
 	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC);
+	uint64_t took;
 	struct findings findings = { .fleet = f, .emit = keep_saying, .ctx = f };
-	bool is_due;
 	int r;
 
-	if (!j || !j->speaks || !j->is_open || j->unread || !view_is_whole(j->view))
+	if (!j || !j->speaks || !j->is_open || j->unread || now - j->looked_ns < j->rest_ns ||
+	    !view_is_whole(j->view))
 		return 0;
-	is_due = view_is_changed(j->view) || now - j->looked_ns > 5 * SECOND_NS;
-	if (!is_due)
+	if (!view_is_changed(j->view) && now - j->looked_ns <= LOOK_NS)
 		return 0;
 	j->looked_ns = now;
 	findings.view = j->view;
@@ -354,6 +357,10 @@ int judge_tick(struct fleet *f)
 	}
 	r = say_all(f);
 	j->has_judged = r == 0;
+	/* As soon as a round is there, for what crosses must be said at once; but reading goes before
+	 * judging. */
+	took = fleet_now_ns(CLOCK_MONOTONIC) - now;
+	j->rest_ns = 4 * took > REST_NS ? 4 * took : REST_NS;
 	return 0;
 }
 
