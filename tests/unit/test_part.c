@@ -128,6 +128,7 @@ static int set_up(void **state)
 	fleet = calloc(1, sizeof(*fleet));
 	fleet->config = &config;
 	fleet->partitions = PARTITIONS;
+	fleet->taken_ns = fleet_now_ns(CLOCK_REALTIME);
 	outbox.base = (struct om_exporter){ .ops = &box_ops, .acked = on_acked, .acked_ctx = fleet };
 	fleet->producer = &outbox.base;
 	for (uint32_t i = 0; i < PARTITIONS; i++) {
