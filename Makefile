@@ -116,6 +116,8 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+$(B)/userspace/fleet/api_openapi.o: docs/openapi.json
+
 # The skeleton exists before any file of agent/ is compiled; after that the
 # dependency files know who includes it.
 ifneq ($(BPF_SRCS),)

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The only file that includes libmicrohttpd. */
 #include "openmetrics.h"
 
 #include <errno.h>
@@ -75,6 +74,20 @@ static int split(const char *listen, char *host, size_t host_size, char *port, s
 	return 0;
 }
 
+struct om_openmetrics *om_openmetrics_page(void)
+{
+	struct om_openmetrics *m = calloc(1, sizeof(*m));
+
+	if (m)
+		pthread_mutex_init(&m->lock, NULL);
+	return m;
+}
+
+char *om_openmetrics_take(struct om_openmetrics *m)
+{
+	return TAKE_PTR(m->page);
+}
+
 int om_openmetrics_open(const char *listen, struct om_openmetrics **ret, struct error_text *err)
 {
 	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_PASSIVE, .ai_socktype = SOCK_STREAM },
@@ -86,12 +99,11 @@ int om_openmetrics_open(const char *listen, struct om_openmetrics **ret, struct 
 	if (split(listen, host, sizeof(host), port, sizeof(port)) || getaddrinfo(host, port, &hints, &info))
 		return error_set(err, -EINVAL,
 				 "--listen: expected ADDRESS:PORT such as 127.0.0.1:9464, not '%s'", listen);
-	m = calloc(1, sizeof(*m));
+	m = om_openmetrics_page();
 	if (!m) {
 		freeaddrinfo(info);
 		return -ENOMEM;
 	}
-	pthread_mutex_init(&m->lock, NULL);
 	if (info->ai_family == AF_INET6)
 		flags |= MHD_USE_IPv6;
 	m->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, m, MHD_OPTION_SOCK_ADDR, info->ai_addr,
@@ -180,7 +192,7 @@ void om_openmetrics_commit(struct om_openmetrics *m)
 	if (!m->draft)
 		return;
 	om_openmetrics_family(m, "opmeter_samples_left_out", "gauge", NULL,
-			      "Samples beyond the bound of this page; the ledger has them all.");
+			      "Samples beyond the bound of this page; what it is a view of has them all.");
 	fprintf(m->draft, "opmeter_samples_left_out %llu\n# EOF\n", (unsigned long long)left_out);
 	fclose(m->draft);
 	m->draft = NULL;

@@ -17,6 +17,11 @@ struct om_openmetrics;
 int om_openmetrics_open(const char *listen, struct om_openmetrics **ret, struct error_text *err);
 struct om_openmetrics *om_openmetrics_free(struct om_openmetrics *m);
 
+/* For building pages that somebody else serves. NULL: out of memory. */
+struct om_openmetrics *om_openmetrics_page(void);
+/* What was committed last, malloc'ed: the caller frees. NULL: nothing, or out of memory. */
+char *om_openmetrics_take(struct om_openmetrics *m);
+
 /* Building a page: begin, families and samples, commit. Label values are escaped.
  * At most `samples_max` samples a page: the rest is counted in opmeter_samples_left_out. */
 void om_openmetrics_begin(struct om_openmetrics *m, uint64_t samples_max);

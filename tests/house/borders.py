@@ -25,7 +25,7 @@ LIBRARIES = {
     "SQLite": (r"<sqlite3", ["userspace/core/ledger*", "userspace/core/owner_store*"]),
     "librdkafka": (r"<librdkafka/", ["exporters/kafka*", "userspace/fleet/*"]),
     "libyaml": (r"<yaml", ["userspace/base/yaml.c"]),
-    "libmicrohttpd": (r"<microhttpd", ["exporters/openmetrics.c"]),
+    "libmicrohttpd": (r"<microhttpd", ["exporters/openmetrics.c", "userspace/fleet/api_http.c"]),
     "OpenSSL": (r"<openssl/", ["userspace/agent/elf_image.c"]),
     "libcurl": (r"<curl/", ["userspace/agent/resolve_http.c"]),
     "zlib": (r"<zlib", ["userspace/base/json_stream.c", "userspace/core/run_compact.c"]),

@@ -22,6 +22,7 @@ static const struct verb {
 	  "meter this machine: probes, ledger, policy and alerts in one process" },
 	{ "agent", verb_agent, "meter this node and send readings to Kafka" },
 	{ "fleet", verb_fleet, "keep the fleet's totals from Kafka and judge them by policy" },
+	{ "api", verb_api, "serve the fleet's figures over HTTP, and make tokens for it" },
 	{ "topics", verb_topics, "the topics on Kafka: list, create, check" },
 	{ "top", verb_top, "show what tenants compute, as it happens" },
 	{ "forecast", verb_forecast, "say when each model will meet each threshold" },

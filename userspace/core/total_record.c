@@ -121,11 +121,10 @@ static void put_figures_3(json_t *o, const struct om_subject_total *s)
 		json_object_set_new(o, "older", json_true());
 }
 
-char *om_total_encode(const struct om_subject_total *s, uint32_t partition)
+json_t *om_total_json(const struct om_subject_total *s, int64_t partition)
 {
 	char as_of[OM_TIME_STRLEN];
-	_cleanup_(json_decrefp) json_t *o =
-		json_pack("{s:i,s:s}", "v", VERSION, "group", group_names[s->group]);
+	json_t *o = json_pack("{s:i,s:s}", "v", VERSION, "group", group_names[s->group]);
 
 	if (!o)
 		return NULL;
@@ -138,7 +137,8 @@ char *om_total_encode(const struct om_subject_total *s, uint32_t partition)
 		if (s->members_cut)
 			json_object_set_new(o, "members_cut", decimal(s->members_cut));
 	}
-	json_object_set_new(o, "partition", json_integer(partition));
+	if (partition >= 0)
+		json_object_set_new(o, "partition", json_integer(partition));
 	json_object_set_new(o, "training", bounds(s->training_low, s->training_high, s->training_ceiling));
 	json_object_set_new(o, "all", bounds(s->all_low, s->all_high, s->all_ceiling));
 	json_object_set_new(o, "contradicted", decimal(s->contradicted));
@@ -153,7 +153,14 @@ char *om_total_encode(const struct om_subject_total *s, uint32_t partition)
 	json_object_set_new(o, "registers", decimal(s->registers));
 	put_figures_3(o, s);
 	json_object_set_new(o, "as_of", json_string(om_time_format(s->as_of_ns, as_of)));
-	return json_dumps(o, JSON_COMPACT);
+	return o;
+}
+
+char *om_total_encode(const struct om_subject_total *s, uint32_t partition)
+{
+	_cleanup_(json_decrefp) json_t *o = om_total_json(s, partition);
+
+	return o ? json_dumps(o, JSON_COMPACT) : NULL;
 }
 
 void om_total_record_done(struct om_total_record *r)

@@ -1,0 +1,291 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP API over TLS, from a real broker and a real aggregator: totals to the last operation, never a part of them; pages
+complete and without repetition while totals change; tokens and their scopes; hostile clients."""
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+from api import *
+from fleet import *
+
+SIM = ["--seed", "23", "--nodes", "24", "--jobs", "60", "--days", "2"]
+SENDING_S = 8
+REQUEST_S = 3
+
+
+def name_of(t):
+    return t["tenant"], t["model"]
+
+
+class Pager(threading.Thread):
+    """Pages through all totals again and again while they change."""
+
+    def __init__(self, api, token):
+        super().__init__(daemon=True)
+        self.api, self.token, self.stop, self.rounds, self.views, self.wrong = api, token, False, 0, set(), []
+        self.seen = []
+
+    def run(self):
+        try:
+            while not self.stop:
+                items, views = self.api.pages("/v1/totals", self.token, "totals", limit=3)
+                names = [name_of(t) for t in items]
+                if len(names) != len(set(names)) or names != sorted(names):
+                    self.wrong.append(f"twice or out of order: {names}")
+                self.seen.append(set(names))
+                self.rounds += 1
+                self.views |= views
+        except Exception as e:
+            self.wrong.append(repr(e))
+
+    def missed(self, names):
+        """Of the names that are there at the end: those that a round missed after an earlier one had them."""
+        known, out = set(), []
+        for got in self.seen:
+            out += known - got
+            known |= got & names
+        return out
+
+
+def check_scopes(api, tokens, truth, tmp):
+    tenants = sorted({k[1] for k in truth_sums(truth) if k[0] == "model" and k[1] != "unknown"})
+    mine, other = tenants[0], tenants[1]
+    model = next(k[2] for k in sorted(truth_sums(truth)) if k[0] == "model" and k[1] == other)
+    one = make_token(tokens, "one", f"tenants={mine}")
+    metrics = make_token(tokens, "prometheus", "metrics")
+    assert api.get("/v1/totals", one)[0] == 401, "a token counts before the file was read again"
+    api.p.send_signal(signal.SIGHUP)
+    end = time.monotonic() + 10
+    while api.get("/v1/totals", one)[0] == 401:
+        assert time.monotonic() < end, "the tokens were not read again"
+        time.sleep(0.05)
+    rows, _ = api.pages("/v1/totals", one, "totals", limit=1)
+    assert rows and {t["tenant"] for t in rows} == {mine}
+    want = {k: v for k, v in truth_sums(truth).items() if k[0] == "model" and k[1] == mine}
+    assert not differences(want, sums_of(rows))
+    # What is another tenant's is refused in the same words whether it is there or not.
+    there = [api.get(p, one) for p in (f"/v1/models/{other}/{model}", f"/v1/models/{other}/nothing", "/v1/models/nobody/nothing", "/v1/lineages/line-1",
+                                       "/v1/lineages/none", f"/v1/totals?tenant={other}", "/v1/totals?tenant=nobody", "/v1/totals?group=lineage",
+                                       f"/v1/alerts?tenant={other}", "/metrics")]
+    assert all(status == 403 and body == there[0][1] for status, body in there), there
+    assert api.get(f"/v1/models/{mine}/nothing", one)[0] == 404
+    status, page = api.get("/v1/alerts", one, limit=1000)
+    assert status == 200 and all(a["event"]["subject"].split("/")[0] == mine for a in page["alerts"])
+    text = json.dumps([rows, page])
+    assert not [t for t in tenants if t != mine and t in text], "another tenant is named"
+    assert api.ask("/metrics", metrics)[0] == 200 and api.get("/v1/totals", metrics)[0] == 403
+    # A file that cannot be read leaves what there was.
+    good = tokens.read_text()
+    tokens.write_text("nonsense\n")
+    api.p.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert api.get("/v1/totals", one)[0] == 200 and api.p.poll() is None
+    tokens.write_text(good)
+    return mine, one
+
+
+def raw(api, data, seconds=10, wait=True):
+    """What comes back for these bytes over TLS; None: the connection ended without an answer."""
+    s = api.context.wrap_socket(socket.create_connection(("127.0.0.1", api.port), timeout=seconds), server_hostname="127.0.0.1")
+    try:
+        s.sendall(data)
+        out = b""
+        while wait:
+            more = s.recv(65536)
+            if not more:
+                break
+            out += more
+        return out
+    except (ssl.SSLError, ConnectionError, TimeoutError):
+        return None
+    finally:
+        s.close()
+
+
+def check_hostile(api, token):
+    auth = f"Authorization: Bearer {token}\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    for target, want in ((b"/" + b"a" * 5000, 414), (b"/v1/models/%ff/x", 400), (b"/v1/models/a%00b/x", 400), (b"/v1//totals", 400), (b"/v1/totals/", 400),
+                         (b"/v1/totals?limit=0", 400), (b"/v1/totals?limit=99999999999999999999", 400), (b"/v1/totals?limit=1&limit=2", 400), (b"/v1/totals?nonsense=1", 400),
+                         (b"/v1/totals?cursor=%22", 400), (b"/v1/totals?cursor=AAAA", 400), (b"/v1/totals?group=family", 400), (b"/v1/totals?largest=5&group=lineage", 400),
+                         (b"/../../etc/passwd", 404), (b"/v1/models/..%2f..%2fetc/passwd", 404), (b"/v1/totals?tenant=%zz", 400), (b"/nothing", 404),
+                         (b"/v1/alerts?severity=loud", 400), (b"/v1/alerts?since=yesterday", 400), (b"/" + b"a/" * 9 + b"a", 414)):
+        answer = raw(api, b"GET " + target + b" HTTP/1.1\r\n" + auth)
+        status = int(answer.split()[1]) if answer else None
+        assert status == want, (target[:60], status, want)
+        if status != 414 or len(target) < 5000:
+            problem = json.loads(answer.split(b"\r\n\r\n", 1)[1])
+            assert problem["status"] == want and problem["detail"], problem
+    # Nothing of it is a request: it ends in an error or an end, and the server goes on.
+    for junk in (b"\0" * 1000, b"GET / HTTP/9.9\r\n\r\n", b"GET\r\n\r\n", b"GET /healthz HTTP/1.1\r\nX: " + b"y" * 100000 + b"\r\n\r\n", os.urandom(2000)):
+        answer = raw(api, junk)
+        assert answer is None or not answer.startswith(b"HTTP/1.1 200"), answer[:80]
+    for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE"):
+        status, headers, _ = api.ask("/v1/totals", token, method=method)
+        assert status == 405 and headers["Allow"] == "GET, HEAD", method
+    status, headers, body = api.ask("/v1/totals", token, method="HEAD")
+    assert status == 200 and body == b"" and int(headers["Content-Length"]) > 100
+    for bad in ("", "opm_", token[:-1], token + "x", token.upper(), "x" * 5000):
+        status, headers, _ = api.ask("/v1/totals", headers={"Authorization": f"Bearer {bad}"})
+        assert status == 401 and headers["WWW-Authenticate"] == "Bearer", bad[:50]
+    assert api.get("/v1/totals")[0] == 401 and api.ask("/metrics")[0] == 401
+    assert api.ask("/v1/totals", headers={"Authorization": f"Basic {token}"})[0] == 401
+
+
+def check_slow(api):
+    """A client that sends a byte now and then is cut off, and holds nobody up."""
+    plain = socket.create_connection(("127.0.0.1", api.port))
+    s = api.context.wrap_socket(plain, server_hostname="127.0.0.1")
+    idle = socket.create_connection(("127.0.0.1", api.port))  # never even shakes hands
+    begin, text = time.monotonic(), b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 1000
+    cut = False
+    for i in range(len(text)):
+        try:
+            s.sendall(text[i:i + 1])
+            s.settimeout(0.2)
+            if s.recv(1) == b"":
+                cut = True
+        except TimeoutError:
+            pass
+        except OSError:
+            cut = True
+        if cut:
+            break
+        assert api.get("/healthz")[0] == 200
+        assert time.monotonic() - begin < 20, "a slow client is never cut off"
+    s.close()
+    idle.settimeout(20)
+    try:
+        assert idle.recv(1) == b""
+    except ConnectionError:
+        pass
+    idle.close()
+
+
+def check_tls(api, tmp):
+    """Old TLS is refused, and so is listening in the clear where others can reach it."""
+    warnings.simplefilter("ignore", DeprecationWarning)  # that is what is tried
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.load_verify_locations(tmp / "ca.pem")
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    try:
+        old.wrap_socket(socket.create_connection(("127.0.0.1", api.port)), server_hostname="127.0.0.1")
+        raise AssertionError("TLS 1.1 is spoken")
+    except (ssl.SSLError, ConnectionError):
+        pass
+    new = api.context.wrap_socket(socket.create_connection(("127.0.0.1", api.port)), server_hostname="127.0.0.1")
+    assert new.version() in ("TLSv1.2", "TLSv1.3")
+    new.close()
+    r = subprocess.run([OPMETER, "api", "serve", "--brokers", "127.0.0.1:1", "--tokens", tmp / "tokens", "--listen", "0.0.0.0:0", "--regimes", "data/regimes"],
+                       capture_output=True, text=True, cwd=SOURCE)
+    assert r.returncode == 2 and len(r.stderr.splitlines()) == 1 and "--tls-cert" in r.stderr, (r.returncode, r.stderr)
+
+
+def check_certificate(api, tmp, token):
+    """A new certificate is taken on SIGHUP, by new connections; a file that is none leaves the old one."""
+    def serial():
+        s = api.context.wrap_socket(socket.create_connection(("127.0.0.1", api.port)), server_hostname="127.0.0.1")
+        with s:
+            return s.getpeercert()["serialNumber"]
+    before = serial()
+    kept = (tmp / "server.pem").read_text()
+    (tmp / "server.pem").write_text("nonsense")
+    api.p.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert serial() == before and api.get("/v1/totals", token)[0] == 200
+    (tmp / "server.pem").write_text(kept)
+    make_certificate(tmp)
+    api.p.send_signal(signal.SIGHUP)
+    end = time.monotonic() + 10
+    while serial() == before:
+        assert time.monotonic() < end, "the new certificate is not taken"
+        time.sleep(0.05)
+    assert api.get("/v1/totals", token)[0] == 200
+
+
+def main():
+    with Broker() as broker, tempfile.TemporaryDirectory(prefix="opmeter-api-") as tmp:
+        tmp = Path(tmp)
+        subprocess.run([OPMETER, "topics", "create", "--brokers", broker.brokers, "--partitions", "6", "--replication", "1"], check=True, stdout=subprocess.DEVNULL)
+        make_ca(tmp)
+        token = make_token(tmp / "tokens", "all", "all")
+        subprocess.run([FLEETSIM, "--dry", "--truth", tmp / "dry.json", *SIM], check=True)
+        dry = json.loads((tmp / "dry.json").read_text())
+        threshold = choose_threshold(dry)
+        fleet = Fleet(broker, "fleet-a", [Regime("demo-1", threshold)], tmp)
+        apis = []
+        try:
+            start = lambda: apis.append(Api(tmp, broker.brokers, fleet.name, fleet.regimes, tmp / "tokens", tmp, ["--request-time", f"{REQUEST_S}s"])) or apis[-1]
+            api = start()
+            # Nobody has published a total: there is none, not a total of nothing.
+            for _ in range(20):
+                status, body = api.get("/v1/totals", token)
+                assert status == 503 and body["reason"] == "not-ready" and body["detail"], (status, body)
+                time.sleep(0.05)
+            assert api.get("/healthz")[0] == 503 and api.get("/livez")[0] == 200
+            check_tls(api, tmp)
+            fleet.start("--interval", "300ms")
+            rate = max(1, (dry["readings"] + dry["assignments"]) // SENDING_S)
+            sim = subprocess.Popen([FLEETSIM, "--brokers", broker.brokers, "--truth", tmp / "truth.json", "--rate", str(rate), *SIM])
+            api.await_ready()
+            pager = Pager(api, token)
+            pager.start()
+            assert sim.wait(timeout=120) == 0
+            truth = json.loads((tmp / "truth.json").read_text())
+            want, end = truth_sums(truth), time.monotonic() + 30
+            while True:
+                models, views = api.pages("/v1/totals", token, "totals", limit=7)
+                lineages, more = api.pages("/v1/totals", token, "totals", group="lineage", limit=2)
+                left = differences(want, sums_of(models + lineages))
+                if not left and len(views | more) == 1:
+                    break
+                assert time.monotonic() < end, "\n".join(left[:10]) or "the totals do not rest"
+                time.sleep(0.2)
+            pager.stop = True
+            pager.join()
+            assert not pager.wrong, "\n".join(pager.wrong[:5])
+            assert not pager.missed({name_of(t) for t in models}), "a total was missed while others changed"
+            assert len(pager.views) > 2, "the totals did not change while they were paged through"
+            # A second instance says the same, to the view; so does each total by itself.
+            twin = start()
+            twin.await_ready()
+            assert twin.pages("/v1/totals", token, "totals", limit=10000) == (models, views)
+            for t in models + lineages:
+                where = f"/v1/lineages/{t['lineage']}" if t["group"] == "lineage" else f"/v1/models/{t['tenant']}/{t['model']}"
+                assert twin.get(where, token)[1]["total"] == t, where
+            largest = twin.get("/v1/totals", token, largest=5)[1]["totals"]
+            by_size = sorted(models, key=lambda t: (-int(t["all"]["high"]), name_of(t)))
+            assert largest == by_size[:5]
+            expected = expected_alerts(truth, [Regime("demo-1", threshold)], fleet.source)
+            got, _ = api.pages("/v1/alerts", token, "alerts", type="opmeter.alert.level.v1", limit=2)
+            ids = [a["event"]["id"] for a in got]
+            assert len(ids) == len(set(ids)) and expected.keys() <= set(ids), "alerts are missing or there twice"
+            assert [a["event"]["time"] for a in got] == sorted(a["event"]["time"] for a in got)
+            check_scopes(api, tmp / "tokens", truth, tmp)
+            check_certificate(api, tmp, token)
+            check_hostile(api, token)
+            check_slow(api)
+            assert api.get("/v1/totals", token)[0] == 200
+            assert api.close() == 0 and twin.close() == 0
+            print(f"{len(models)} models, {len(lineages)} lineages equal; {pager.rounds} times paged through over {len(pager.views)} states")
+        except BaseException:
+            print(fleet.logs(), *[a.log.read_text()[-2000:] for a in apis], sep="\n", file=sys.stderr)
+            raise
+        finally:
+            for a in apis:
+                a.close()
+            fleet.close()
+
+
+main()

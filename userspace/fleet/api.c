@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sodium.h>
+
+#include "../base/exit_code.h"
+
+#define SECOND_NS 1000000000ULL
+#define STEP_MS 100
+
+static volatile sig_atomic_t is_stopping, is_reloading;
+
+static void on_signal(int sig)
+{
+	if (sig == SIGHUP)
+		is_reloading = 1;
+	else
+		is_stopping = 1;
+}
+
+static void api_close(struct api *a)
+{
+	a->http = api_http_free(a->http); /* first: from here on nobody asks */
+	a->follow = follow_free(a->follow);
+	api_alerts_done(&a->alerts);
+	api_tokens_free(a->tokens);
+	tenant_names_free(a->tenants);
+	regimes_free(a->regimes);
+	pthread_rwlock_destroy(&a->tokens_lock);
+}
+
+static int api_open(struct api *a, struct error_text *err)
+{
+	const struct api_config *c = a->config;
+	int r;
+
+	if (sodium_init() < 0)
+		return error_set(err, -EIO, "libsodium cannot begin");
+	r = api_tokens_load(c->tokens_path, &a->tokens, err);
+	if (r)
+		return -EINVAL;
+	r = regimes_load(c->regimes_dir, &a->regimes, err);
+	if (r == 0 && c->tenants_path && tenant_names_load(c->tenants_path, &a->tenants))
+		r = error_set(err, -EINVAL, "%s: cannot be read", c->tenants_path);
+	if (r)
+		return -EINVAL;
+	r = api_http_new(a, &a->http, err);
+	r = r ?: follow_open(c, &a->alerts, &a->follow, err);
+	return r ?: api_http_start(a->http, err);
+}
+
+/* What cannot be read leaves what there was. */
+static void reload(struct api *a)
+{
+	struct api_tokens *fresh = NULL, *old;
+	struct error_text err = { 0 }, tls = { 0 };
+
+	if (api_tokens_load(a->config->tokens_path, &fresh, &err)) {
+		log_error("%s: the tokens stay as they were", err.text);
+	} else {
+		pthread_rwlock_wrlock(&a->tokens_lock);
+		old = a->tokens;
+		a->tokens = fresh;
+		pthread_rwlock_unlock(&a->tokens_lock);
+		api_tokens_free(old);
+		log_info("%zu tokens", api_tokens_count(fresh));
+	}
+	if (api_http_reload(a->http, &tls))
+		log_error("%s: the certificate stays as it was", tls.text);
+}
+
+static int loop(struct api *a)
+{
+	uint64_t end = a->config->seconds ? a->started_ns + a->config->seconds * SECOND_NS : UINT64_MAX;
+	uint64_t second = 0;
+	bool was_ready = false;
+	int r = 0;
+
+	while (r == 0 && !is_stopping && fleet_now_ns(CLOCK_MONOTONIC) < end) {
+		struct follow_state s;
+
+		r = follow_step(a->follow, STEP_MS);
+		follow_state(a->follow, &s);
+		if (s.is_ready && !was_ready)
+			log_info("ready %.3f s after its start, %" PRIu64 " records read",
+				 (double)s.ready_after_ns / 1e9, s.records);
+		was_ready = s.is_ready;
+		if (is_reloading) {
+			is_reloading = 0;
+			reload(a);
+		}
+		if (fleet_now_ns(CLOCK_MONOTONIC) >= second) {
+			second = fleet_now_ns(CLOCK_MONOTONIC) + SECOND_NS;
+			api_http_reap(a->http);
+		}
+	}
+	return r;
+}
+
+static int exit_code_of(int r)
+{
+	return r == -EINVAL ? EXIT_USAGE : r == -EACCES ? EXIT_NOPERM : EXIT_FAILED;
+}
+
+int api_run(const struct api_config *config)
+{
+	struct api a = { .config = config, .started_ns = fleet_now_ns(CLOCK_MONOTONIC) };
+	struct error_text err = { 0 };
+	int r;
+
+	signal(SIGTERM, on_signal);
+	signal(SIGINT, on_signal);
+	signal(SIGHUP, on_signal);
+	signal(SIGPIPE, SIG_IGN);
+	pthread_rwlock_init(&a.tokens_lock, NULL);
+	api_alerts_init(&a.alerts, config->alerts_max);
+	r = api_open(&a, &err);
+	if (r) {
+		log_error("%s", err.text[0] ? err.text : strerror(-r));
+	} else {
+		log_info("listening on %s://%s, port %u, %zu tokens", config->tls_cert ? "https" : "http",
+			 config->listen, api_http_port(a.http), api_tokens_count(a.tokens));
+		r = loop(&a);
+		if (r)
+			log_error("ended: %s", strerror(-r));
+	}
+	api_close(&a);
+	return r ? exit_code_of(r) : EXIT_OK;
+}
+
+static int emit(struct snapshot *s, int (*fn)(void *ctx, struct json_t *total), void *ctx)
+{
+	int r = 0;
+
+	for (int g = 0; g < 2; g++)
+		for (size_t i = 0; r == 0 && i < s->count[g]; i++) {
+			json_t *o = om_total_json(&s->total[g][i], -1);
+
+			r = o ? fn(ctx, o) : -ENOMEM;
+			json_decref(o);
+		}
+	return r;
+}
+
+int api_totals_once(const struct api_config *config, int (*fn)(void *ctx, struct json_t *total), void *ctx,
+		    struct error_text *err)
+{
+	_cleanup_(follow_freep) struct follow *f = NULL;
+	_cleanup_(snapshot_unrefp) struct snapshot *s = NULL;
+	uint64_t end = fleet_now_ns(CLOCK_MONOTONIC) + config->seconds * SECOND_NS;
+	struct follow_state state;
+	int r = follow_open(config, NULL, &f, err);
+
+	while (r == 0 && !s && fleet_now_ns(CLOCK_MONOTONIC) < end) {
+		r = follow_step(f, STEP_MS);
+		s = follow_snapshot(f);
+	}
+	if (r == 0 && !s) {
+		follow_state(f, &state);
+		return error_set(err, -ETIMEDOUT, "after %" PRIu64 " s: %s", config->seconds, state.reason);
+	}
+	return r ?: emit(s, fn, ctx);
+}

@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From a request to an answer: who asks, what for, and what of it they may see. What a
+ * token may not see is refused before anything is looked up, so that a refusal tells nothing.
+ */
+#include "api_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <jansson.h>
+
+#define JSON_TYPE "application/json"
+#define PROBLEM_TYPE "application/problem+json"
+#define RETRY_S 5
+
+int body_open(struct body *b)
+{
+	*b = (struct body){ 0 };
+	b->f = open_memstream(&b->text, &b->len);
+	return b->f ? 0 : -ENOMEM;
+}
+
+void body_close(struct body *b, struct api_request *rq)
+{
+	bool is_bad = fclose(b->f) != 0;
+
+	free(rq->body);
+	rq->body = is_bad ? NULL : TAKE_PTR(b->text);
+	rq->body_len = b->len;
+	if (is_bad)
+		free(b->text);
+	rq->status = 200;
+	rq->type = JSON_TYPE;
+	rq->retry_after_s = 0;
+}
+
+static const char *title_of(unsigned status)
+{
+	switch (status) {
+	case 400:
+		return "Bad Request";
+	case 401:
+		return "Unauthorized";
+	case 403:
+		return "Forbidden";
+	case 404:
+		return "Not Found";
+	case 405:
+		return "Method Not Allowed";
+	case 414:
+		return "URI Too Long";
+	case 503:
+		return "Service Unavailable";
+	default:
+		return "Internal Server Error";
+	}
+}
+
+int answer_problem(struct api_request *rq, unsigned status, const char *reason, const char *detail, ...)
+{
+	char text[600];
+	json_t *o;
+	va_list args;
+
+	va_start(args, detail);
+	vsnprintf(text, sizeof(text), detail, args);
+	va_end(args);
+	o = json_pack("{s:s,s:i,s:s,s:s}", "title", title_of(status), "status", (int)status, "reason", reason,
+		      "detail", text);
+	free(rq->body);
+	rq->body = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	rq->body_len = rq->body ? strlen(rq->body) : 0;
+	json_decref(o);
+	rq->status = status;
+	rq->type = PROBLEM_TYPE;
+	rq->retry_after_s = status == 503 ? RETRY_S : 0;
+	return 0;
+}
+
+int check_params(struct call *c, const char *const *known)
+{
+	const char *name = api_query_unknown(&c->query, known);
+
+	if (name)
+		answer_problem(c->rq, 400, "unknown-parameter", "There is no parameter '%.60s' here.", name);
+	return name != NULL;
+}
+
+int number_param(struct call *c, const char *name, uint64_t max, uint64_t *io)
+{
+	const char *text = api_query_get(&c->query, name);
+	char *end = NULL;
+	unsigned long long v;
+
+	if (!text)
+		return 0;
+	errno = 0;
+	v = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || v < 1 || v > max) {
+		answer_problem(c->rq, 400, "bad-parameter", "'%s' is a number from 1 to %llu.", name,
+			       (unsigned long long)max);
+		return 1;
+	}
+	*io = v;
+	return 0;
+}
+
+static int refuse(struct call *c)
+{
+	return answer_problem(c->rq, 403, "not-in-scope", "This token's scope does not cover that.");
+}
+
+int subject_of(struct call *c, enum om_group *ret_group, const char **ret_first, const char **ret_second)
+{
+	const struct api_query *q = &c->query;
+
+	if (!strcmp(q->segment[1], "models")) {
+		*ret_group = OM_GROUP_MODEL;
+		*ret_first = q->segment[2];
+		*ret_second = q->segment[3];
+		if (api_token_may_tenant(c->token, *ret_first))
+			return 0;
+	} else {
+		*ret_group = OM_GROUP_LINEAGE;
+		*ret_first = q->segment[2];
+		*ret_second = "";
+		if (api_token_may_all(c->token))
+			return 0;
+	}
+	refuse(c);
+	return 1;
+}
+
+static int put_total(FILE *f, const struct om_subject_total *t, bool is_first)
+{
+	_cleanup_(json_decrefp) json_t *o = om_total_json(t, -1);
+	_cleanup_free_ char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+
+	if (!text)
+		return -ENOMEM;
+	fprintf(f, "%s%s", is_first ? "" : ",", text);
+	return 0;
+}
+
+int answer_total(struct call *c)
+{
+	const struct om_subject_total *t;
+	const char *first, *second;
+	enum om_group group;
+	struct body b;
+
+	if (subject_of(c, &group, &first, &second) || check_params(c, (const char *const[]){ NULL }))
+		return 0;
+	t = snapshot_find(c->snapshot, group, first, second);
+	if (!t)
+		return answer_problem(c->rq, 404, "no-such-total", "There is no such total.");
+	if (body_open(&b))
+		return -ENOMEM;
+	fprintf(b.f, "{\"as_of\":%s,\"total\":", c->snapshot->as_of);
+	put_total(b.f, t, true);
+	fputc('}', b.f);
+	body_close(&b, c->rq);
+	return 0;
+}
+
+struct totals_ask {
+	enum om_group group;
+	const char *tenant, *model, *lineage;
+	uint64_t limit, largest;
+	size_t at; /* where the page begins */
+};
+
+static bool is_member(const struct om_subject_total *t, const char *tenant)
+{
+	for (size_t i = 0; i < t->member_count; i++)
+		if (!strcmp(t->members[i].tenant, tenant))
+			return true;
+	return false;
+}
+
+static bool fits(const struct totals_ask *ask, const struct api_token *token,
+		 const struct om_subject_total *t)
+{
+	if (t->group == OM_GROUP_LINEAGE)
+		return (!ask->lineage || !strcmp(ask->lineage, t->lineage)) &&
+		       (!ask->tenant || is_member(t, ask->tenant));
+	return (!ask->tenant || !strcmp(ask->tenant, t->tenant)) &&
+	       (!ask->model || !strcmp(ask->model, t->model)) && api_token_may_tenant(token, t->tenant);
+}
+
+static int take_cursor(struct call *c, struct totals_ask *ask)
+{
+	const char *text = api_query_get(&c->query, "cursor");
+	const char *name[API_CURSOR_NAMES];
+	char buf[API_CURSOR_MAX];
+
+	if (!text)
+		return 0;
+	if (api_cursor_decode(text, name, buf) || strcmp(name[0], ask->group ? "lineage" : "model")) {
+		answer_problem(c->rq, 400, "bad-cursor",
+			       "This cursor is none of ours, or of another question.");
+		return 1;
+	}
+	ask->at = snapshot_at(c->snapshot, ask->group, name[1], name[2]);
+	if (snapshot_find(c->snapshot, ask->group, name[1], name[2]))
+		ask->at++;
+	return 0;
+}
+
+/* 0; 1: answered with a problem. */
+static int take_totals_ask(struct call *c, struct totals_ask *ask)
+{
+	static const char *const known[] = { "group", "tenant", "model",   "lineage",
+					     "limit", "cursor", "largest", NULL };
+	const char *group = api_query_get(&c->query, "group") ?: "model";
+
+	*ask = (struct totals_ask){ .limit = 100 };
+	if (check_params(c, known) || number_param(c, "limit", 10000, &ask->limit) ||
+	    number_param(c, "largest", 10000, &ask->largest))
+		return 1;
+	ask->tenant = api_query_get(&c->query, "tenant");
+	ask->model = api_query_get(&c->query, "model");
+	ask->lineage = api_query_get(&c->query, "lineage");
+	ask->group = strcmp(group, "lineage") ? OM_GROUP_MODEL : OM_GROUP_LINEAGE;
+	if ((strcmp(group, "lineage") && strcmp(group, "model")) || (ask->lineage && !ask->group) ||
+	    (ask->model && ask->group) ||
+	    (ask->largest && (ask->group || api_query_get(&c->query, "cursor")))) {
+		answer_problem(
+			c->rq, 400, "bad-parameter",
+			"'group' is model or lineage; 'model' and 'largest' go with model, 'lineage' with "
+			"lineage, and 'largest' with no cursor.");
+		return 1;
+	}
+	if (ask->group ? !api_token_may_all(c->token)
+		       : ask->tenant && !api_token_may_tenant(c->token, ask->tenant)) {
+		refuse(c);
+		return 1;
+	}
+	return take_cursor(c, ask);
+}
+
+static int put_next(FILE *f, const struct om_subject_total *last)
+{
+	char cursor[API_CURSOR_MAX];
+	const char *names[API_CURSOR_NAMES] = { last->group ? "lineage" : "model",
+						last->group ? last->lineage : last->tenant,
+						last->group ? "" : last->model };
+	int r = api_cursor_encode(names, cursor);
+
+	if (r == 0)
+		fprintf(f, "\"%s\"", cursor);
+	return r;
+}
+
+static int put_page(struct call *c, const struct totals_ask *ask, FILE *f)
+{
+	const struct snapshot *s = c->snapshot;
+	const struct om_subject_total *last = NULL;
+	uint64_t n = 0, limit = ask->largest ?: ask->limit;
+	int r = 0;
+
+	for (size_t i = ask->at; r == 0 && i < s->count[ask->group]; i++) {
+		const struct om_subject_total *t =
+			&s->total[ask->group][ask->largest ? s->by_size[i] : (uint32_t)i];
+
+		if (!fits(ask, c->token, t))
+			continue;
+		if (n == limit) {
+			fputs("],\"next\":", f);
+			return ask->largest ? (fputs("null}", f), 0) : put_next(f, last) ?: (fputc('}', f), 0);
+		}
+		r = put_total(f, t, n++ == 0);
+		last = t;
+	}
+	fputs("],\"next\":null}", f);
+	return r;
+}
+
+int answer_totals(struct call *c)
+{
+	struct totals_ask ask;
+	struct body b;
+	int r;
+
+	if (take_totals_ask(c, &ask))
+		return 0;
+	if (body_open(&b))
+		return -ENOMEM;
+	fprintf(b.f, "{\"as_of\":%s,\"totals\":[", c->snapshot->as_of);
+	r = put_page(c, &ask, b.f);
+	body_close(&b, c->rq);
+	return r;
+}
+
+struct alerts_page {
+	FILE *f;
+	size_t count;
+	char last_time[24], last_id[OM_ID_STRLEN];
+};
+
+static int put_alert(void *ctx, const struct api_alert *one)
+{
+	struct alerts_page *p = ctx;
+
+	fprintf(p->f, "%s{\"severity\":\"%s\",\"shadow\":%s,\"event\":%s}", p->count++ ? "," : "",
+		api_severity_names[one->severity], one->is_shadow ? "true" : "false", one->event);
+	snprintf(p->last_time, sizeof(p->last_time), "%llu", (unsigned long long)one->time_ns);
+	memcpy(p->last_id, one->id, sizeof(p->last_id));
+	return 0;
+}
+
+static int take_alerts_filters(struct call *c, struct api_alerts_ask *ask)
+{
+	const char *severity = api_query_get(&c->query, "severity");
+	const char *since = api_query_get(&c->query, "since");
+	int i = 0;
+
+	ask->tenant = api_query_get(&c->query, "tenant");
+	ask->type = api_query_get(&c->query, "type");
+	ask->token = c->token;
+	while (severity && i < API_SEVERITIES && strcmp(severity, api_severity_names[i]))
+		i++;
+	ask->has_severity = severity != NULL;
+	ask->severity = (enum api_severity)i;
+	if (i == API_SEVERITIES || (since && om_time_parse(since, &ask->since_ns))) {
+		answer_problem(c->rq, 400, "bad-parameter",
+			       "'severity' is info, warning or critical; 'since' a time such as "
+			       "2026-11-23T18:00:00Z.");
+		return 1;
+	}
+	if (ask->tenant && !api_token_may_tenant(c->token, ask->tenant)) {
+		refuse(c);
+		return 1;
+	}
+	return 0;
+}
+
+int answer_alerts(struct call *c)
+{
+	static const char *const known[] = { "tenant", "severity", "type", "since", "limit", "cursor", NULL };
+	const char *text = api_query_get(&c->query, "cursor"), *name[API_CURSOR_NAMES];
+	char buf[API_CURSOR_MAX], next[API_CURSOR_MAX];
+	struct api_alerts_ask ask = { 0 };
+	struct alerts_page page = { 0 };
+	uint64_t limit = 100, dropped;
+	struct body b;
+	bool has_more;
+	int r;
+
+	if (check_params(c, known) || number_param(c, "limit", 1000, &limit) || take_alerts_filters(c, &ask))
+		return 0;
+	ask.limit = limit;
+	if (text && (api_cursor_decode(text, name, buf) || strcmp(name[0], "alert") ||
+		     om_parse_u64(name[1], &ask.after_ns) || strlen(name[2]) >= OM_ID_STRLEN))
+		return answer_problem(c->rq, 400, "bad-cursor",
+				      "This cursor is none of ours, or of another question.");
+	ask.after_id = text ? name[2] : NULL;
+	if (body_open(&b))
+		return -ENOMEM;
+	fprintf(b.f, "{\"as_of\":%s,\"alerts\":[", c->snapshot->as_of);
+	page.f = b.f;
+	r = api_alerts_each(&c->api->alerts, &ask, put_alert, &page, &has_more);
+	dropped = c->api->alerts.dropped;
+	if (has_more)
+		r = api_cursor_encode((const char *const[]){ "alert", page.last_time, page.last_id }, next);
+	fprintf(b.f, "],\"dropped\":\"%llu\",\"next\":%s%s%s}", (unsigned long long)dropped,
+		has_more ? "\"" : "", has_more ? next : "null", has_more ? "\"" : "");
+	body_close(&b, c->rq);
+	return r;
+}
+
+static void answer_health(struct call *c)
+{
+	struct follow_state s;
+	struct body b;
+
+	follow_state(c->api->follow, &s);
+	if (s.is_ready && !body_open(&b)) {
+		fputs("{\"status\":\"ok\"}", b.f);
+		body_close(&b, c->rq);
+	} else {
+		answer_problem(c->rq, 503, "not-ready", "%s", s.reason[0] ? s.reason : "Not yet begun.");
+	}
+}
+
+/* What anybody may ask. False: it is none of that. */
+static bool answer_open(struct call *c)
+{
+	const struct api_query *q = &c->query;
+
+	if (q->segments != 1)
+		return false;
+	if (!strcmp(q->segment[0], "healthz")) {
+		answer_health(c);
+	} else if (!strcmp(q->segment[0], "livez")) {
+		c->rq->status = 200;
+		c->rq->type = JSON_TYPE;
+		c->rq->fixed = "{\"status\":\"ok\"}";
+	} else if (!strcmp(q->segment[0], "openapi.json")) {
+		c->rq->status = 200;
+		c->rq->type = JSON_TYPE;
+		c->rq->fixed = api_openapi_json;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static const struct api_token *token_of(const struct call *c)
+{
+	static const char scheme[] = "Bearer ";
+	const char *text = c->rq->authorization;
+
+	if (!text || strncasecmp(text, scheme, sizeof(scheme) - 1))
+		return NULL;
+	return api_tokens_find(c->api->tokens, text + sizeof(scheme) - 1);
+}
+
+static const struct route {
+	const char *collection;
+	size_t segments;
+	const char *last; /* NULL: the subject itself, or the collection */
+	int (*answer)(struct call *c);
+} routes[] = {
+	{ "totals", 2, NULL, answer_totals },
+	{ "alerts", 2, NULL, answer_alerts },
+	{ "models", 4, NULL, answer_total },
+	{ "lineages", 3, NULL, answer_total },
+};
+
+static const struct route *route_of(const struct api_query *q)
+{
+	for (size_t i = 0; q->segments > 1 && !strcmp(q->segment[0], "v1") && i < ARRAY_SIZE(routes); i++)
+		if (!strcmp(q->segment[1], routes[i].collection) && q->segments == routes[i].segments &&
+		    (!routes[i].last || !strcmp(q->segment[q->segments - 1], routes[i].last)))
+			return &routes[i];
+	return NULL;
+}
+
+static int answer_route(struct call *c)
+{
+	const struct route *route = route_of(&c->query);
+	struct follow_state s;
+
+	if (!route)
+		return answer_problem(c->rq, 404, "no-such-path",
+				      "There is nothing here: /openapi.json lists what "
+				      "there is.");
+	/* A token for metrics only covers nothing else. */
+	if (!api_token_may_all(c->token) && !api_token_tenants(c->token))
+		return refuse(c);
+	c->snapshot = follow_snapshot(c->api->follow);
+	if (!c->snapshot) {
+		follow_state(c->api->follow, &s);
+		return answer_problem(c->rq, 503, "not-ready", "%s",
+				      s.reason[0] ? s.reason : "Not yet begun.");
+	}
+	return route->answer(c);
+}
+
+static int answer_as(struct call *c)
+{
+	const struct api_query *q = &c->query;
+
+	c->token = token_of(c);
+	if (!c->token)
+		return answer_problem(c->rq, 401, "no-token",
+				      "A token is needed: Authorization: Bearer TOKEN.");
+	if (q->segments == 1 && !strcmp(q->segment[0], "metrics"))
+		return api_token_may_metrics(c->token) ? answer_metrics(c) : refuse(c);
+	return answer_route(c);
+}
+
+int api_answer(struct api *a, struct api_request *rq, struct study_ask *ret_ask)
+{
+	struct call c = { .api = a, .rq = rq, .ask = ret_ask };
+	const char *why = NULL;
+	int r = rq->is_too_long ? -E2BIG : api_query_parse(rq->target, rq->target_len, &c.query, &why);
+
+	if (r == -E2BIG)
+		answer_problem(rq, 414, "too-long", "At most %d bytes, %d parts and %d parameters.",
+			       API_TARGET_MAX - API_PARAMS_MAX, API_SEGMENTS_MAX, API_PARAMS_MAX);
+	else if (r)
+		answer_problem(rq, 400, "bad-target", "The target is not taken: %s.", why ?: "");
+	if (r || answer_open(&c))
+		return 0;
+	pthread_rwlock_rdlock(&a->tokens_lock);
+	r = answer_as(&c);
+	pthread_rwlock_unlock(&a->tokens_lock);
+	snapshot_unref(c.snapshot);
+	if (r < 0)
+		answer_problem(rq, 500, "failed", "The answer could not be made: %s.", strerror(-r));
+	return r > 0;
+}
