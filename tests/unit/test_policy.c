@@ -201,6 +201,24 @@ static void inference_raises_nothing(void **state)
 	assert_int_equal(count(&f, "opmeter.alert.level.v1"), 0);
 }
 
+/* A tenant called "lineage" would silence what is said of a lineage: an alert's id is of its subject. */
+static void nobody_takes_a_groups_name(void **state)
+{
+	static const char *const tenants[] = { "lineage", "family", "tenant" };
+	struct om_subject_total l = { .group = OM_GROUP_LINEAGE, .tenant = "", .model = "", .lineage = "x" };
+	struct policy_subject a, b;
+	char x[POLICY_NAME_MAX], y[POLICY_NAME_MAX];
+
+	policy_subject_of(&l, x, &a);
+	assert_string_equal(a.name, "lineage/x");
+	for (size_t i = 0; i < 3; i++) {
+		struct om_subject_total t = { .tenant = tenants[i], .model = "x", .lineage = "" };
+
+		policy_subject_of(&t, y, &b);
+		assert_true(!strncmp(b.name, "tenant/", 7) && strlen(b.name) == 7 + strlen(tenants[i]) + 2);
+	}
+}
+
 static void the_same_finding_has_the_same_id(void **state)
 {
 	struct regimes *g = shipped();
@@ -544,7 +562,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_level_to_the_operation),	cmocka_unit_test(more_than_is_not_at_least),
 		cmocka_unit_test(what_is_missing_makes_it_conditional), cmocka_unit_test(the_shipped_rule_is_in_shadow),
-		cmocka_unit_test(the_same_finding_has_the_same_id), cmocka_unit_test(inference_raises_nothing), cmocka_unit_test(owners_are_resolved),
+		cmocka_unit_test(the_same_finding_has_the_same_id), cmocka_unit_test(nobody_takes_a_groups_name), cmocka_unit_test(inference_raises_nothing), cmocka_unit_test(owners_are_resolved),
 		cmocka_unit_test(a_case_opens_when_training_is_material), cmocka_unit_test(an_ownership_version_is_its_facts),
 		cmocka_unit_test(lei_check_digits),		cmocka_unit_test(a_slip_is_told_with_its_line),
 		cmocka_unit_test(a_gap_never_exempts), cmocka_unit_test(an_unknown_generator_is_missing),

@@ -174,7 +174,6 @@ int agent_say(struct agent *a, const char *cause, const char *subject, const cha
 struct judging {
 	struct agent *a;
 	struct policy policy;
-	struct kin *kin;
 };
 
 /* What the meters say of each other. A twentieth of a subject's work is worth a look. */
@@ -198,36 +197,28 @@ static int say_differences(struct agent *a, const struct om_subject_total *s)
 	return r;
 }
 
-static int judge(void *ctx, const struct om_subject_total *s)
+static int look_at(void *ctx, const struct om_subject_total *s)
 {
 	struct judging *j = ctx;
-	int r = policy_judge(&j->policy, s, raise, j->a);
 
-	r = r ?: kin_put(j->kin, j->policy.owners, (int32_t)(j->policy.now_ns / DAY_NS), s);
 	j->a->is_near |= om_near_level(j->policy.regimes, s, (int32_t)(j->policy.now_ns / DAY_NS));
-	return r ?: say_differences(j->a, s);
+	return say_differences(j->a, s);
 }
 
-static int judge_lineage(void *ctx, const struct om_subject_total *s)
+static int each_total(void *ctx, enum om_group group, int (*fn)(void *ctx, const struct om_subject_total *s),
+		      void *fn_ctx)
 {
-	struct judging *j = ctx;
-
-	return kin_judge(j->kin, &j->policy, s, raise, j->a);
+	return group == OM_GROUP_MODEL ? om_totals_each(ctx, fn, fn_ctx)
+				       : om_totals_each_lineage(ctx, fn, fn_ctx);
 }
 
 /* Models, then what runs through several of them, then what tenants of one parent do together. */
 static int judge_all(struct judging *j)
 {
-	int r;
+	struct policy_totals totals = { each_total, j->a->totals };
+	int r = om_totals_each(j->a->totals, look_at, j);
 
-	j->kin = kin_new();
-	if (!j->kin)
-		return -ENOMEM;
-	r = om_totals_each(j->a->totals, judge, j);
-	r = r ?: om_totals_each_lineage(j->a->totals, judge_lineage, j);
-	r = r ?: kin_judge_families(j->kin, &j->policy, raise, j->a);
-	j->kin = kin_free(j->kin);
-	return r;
+	return r ?: policy_judge_all(&j->policy, &totals, raise, j->a);
 }
 
 static void to_totals(void *ctx, const struct om_reading *r)

@@ -45,6 +45,11 @@ int policy_judge(const struct policy *p, const struct om_subject_total *s,
 	return policy_judge_subject(p, &subject, emit, ctx);
 }
 
+static bool is_group_name(const char *tenant)
+{
+	return !strcmp(tenant, "lineage") || !strcmp(tenant, "family") || !strcmp(tenant, "tenant");
+}
+
 void policy_subject_of(const struct om_subject_total *s, char name[POLICY_NAME_MAX],
 		       struct policy_subject *ret)
 {
@@ -56,7 +61,9 @@ void policy_subject_of(const struct om_subject_total *s, char name[POLICY_NAME_M
 		for (size_t i = 0; i < s->member_count; i++)
 			ret->largest_high = opcount_max(ret->largest_high, s->members[i].training_high);
 	} else {
-		snprintf(name, POLICY_NAME_MAX, "%s/%s", s->tenant, s->model);
+		/* A tenant that calls itself what a group is called takes nobody's name. */
+		snprintf(name, POLICY_NAME_MAX, "%s%s/%s", is_group_name(s->tenant) ? "tenant/" : "",
+			 s->tenant, s->model);
 		ret->tenant = s->tenant;
 		ret->largest_high = s->training_high;
 	}

@@ -32,7 +32,9 @@ struct policy {
 /* A subject of several tenants or models: a lineage, or what the tenants of one ultimate parent train. */
 enum policy_group { POLICY_MODEL, POLICY_LINEAGE, POLICY_FAMILY };
 struct policy_subject {
-	const char *name; /* "tenant/model", "lineage/<name>", "family/<pseudonym>" */
+	/* "acme/lm", "lineage/<name>", "family/<pseudonym>"; of tenants called lineage, family or tenant
+	 * "tenant/lineage/lm" */
+	const char *name;
 	enum policy_group group;
 	const struct om_subject_total *total;
 	size_t tenants, models; /* members; 1 and 1 for a model */
@@ -128,6 +130,19 @@ int kin_judge_families(struct kin *k, const struct policy *p, int (*emit)(void *
 		       void *ctx);
 /* The same without alerts: each family of two tenants or more. */
 int kin_each_family(struct kin *k, int (*fn)(void *ctx, const struct policy_subject *s), void *ctx);
+
+/*
+ * All of them: every model, every lineage with what is known of its tenants' models, every family; with what
+ * is observed here of the models that they are said to come from. p->observed is passed over. `each` gives
+ * every total of a group, in the order of names, as loans; it is called several times.
+ */
+struct policy_totals {
+	int (*each)(void *ctx, enum om_group group, int (*fn)(void *ctx, const struct om_subject_total *s),
+		    void *fn_ctx);
+	void *ctx;
+};
+int policy_judge_all(const struct policy *p, const struct policy_totals *t,
+		     int (*emit)(void *ctx, const struct alert *a), void *ctx);
 
 /* What a rule about listed owners (REGIME_LISTED) says of a standing; a static text. */
 const char *policy_listed_verdict(const struct regime *g, enum owner_standing s);

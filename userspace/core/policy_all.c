@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A whole set of totals judged. What is observed here of a model that another one names
+ * as its parent or generator is looked up among the totals themselves.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/cleanup.h"
+#include "policy_internal.h"
+
+#define NS_PER_DAY 86400000000000ULL
+
+struct observed {
+	char *name;
+	opcount low, high;
+};
+
+struct all {
+	struct policy policy;
+	int (*emit)(void *ctx, const struct alert *a);
+	void *ctx;
+	struct kin *kin;
+	struct observed *item;
+	size_t count, room;
+};
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(((const struct observed *)a)->name, ((const struct observed *)b)->name);
+}
+
+static int find_observed(void *ctx, const char *subject, opcount *low, opcount *high)
+{
+	const struct all *a = ctx;
+	struct observed key = { .name = (char *)subject };
+	const struct observed *o =
+		a->count ? bsearch(&key, a->item, a->count, sizeof(key), compare_names) : NULL;
+
+	if (!o)
+		return 1;
+	*low = o->low;
+	*high = o->high;
+	return 0;
+}
+
+/* Names are asked for only where something is declared. */
+static int remember(struct all *a, const struct om_subject_total *s)
+{
+	char name[POLICY_NAME_MAX];
+	struct policy_subject subject;
+
+	if (!declarations_count(a->policy.declarations))
+		return 0;
+	if (a->count == a->room) {
+		size_t room = a->room ? 2 * a->room : 256;
+		struct observed *more = reallocarray(a->item, room, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		a->item = more;
+		a->room = room;
+	}
+	policy_subject_of(s, name, &subject);
+	a->item[a->count] = (struct observed){ strdup(name), s->training_low, s->training_high };
+	return a->item[a->count].name ? (a->count++, 0) : -ENOMEM;
+}
+
+static int put(void *ctx, const struct om_subject_total *s)
+{
+	struct all *a = ctx;
+	int r = remember(a, s);
+
+	return r ?: kin_put(a->kin, a->policy.owners, (int32_t)(a->policy.now_ns / NS_PER_DAY), s);
+}
+
+static int judge(void *ctx, const struct om_subject_total *s)
+{
+	struct all *a = ctx;
+
+	return kin_judge(a->kin, &a->policy, s, a->emit, a->ctx);
+}
+
+int policy_judge_all(const struct policy *p, const struct policy_totals *t,
+		     int (*emit)(void *ctx, const struct alert *a), void *ctx)
+{
+	_cleanup_(kin_freep) struct kin *kin = kin_new();
+	struct all a = { .policy = *p, .emit = emit, .ctx = ctx, .kin = kin };
+	int r = kin ? t->each(t->ctx, OM_GROUP_MODEL, put, &a) : -ENOMEM;
+
+	if (r == 0 && declarations_count(p->declarations))
+		r = t->each(t->ctx, OM_GROUP_LINEAGE, put, &a);
+	if (a.count)
+		qsort(a.item, a.count, sizeof(*a.item), compare_names);
+	a.policy.observed = find_observed;
+	a.policy.observed_ctx = &a;
+	r = r ?: t->each(t->ctx, OM_GROUP_MODEL, judge, &a);
+	r = r ?: t->each(t->ctx, OM_GROUP_LINEAGE, judge, &a);
+	r = r ?: kin_judge_families(kin, &a.policy, emit, ctx);
+	for (size_t i = 0; i < a.count; i++)
+		free(a.item[i].name);
+	free(a.item);
+	return r;
+}
