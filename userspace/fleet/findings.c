@@ -27,8 +27,6 @@ struct tenant_sum {
 };
 
 struct gathering {
-	struct findings *j;
-	struct kin *kin;
 	struct tenant_sum *item;
 	size_t count, room;
 };
@@ -87,11 +85,7 @@ static int take_model(void *ctx, const struct om_subject_total *s)
 {
 	struct gathering *g = ctx;
 	struct tenant_sum *t = g->count ? &g->item[g->count - 1] : NULL;
-	int r = policy_judge(&g->j->policy, s, g->j->emit, g->j->ctx);
 
-	r = r ?: kin_put(g->kin, g->j->policy.owners, (int32_t)(g->j->policy.now_ns / DAY_NS), s);
-	if (r)
-		return r;
 	if (t && !strcmp(t->tenant, s->tenant)) {
 		om_subject_total_add(&t->sum, s);
 		return 0;
@@ -109,24 +103,49 @@ static int take_model(void *ctx, const struct om_subject_total *s)
 	return 0;
 }
 
-static int take_lineage(void *ctx, const struct om_subject_total *s)
+static int each_total(void *ctx, enum om_group group, int (*fn)(void *ctx, const struct om_subject_total *s),
+		      void *fn_ctx)
 {
-	struct gathering *g = ctx;
-
-	return kin_judge(g->kin, &g->j->policy, s, g->j->emit, g->j->ctx);
+	return view_each(ctx, group, fn, fn_ctx);
 }
 
 int findings_totals(struct findings *j)
 {
-	_cleanup_(kin_freep) struct kin *kin = kin_new();
-	struct gathering g = { .j = j, .kin = kin };
-	int r = kin ? view_each(j->view, OM_GROUP_MODEL, take_model, &g) : -ENOMEM;
+	struct policy_totals totals = { each_total, j->view };
+	struct gathering g = { .count = 0 };
+	int r = view_each(j->view, OM_GROUP_MODEL, take_model, &g);
 
 	for (size_t i = 0; r == 0 && i < g.count; i++)
 		r = judge_unattributed(j, &g.item[i].sum);
-	r = r ?: view_each(j->view, OM_GROUP_LINEAGE, take_lineage, &g);
-	r = r ?: kin_judge_families(kin, &j->policy, j->emit, j->ctx);
+	r = r ?: policy_judge_all(&j->policy, &totals, j->emit, j->ctx);
 	free(g.item);
+	return r;
+}
+
+/* Once a day and file, however often it changes. */
+int findings_files(struct findings *j)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < LAW_FILES; i++) {
+		const struct reload *l = &j->fleet->law[i];
+		const char *name = law_file_name((enum law_file)i);
+		char subject[64], sentence[200], day[16], failures[24];
+
+		if (!l->has_failed)
+			continue;
+		snprintf(subject, sizeof(subject), "file/%s", name);
+		snprintf(failures, sizeof(failures), "%" PRIu64, l->failures_total);
+		/* What is wrong may name an owner: that stays in the log of the machine that judges. */
+		snprintf(sentence, sizeof(sentence),
+			 "the file of %s that the judge reads is refused, and what it read before stays in "
+			 "use: its log says why.",
+			 name);
+		date_format((int32_t)(j->policy.now_ns / DAY_NS), day);
+		r = emit_data(j, subject, "file-refused", day, sentence,
+			      json_pack("{s:s,s:s}", "failures", failures, "what_to_do",
+					"correct the file; it is read again when it has changed"));
+	}
 	return r;
 }
 

@@ -16,11 +16,16 @@
 #define CONNECT_MS 10000
 #define FLUSH_MS 10000
 
-static volatile sig_atomic_t is_stopping;
+static volatile sig_atomic_t is_stopping, is_to_reload;
 
 static void on_signal(int sig)
 {
 	is_stopping = 1;
+}
+
+static void on_hangup(int sig)
+{
+	is_to_reload = 1;
 }
 
 uint64_t fleet_now_ns(clockid_t clock)
@@ -40,8 +45,7 @@ static struct fleet *fleet_free(struct fleet *f)
 	if (f->producer)
 		f->producer->ops->free(f->producer);
 	tenant_names_free(f->tenants);
-	owners_free(f->owners);
-	regimes_free(f->regimes);
+	law_close(f);
 	free(f);
 	return NULL;
 }
@@ -81,10 +85,8 @@ int fleet_send(struct fleet *f, const struct om_event *ev)
 static int load_files(struct fleet *f, struct error_text *err)
 {
 	const struct fleet_config *c = f->config;
-	int r = regimes_load(c->regimes_dir, &f->regimes, err);
+	int r = law_open(f, err);
 
-	if (r == 0 && c->owners_path)
-		r = owners_load(c->owners_path, &f->owners, err);
 	if (r)
 		return -EINVAL;
 	r = c->tenants_path ? tenant_names_load(c->tenants_path, &f->tenants) : 0;
@@ -226,6 +228,8 @@ static int fleet_step(struct fleet *f, uint64_t *next, int timeout_ms)
 	now = fleet_now_ns(CLOCK_MONOTONIC);
 	if (now >= *next) {
 		*next = now + (f->config->once ? 20000000ULL : f->config->interval_ns);
+		law_reload(f, is_to_reload);
+		is_to_reload = 0;
 		if (f->is_owner_changed)
 			say_what_is_owned(f);
 		r = publish_all(f);
@@ -305,6 +309,7 @@ int fleet_run(const struct fleet_config *config)
 
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
+	signal(SIGHUP, on_hangup);
 	r = fleet_open(config, &f, &err);
 	if (r) {
 		log_error("%s", err.text[0] ? err.text : strerror(-r));

@@ -17,12 +17,13 @@ struct fleet_config {
 	const char *brokers;
 	const char *kafka_config; /* NULL: none */
 	const char *regimes_dir;
-	const char *owners_path;  /* NULL: owners are not judged */
-	const char *tenants_path; /* NULL: any tenant's name is taken */
-	uint64_t interval_ns;	  /* how often totals are published and judged */
-	uint64_t seal_after_ns;	  /* a day is sealed so long after its end; 0: never */
-	uint64_t seconds;	  /* end after this many; 0: when told to */
-	uint64_t registers_max;	  /* of one partition */
+	const char *owners_path;       /* NULL: owners are not judged */
+	const char *declarations_path; /* NULL: nothing is declared */
+	const char *tenants_path;      /* NULL: any tenant's name is taken */
+	uint64_t interval_ns;	       /* how often totals are published and judged */
+	uint64_t seal_after_ns;	       /* a day is sealed so long after its end; 0: never */
+	uint64_t seconds;	       /* end after this many; 0: when told to */
+	uint64_t registers_max;	       /* of one partition */
 	bool create_topics;
 	bool once; /* end when everything that was there is read and judged */
 	bool json; /* alerts, what is owned, and with `once` totals, as JSON lines */

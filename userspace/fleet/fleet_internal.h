@@ -11,6 +11,7 @@
  *   view.c       all heads and totals of the topic, as a reader sees them
  *   judge.c      one instance: adds over partitions, forms families, asks policy
  *   findings.c   groups of tenants, silent nodes, refused records, unexplained work
+ *   law.c        owners and declarations, read anew when they change
  *   speaker.c    alerts, each once, fenced by a transactional producer
  *
  * One thread. docs/fleet.md, "The aggregator", says why this is exact.
@@ -24,6 +25,7 @@
 
 #include "../base/cleanup.h"
 #include "../core/policy.h"
+#include "../core/reload.h"
 #include "../core/totals.h"
 #include "admit.h"
 #include "fleet.h"
@@ -77,12 +79,17 @@ struct part {
 	uint64_t dead_letters, regressions, nulls;
 };
 
+enum law_file { LAW_OWNERS, LAW_DECLARATIONS, LAW_FILES };
+
 struct fleet {
 	const struct fleet_config *config;
 	char source[80], group[96];
 	struct epoch me; /* instance only */
 	struct regimes *regimes;
 	struct owners *owners;
+	struct declarations *declarations;
+	struct reload law[LAW_FILES];
+	bool is_law_changed; /* since the judge looked */
 	struct tenant_names *tenants;
 	rd_kafka_t *consumer;  /* member of the group: readings */
 	rd_kafka_t *companion; /* the same partitions of the other topics, assigned by hand */
@@ -102,6 +109,13 @@ uint64_t fleet_now_ns(clockid_t clock);
 int fleet_send(struct fleet *f, const struct om_event *ev);
 /* The producer's acknowledgements. After a loss every total is written again. */
 void fleet_acked(void *ctx, uint64_t cookie, int err);
+
+/* law.c */
+const char *law_file_name(enum law_file which);
+int law_open(struct fleet *f, struct error_text *err);
+void law_close(struct fleet *f);
+/* Reads anew what is due. `forced`: everything. */
+void law_reload(struct fleet *f, bool forced);
 
 /* intake.c */
 int intake_open(struct fleet *f, struct error_text *err);
@@ -206,5 +220,6 @@ int nodes_take(struct key_map *nodes, size_t nodes_max, const json_t *event, uin
 int findings_totals(struct findings *j);
 int findings_refusals(struct findings *j);
 int findings_silence(struct findings *j);
+int findings_files(struct findings *j); /* of people that cannot be read anew */
 
 #endif

@@ -337,13 +337,15 @@ int judge_tick(struct fleet *f)
 	if (!j || !j->speaks || !j->is_open || j->unread || now - j->looked_ns < j->rest_ns ||
 	    !view_is_whole(j->view))
 		return 0;
-	if (!view_is_changed(j->view) && now - j->looked_ns <= LOOK_NS)
+	if (!view_is_changed(j->view) && !f->is_law_changed && now - j->looked_ns <= LOOK_NS)
 		return 0;
 	j->looked_ns = now;
+	f->is_law_changed = false;
 	findings.view = j->view;
 	findings.nodes = &j->nodes;
 	findings.policy = (struct policy){ .regimes = f->regimes,
 					   .owners = f->owners,
+					   .declarations = f->declarations,
 					   .source = f->source,
 					   .now_ns = fleet_now_ns(CLOCK_REALTIME),
 					   .is_known = is_said,
@@ -351,6 +353,7 @@ int judge_tick(struct fleet *f)
 	r = findings_totals(&findings);
 	r = r ?: findings_refusals(&findings);
 	r = r ?: findings_silence(&findings);
+	r = r ?: findings_files(&findings);
 	if (r) {
 		drop_sayings(j);
 		return r;
