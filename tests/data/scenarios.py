@@ -249,25 +249,45 @@ THRESHOLDS = [("us-bis-4e091", 10**26, ">="), ("us-bis-702-7", 10**26, ">"), ("u
               ("eu-gpai", 10**23, ">"), ("us-ca-sb53", 10**26, ">"), ("us-ny-raise-2026-03-27", 10**26, ">"), ("kr-ai-basic-act", 10**26, ">=")]
 
 
-def at_every_threshold(tmp):
-    n = 0
+def day_of(name):
+    """A day on which that version of the regime holds."""
+    return date.fromisoformat({"us-eo-14110": "2024-06-01", "us-ny-raise-2026-03-27": "2027-02-01"}.get(name, "2026-11-23"))
+
+
+def around_thresholds(day):
+    """The scenarios; `day` gives the first day for a regime; those that do not hold on it are left out."""
     for name, figure, comparator in THRESHOLDS:
         regime = name.replace("-2026-03-27", "")
-        day = {"us-eo-14110": "2024-06-01", "us-ny-raise-2026-03-27": "2027-02-01"}.get(name, "2026-11-23")
+        start = day(name)
+        if not holds_on(name, start):
+            continue
         for d in (-1, 0, 1):
             v = figure + d
             meets = v >= figure if comparator == ">=" else v > figure
             level = {"eu-gpai": "notice"}.get(name, "exceeded")
             what = {"id": f"{name}{d:+d}", "law": {"floor": "1e20", "modes": {name: "notice"}},
-                    "jobs": [{"tenant": "acme", "model": "lm", "from": day, "days": 3, "ops": v}], "expect": []}
+                    "jobs": [{"tenant": "acme", "model": "lm", "from": start.isoformat(), "days": 3, "ops": v}], "expect": []}
             if regime in ("eu-gpai", "us-ny-raise"):
                 fact = {"eu-gpai": "generates-media", "us-ny-raise": "compute-cost-over-100m-usd"}[regime]
                 what["declare"] = [{"kind": "fact", "subject": "acme/lm", "options": {"fact": fact, "value": "true"}}]
             want = {"subject": "acme/lm", "regime": regime, "observed_low": v}
             want.update({"standing": "reached", "level": level} if meets else {"level": None if regime == "eu-gpai" else "urgent"})
             what["expect"] = [want]
-            play(what, tmp)
-            n += 1
+            yield what
+
+
+def holds_on(name, day):
+    text = Path("data/regimes", f"{name}.yaml").read_text()
+    window = {k: re.search(rf"^{k}: (\d{{4}}-\d\d-\d\d)$", text, re.M) for k in ("from", "to")}
+    return not (window["from"] and day < date.fromisoformat(window["from"][1])) and not (
+        window["to"] and day >= date.fromisoformat(window["to"][1]))
+
+
+def at_every_threshold(tmp):
+    n = 0
+    for what in around_thresholds(day_of):
+        play(what, tmp)
+        n += 1
     return n
 
 

@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The scenarios of law through the fleet: all of tests/data/scenarios and a figure below, at and above each threshold are tenants
+of one fleet on a real broker. For each law that they are judged under there is a fleet of its own, which reads them all: aggregators,
+totals on the wire, the judge with owners and declarations. What is expected is what the scenarios say, and what `opmeter policy
+replay` makes of each by itself: the same levels, verdicts, figures and findings of every subject under every regime, and the
+same cases, each once."""
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../data"))
+from fleet import *
+import scenarios
+
+TODAY = date.today()
+TOPICS = ("opmeter.alerts.v1", "opmeter.alerts.shadow.v1", "opmeter.cases.v1")
+bad = []
+
+
+def own(what, name):
+    """The name that a tenant, lineage or model elsewhere of this scenario has in the fleet."""
+    if name.startswith("family/FAMILY:"):
+        return "family/FAMILY:" + own(what, name[14:])
+    if name.startswith("lineage/"):
+        return "lineage/" + own(what, name[8:])
+    return f"{what['id'].replace('+', '.plus.')}.{name}"
+
+
+def made_own(what):
+    """The scenario under names that no other scenario has, judged today."""
+    w = json.loads(json.dumps(what))
+    for j in w["jobs"]:
+        for key in ("tenant", "lineage"):
+            if key in j:
+                j[key] = own(what, j[key])
+        assert date.fromisoformat(j["from"]) + timedelta(days=j.get("days", 1)) <= TODAY, "a scenario that is still to come"
+    for d in w.get("declare", []):
+        d["subject"] = own(what, d["subject"])
+        for key in ("generator", "parent"):
+            if key in d.get("options", {}):
+                d["options"][key] = own(what, d["options"][key])
+    if "owners" in w:
+        w["owners"] = re.sub(r"\b(id|entity|tenant): ([a-z0-9-]+)", lambda m: f"{m[1]}: {own(what, m[2])}", w["owners"])
+    for e in w["expect"]:
+        e["subject"] = own(what, e["subject"])
+        if "words" in e:
+            e["words"] = re.sub(r"(training operations of) ([a-z]\S*)", lambda m: f"{m[1]} {own(what, m[2])}", e["words"])
+    for c in w.get("cases", []):
+        if "subject" in c:
+            c["subject"] = own(what, c["subject"])
+        c.pop("day", None)  # which day of a history is for the replay to say
+    w["until"] = TODAY.isoformat()
+    return w
+
+
+class Tenants:
+    """All scenarios' readings, assignments, owners and declarations together."""
+
+    def __init__(self, tmp):
+        self.tmp, self.readings, self.assignments = Path(tmp), b"", ""
+        self.entities, self.tenants = [], []
+        self.declarations = self.tmp / "declarations.jsonl"
+        self.declarations.write_text("")
+        self.laws = {}  # law: [(scenario, rows, cases, side)]
+
+    def add(self, what):
+        w = made_own(what)
+        where = self.tmp / w["id"]
+        where.mkdir()
+        s = scenarios.Scenario(w, where)
+        rows, cases = s.judge()
+        self.readings += (where / "readings").read_bytes()
+        self.assignments += (where / "assignments.jsonl").read_text()
+        part = (where / "owners.yaml").read_text().split("tenants:")
+        self.entities += [l for l in part[0].splitlines() if l.startswith("  - ")]
+        self.tenants += [l for l in part[1].splitlines() if l.startswith("  - ")]
+        for d in w.get("declare", []):
+            flags = ["--evidence-file", where / "letter.txt"] if d.get("evidence", True) else []
+            for k, v in d.get("options", {}).items():
+                flags += [f"--{k}"] + ([] if v is True else [v])
+            scenarios.run("declare", d["kind"], d["subject"], "--file", self.declarations, "--by", "Jane Doe", *flags)
+        law = w.get("law", {})
+        self.judged_by(law, w, rows, cases, "old")
+        if "against" in w:
+            self.judged_by({**law, **w["against"]}, w, rows, cases, "new")
+        for want in w["expect"]:
+            scenarios.check_row(w["id"], want, rows)
+
+    def judged_by(self, law, what, rows, cases, side):
+        key = json.dumps(law, sort_keys=True)
+        self.laws.setdefault(key, []).append((what, rows, [c for c in cases if c["side"] in (side, "judged")], side))
+
+    def write(self):
+        (self.tmp / "readings").write_bytes(self.readings)
+        (self.tmp / "assignments.jsonl").write_text(self.assignments)
+        lists = [f"{name}:{'' if lines else ' []'}" + "".join(f"\n{l}" for l in lines) + "\n"
+                 for name, lines in (("entities", self.entities), ("tenants", self.tenants))]
+        (self.tmp / "owners.yaml").write_text("".join(lists))
+
+
+def collect(tmp):
+    all_of = Tenants(tmp)
+    everything = [w for f in sorted((scenarios.HERE / "scenarios").glob("*.json")) for w in json.loads(f.read_text())]
+    for what in everything:
+        # One directory of regimes less to judge by: who does not declare the fact is not concerned.
+        if what.get("law", {}).get("floor") == "8e25":
+            what["law"]["modes"] = {"us-bis-veu-fine-tuning": "notice"}
+        all_of.add(what)
+    modes = {}
+    around = list(scenarios.around_thresholds(lambda name: TODAY - timedelta(days=10)))
+    for what in around:
+        modes.update(what["law"]["modes"])
+    for what in around:
+        what["law"]["modes"] = modes
+        all_of.add(what)
+    all_of.write()
+    return all_of, len(everything), len(around)
+
+
+def judge(broker, all_of, n, law, sealing):
+    """One fleet, once: what it says, by subject and regime."""
+    d = all_of.tmp / f"law-{n}"
+    d.mkdir()
+    what, _, _, side = all_of.laws[law][0]
+    s = scenarios.Scenario.__new__(scenarios.Scenario)
+    s.dir = d
+    regimes = s.regimes(side, json.loads(law))
+    return subprocess.Popen([OPMETER, "fleet", "--brokers", broker.brokers, "--name", f"law-{n}", "--regimes", regimes, "--owners",
+                             all_of.tmp / "owners.yaml", "--declarations", all_of.declarations, "--once", "--seal-after",
+                             "48h" if sealing else "0"], stdout=subprocess.DEVNULL)
+
+
+def said(broker):
+    """{fleet: [event]}, as a consumer reads them."""
+    cmd = [BUILD / "tests/kafka/consume", "--brokers", broker.brokers]
+    for t in TOPICS:
+        cmd += ["--topic", t]
+    out, seen = {}, Counter()
+    for line in subprocess.run(cmd, check=True, capture_output=True, text=True).stdout.splitlines():
+        r = json.loads(line)
+        e = r["value"]
+        out.setdefault(e["source"].removeprefix("/opmeter/"), []).append({**e, "topic": r["topic"]})
+        seen[e["id"]] += 1
+    again = [i for i, n in seen.items() if n > 1]
+    if again:
+        bad.append(f"said more than once: {again[:3]}")
+    return out
+
+
+def told(row):
+    """What a judge must say of a row: its highest level, or nothing."""
+    if not row or row["standing"] in ("none", "not held"):
+        return None
+    if row["standing"] == "exempt" and "derived from published weights" not in row["verdict"]:
+        return None
+    return row["level"]
+
+
+def check_levels(name, subject, regime, row, alerts):
+    got = {a["data"]["level"]: a["data"] for a in alerts}
+    level = told(row)
+    if subject.startswith("family/") and row and "structuring" not in row["findings"]:
+        level = None
+    want = set(row["since"]) if level else set()
+    if set(got) != want:
+        bad.append(f"{name}: {subject} {regime}: levels {sorted(got)} are told, not {sorted(want)}: {row and row['verdict']}")
+        return
+    if not level:
+        return
+    top = got[level]
+    for figure in ("counted", "observed", "executed"):
+        if figure == "observed" and subject.startswith("family/"):
+            continue
+        if top[figure] != row[figure]:
+            bad.append(f"{name}: {subject} {regime}: {figure} is {top[figure]}, not {row[figure]}")
+    if top["findings"] != row["findings"]:
+        bad.append(f"{name}: {subject} {regime}: findings {top['findings']}, not {row['findings']}")
+    if row["standing"] in ("conditional", "exempt") and f"{level} {top['verdict']}" != row["verdict"] and level == "exceeded":
+        bad.append(f"{name}: {subject} {regime}: verdict '{top['verdict']}', not '{row['verdict']}'")
+    if row["standing"] in ("reached", "possible") and top["verdict"] != row["standing"]:
+        bad.append(f"{name}: {subject} {regime}: verdict '{top['verdict']}', not '{row['standing']}'")
+
+
+def check_scenario(what, rows, cases, side, events):
+    name = f"{what['id']} ({side})"
+    levels = {}
+    for e in events:
+        if e["type"] == "opmeter.alert.level.v1":
+            levels.setdefault((e["subject"], e["data"]["regime"]), []).append(e)
+    for r in rows:
+        check_levels(name, r["subject"], r["regime"], r[side], levels.pop((r["subject"], r["regime"]), []))
+    mine = {r["subject"] for r in rows}
+    for (subject, regime), alerts in levels.items():
+        if subject in mine:
+            bad.append(f"{name}: {subject} {regime}: {[a['data']['level'] for a in alerts]} told, and no row of it")
+    tenants = {j["tenant"] for j in what["jobs"]}
+    got = Counter((e["data"]["regime"], e["data"]["cause"], e["subject"], e["data"].get("hold", False)) for e in events
+                  if e["type"] == "opmeter.case.v1" and e["subject"] in mine | tenants)
+    want = Counter((c["regime"], c["cause"], c["subject"], c["hold"]) for c in cases)
+    if got != want:
+        bad.append(f"{name}: cases {sorted(got)}, not {sorted(want)}")
+    if side == "old":
+        scenarios.check_cases(name, [c for c in what.get("cases", []) if "side" not in c],
+                              [{"regime": r, "cause": c, "subject": s, "hold": h} for r, c, s, h in got.elements()])
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="opmeter-law-") as tmp, Broker() as broker:
+        all_of, count, figures = collect(tmp)
+        subprocess.run([OPMETER, "topics", "create", "--brokers", broker.brokers, "--partitions", "4", "--replication", "1"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([BUILD / "tests/tools/publish", broker.brokers, all_of.tmp / "readings", all_of.tmp / "assignments.jsonl"], check=True,
+                       stdout=subprocess.DEVNULL)
+        for n, law in enumerate(all_of.laws):
+            p = judge(broker, all_of, n, law, n == 0)
+            assert p.wait(timeout=100) == 0, f"fleet law-{n} ended with {p.returncode}"
+        events, alerts = said(broker), 0
+        for n, law in enumerate(all_of.laws):
+            alerts += len(events.get(f"law-{n}", []))
+            for what, rows, cases, side in all_of.laws[law]:
+                check_scenario(what, rows, cases, side, events.get(f"law-{n}", []))
+    lines = bad + scenarios.bad
+    print("\n".join(lines) or f"{count} scenarios and {figures} figures around thresholds through {len(all_of.laws)} fleets of one broker: "
+          f"{alerts} events, as they should be")
+    sys.exit(1 if lines else 0)
+
+
+if __name__ == "__main__":
+    os.chdir(SOURCE)
+    main()
