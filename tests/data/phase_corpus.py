@@ -82,7 +82,7 @@ def check(name, run):
     must(all(a[0] != b[0] or a[2] != b[2] for a, b in zip(run["s"], run["s"][1:])), "the order is not run-length coded")
     must(all(k in COLLECTIVES and size > 0 and n > 0 for k, size, n in run["c"]), "a collective of no kind or size")
     must(not set(w) - set(FACTS) and "variant" in w, "facts that the form does not know, or no variant")
-    number = {k: int(w.get(k, -1)) for k in FACTS[1:10]}
+    number = {k: int(w.get(k, -1)) for k in FACTS[1:11]}
     must(number["executed_ops"] == sum(map(operations, run["p"])), "executed_ops is not the sum of the products")
     must(number["algorithmic_ops"] + number["recompute_ops"] == number["executed_ops"], "algorithmic and recomputed are not what was executed")
     must(0 <= number["recompute_ops"] <= number["training_ops"] <= number["executed_ops"], "training is more than all, or less than what it recomputed")
