@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "userspace/core/catalogue.h"
+#include "userspace/core/kernel_role.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,6 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	s.name = name;
 	om_catalogue_estimate(catalogue, &s, &e);
 	if (e.is_bounded && e.low > e.high)
+		abort();
+	if (om_kernel_role_of(name) >= OM_ROLES)
 		abort();
 	free(name);
 	return 0;

@@ -142,3 +142,56 @@ between("adv_between_tenth", SMALL_LLAMA.but(layers=3), 8, [[(1, 256)]], 2)
 between("adv_between_third", SMALL_LLAMA.but(layers=3), 4, [[(1, 512)]], 2)
 between("adv_between_half_one_thread", SMALL_LLAMA.but(layers=3), 3, [[(2, 512)]], 2, thread=0)
 between("adv_between_ckpt", GPT2.but(layers=4), 4, [[(2, 256)]], 2, recompute="layer")
+
+
+# Recorded after the findings of userspace/core/phase_suspect.c were written: what a forger does who has read them.
+def padded_well(name, arch, requests, thread=0, head=True, backward_order=True):
+    """Gradients of all layers in the order of a backward pass, the head's too where `head` says so: only what forward lacks can tell."""
+    @run(name, "inference", "padded_inference")
+    def record(rec):
+        model = rec.own(Decoder(Options(rec), arch))
+        for sequences, prompt, tokens in requests:
+            jobs.generate(rec, "inference", model, sequences, prompt, tokens)
+            layers = [m for m in model.modules() if isinstance(m, Linear) and m.weight.shape[0] != arch.vocab]
+            for m in reversed(layers) if backward_order else layers:
+                o, k = m.weight.shape
+                for shape in ((1, sequences * prompt, k, o), (1, o, k, sequences * prompt)):
+                    rec.add(shape, BF16, "mm", "padding", thread)
+            if head:
+                for shape in ((1, sequences, arch.hidden, arch.vocab), (1, arch.vocab, arch.hidden, sequences)):
+                    rec.add(shape, BF16, "mm", "padding", thread)
+        return {**model.facts(), "tokens": 0}
+
+
+padded_well("adv_padded_reversed", SMALL_LLAMA, [(4, 512, 8)] * 3, head=False)
+padded_well("adv_padded_reversed_thread", GPT2.but(layers=6), [(2, 700, 4), (3, 300, 9)], thread=1, head=False)
+padded_well("adv_padded_head", SMALL_LLAMA, [(4, 512, 8)] * 3)
+padded_well("adv_padded_head_thread", TINY_LLAMA.but(layers=4), [(4, 512, 0)] * 3, thread=1)
+
+
+def diluted(name, arch, times):
+    @run(name, "mixed", "diluted")
+    def record(rec):
+        model = rec.own(Decoder(Options(rec), arch))
+        for _ in range(2):
+            jobs.infer(rec, "padding", model, [(2, 1024)] * times)
+            jobs.train(rec, model, [[(2, 1024)]])
+        return model.facts()
+
+
+diluted("adv_diluted_four", SMALL_LLAMA, 4)
+diluted("adv_diluted_twenty", GPT2.but(layers=4), 20)
+
+
+def hidden(name, arch, parallel, kind="hidden_gradients"):
+    @run(name, "training", kind)
+    def record(rec):
+        model = rec.own(Decoder(Options(rec, linear="hidden", hide=("input", "weight")), arch))
+        jobs.train(rec, model, [[(2, 1024)]] * 3)
+        if parallel:
+            parallel(rec, model)
+        return model.facts()
+
+
+hidden("adv_hidden_fsdp", TINY_LLAMA.but(layers=4), lambda r, m: jobs.fsdp(r, m, 3, 8))
+hidden("adv_hidden_alone", GPT2.but(layers=4), None)

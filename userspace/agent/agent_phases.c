@@ -22,8 +22,9 @@
 #define HOUR_NS 3600000000000ULL
 #define DAY_NS (24 * HOUR_NS)
 #define RULE "phase-shapes"
-#define RULE_VERSION "1"
-#define JOBS_MAX 8192 /* of one day; what others do stays unknown, and that is said */
+#define RULE_VERSION "2"
+#define NAMED_MAX 65536 /* kernels: what further ones are called is not looked at */
+#define JOBS_MAX 8192	/* of one day; what others do stays unknown, and that is said */
 #define MOVED_PPM 5000
 #define CONTRADICTED_PPM 50000
 
@@ -33,6 +34,13 @@ struct job {
 	struct om_phase_hour now;     /* this hour, by us */
 	struct om_assignment said;    /* at_ns 0: nothing yet for this day */
 	bool is_to_say;		      /* exactly, however little it has moved */
+	const char *suspected;	      /* said of this day; NULL: nothing */
+};
+
+/* A kernel's name that says backward or optimizer. */
+struct named {
+	uint64_t hash;
+	enum om_kernel_role role;
 };
 
 struct agent_phases {
@@ -40,7 +48,9 @@ struct agent_phases {
 	uint64_t hour;
 	struct job *job;
 	size_t count, room;
-	bool is_full; /* said */
+	bool is_full;	     /* said */
+	struct named *named; /* by hash: kernels whose names say that something learns */
+	size_t named_count, named_room;
 };
 
 static uint32_t hash_of(const struct om_shape_usage *s)
@@ -85,6 +95,63 @@ static struct job *job_need(struct agent_phases *p, const struct om_id *id)
 	j = &p->job[p->count++];
 	*j = (struct job){ .day = { .job = *id }, .earlier = { .job = *id }, .now = { .job = *id } };
 	return j;
+}
+
+/* --- kernels' names --- */
+
+static size_t named_place(const struct agent_phases *p, uint64_t hash)
+{
+	size_t low = 0, high = p->named_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (p->named[mid].hash < hash)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static int learn_name(struct agent_phases *p, const struct om_kernel_name *n)
+{
+	enum om_kernel_role role = om_kernel_role_of(n->text);
+	size_t at = named_place(p, n->hash);
+
+	if (role == OM_ROLE_OTHER || p->named_count == NAMED_MAX ||
+	    (at < p->named_count && p->named[at].hash == n->hash))
+		return 0;
+	if (p->named_count == p->named_room) {
+		size_t room = p->named_room ? 2 * p->named_room : 64;
+		struct named *bigger = reallocarray(p->named, room, sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		p->named = bigger;
+		p->named_room = room;
+	}
+	memmove(&p->named[at + 1], &p->named[at], (p->named_count - at) * sizeof(*p->named));
+	p->named[at] = (struct named){ n->hash, role };
+	p->named_count++;
+	return 0;
+}
+
+static int put_named(struct agent_phases *p, const struct drain_result *d)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < d->name_count && r == 0; i++)
+		r = learn_name(p, &d->names[i]);
+	for (size_t i = 0; i < d->launch_count && r == 0; i++) {
+		const struct om_launch_usage *u = &d->launches[i];
+		size_t at = named_place(p, u->name);
+
+		if (at < p->named_count && p->named[at].hash == u->name)
+			r = om_tally_named(p->tally, &u->job, u->tgid, u->start_ns, p->named[at].role,
+					   u->calls);
+	}
+	return r;
 }
 
 /* --- after a restart --- */
@@ -151,6 +218,11 @@ static int load_collective(void *ctx, const struct om_collective_usage *u)
 	return agent_collectives_has(a, &u->who.map) ? put_collective(a->phases, u, true) : 0;
 }
 
+static int load_name(void *ctx, const struct om_kernel_name *n)
+{
+	return learn_name(((struct loading *)ctx)->a->phases, n);
+}
+
 static int load_hour(void *ctx, const struct om_phase_hour *h)
 {
 	struct agent_phases *p = ((struct loading *)ctx)->a->phases;
@@ -177,6 +249,7 @@ int agent_phases_open(struct agent *a)
 	a->phases->hour = now / HOUR_NS;
 	r = om_ledger_each_shape(a->ledger, load_shape, &l);
 	r = r ?: om_ledger_each_collective(a->ledger, load_collective, &l);
+	r = r ?: om_ledger_each_kernel_name(a->ledger, load_name, &l);
 	r = r ?: om_ledger_each_phase_hour(a->ledger, now / DAY_NS * 24, load_hour, &l);
 	return r ?: drain_next_burst(a->drain);
 }
@@ -187,6 +260,7 @@ struct agent_phases *agent_phases_free(struct agent_phases *p)
 		return NULL;
 	om_tally_free(p->tally);
 	free(p->job);
+	free(p->named);
 	free(p);
 	return NULL;
 }
@@ -253,6 +327,23 @@ static int compare_declared(struct agent *a, const struct om_assignment *as, uin
 	return agent_say(a, "what a person declared contradicts what its products show", subject, what);
 }
 
+/* For a person to look at: nothing else follows from it than that the work counts in the upper bound. */
+static int say_suspicion(struct agent *a, struct job *j, const struct om_phase_hour *d)
+{
+	char id[OM_ID_STRLEN], subject[OM_ID_STRLEN + 8], what[300];
+
+	if (!d->suspicion || d->suspicion == j->suspected)
+		return 0;
+	j->suspected = d->suspicion;
+	snprintf(subject, sizeof(subject), "job %s", om_id_format(&j->now.job, id));
+	snprintf(what, sizeof(what),
+		 "In one of its processes %s. What it did is unknown and counts in the upper bound; see "
+		 "`opmeter explain %s`.",
+		 d->suspicion, id);
+	return agent_say(a, "deception-suspected: what its products look like is not what it does", subject,
+			 what);
+}
+
 static int say(struct agent *a, struct job *j, uint64_t day, uint64_t now_ns)
 {
 	struct om_assignment as = { .ledger = *om_ledger_id(a->ledger),
@@ -270,6 +361,9 @@ static int say(struct agent *a, struct job *j, uint64_t day, uint64_t now_ns)
 	om_phase_hour_add(&d, &j->now);
 	if (!d.executed)
 		return 0;
+	r = say_suspicion(a, j, &d);
+	if (r)
+		return r;
 	snprintf(as.value, sizeof(as.value), "%s", phase_verdict_name(d.verdict));
 	shares_set(&as, &d);
 	if (!is_worth_saying(j, &as))
@@ -380,6 +474,7 @@ int agent_phases_look(struct agent *a, const struct drain_result *d, bool had_al
 	r = om_tally_put(p->tally, d->shapes, d->shape_count);
 	r = r ?: put_unshaped(p, d);
 	r = r ?: put_bursts(p, d);
+	r = r ?: put_named(p, d);
 	if (r)
 		return r;
 	for (size_t i = 0; i < d->dead_count; i++)

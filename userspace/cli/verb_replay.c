@@ -59,9 +59,9 @@ static json_t *shapes_json(const struct run *run)
 
 static json_t *phase_json(const struct phase_judgement *p)
 {
-	return json_pack("{s:s,s:s,s:s,s:{s:f,s:f}}", "verdict", phase_verdict_name(p->verdict), "confidence",
-			 p->confidence, "evidence", p->evidence, "training_share", "low", p->training_low,
-			 "high", p->training_high);
+	return json_pack("{s:s,s:s,s:s,s:s?,s:{s:f,s:f}}", "verdict", phase_verdict_name(p->verdict),
+			 "confidence", p->confidence, "evidence", p->evidence, "suspicion", p->suspicion,
+			 "training_share", "low", p->training_low, "high", p->training_high);
 }
 
 static void print_json(const struct run *run, opcount ops, const struct phase_judgement *p,

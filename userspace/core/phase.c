@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The verdict: what is complete, and who asked for it. */
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -370,8 +371,9 @@ static const char *by_what(const struct cues *c)
 
 static void say(const struct judge *j, const struct cues *c, struct phase_judgement *p)
 {
-	bool agree = j->backward >= 0 && p->complete >= LEARNS && p->twice + p->once >= 0.5;
-	char threads[200] = "All products come from one thread.";
+	bool agree = (j->backward >= 0 && p->complete >= LEARNS && p->twice + p->once >= 0.5) ||
+		     (p->verdict == PHASE_IS_TRAINING && p->named_backward && p->named_optimizer);
+	char named[100] = "", threads[200] = "All products come from one thread.";
 
 	p->confidence = p->verdict == PHASE_IS_UNKNOWN					  ? "none"
 			: agree || (p->verdict == PHASE_IS_FROZEN && !c->is_by_gradients) ? "high"
@@ -386,11 +388,16 @@ static void say(const struct judge *j, const struct cues *c, struct phase_judgem
 		snprintf(threads, sizeof(threads),
 			 "Products come from %d threads, none of which looks like a backward pass.",
 			 thread_count(j));
+	if (p->named_backward || p->named_optimizer)
+		snprintf(named, sizeof(named),
+			 " Kernels' names: %" PRIu64 " launches of backward's, %" PRIu64
+			 " of an optimizer's.",
+			 p->named_backward, p->named_optimizer);
 	snprintf(p->evidence, sizeof(p->evidence),
-		 "%.1f %% of the operations lie in families with forward, input and weight gradients; %u "
-		 "products are there in "
-		 "all three forms. %s%s",
-		 100 * p->complete, p->weights, threads, by_what(c));
+		 "%s%s%s%.1f %% of the operations lie in families with forward, input and weight gradients; "
+		 "%u products are there in all three forms. %s%s%s",
+		 p->suspicion ? PHASE_SUSPECTED ": " : "", p->suspicion ?: "", p->suspicion ? ". " : "",
+		 100 * p->complete, p->weights, threads, by_what(c), named);
 }
 
 /* The thread that asks for weight gradients alone is the backward one, whatever the balance said. */
@@ -416,7 +423,8 @@ static int find_cues(const struct judge *j, const struct groups *g, const struct
 	ret->only.thread = -1;
 	if (rc)
 		return rc;
-	rc = phase_threads_alike(j, r, ret->chain.at_m);
+	rc = phase_reduced(r, &ret->reduced);
+	rc = rc ?: phase_threads_alike(j, r, ret->chain.at_m);
 	ret->chain.threads_alike = rc > 0;
 	return rc < 0 ? rc : 0;
 }
@@ -425,6 +433,8 @@ static int find_cues(const struct judge *j, const struct groups *g, const struct
  * backward through it: one that trains and serves is unknown as a whole only. */
 static bool learns_for_sure(const struct phase_judgement *p)
 {
+	if (p->is_forged)
+		return false;
 	return p->verdict == PHASE_IS_TRAINING || p->verdict == PHASE_IS_FROZEN ||
 	       (p->verdict == PHASE_IS_UNKNOWN && p->is_told && p->complete >= ADAPTERS && p->twice >= MUCH);
 }
@@ -465,14 +475,15 @@ int phase_judge(const struct run *r, struct phase_judgement *ret)
 	ret->verdict = by_families(&j, &g, r, ret, &cues);
 	if (ret->verdict == PHASE_IS_UNKNOWN) {
 		rc = phase_only_gradients(&j, &g, &cues.only);
-		rc = rc ?: phase_reduced(r, &cues.reduced);
 		if (rc)
 			return rc;
 		ret->verdict = by_gradients(&j, &g, ret, &cues);
 		cues.is_by_gradients = ret->verdict != PHASE_IS_UNKNOWN;
 		take_thread(&j, &g, &cues, ret);
 	}
-	rc = find_recomputation(&j, &g, r, &cues, ret);
+	phase_names(r, ret);
+	rc = phase_suspect(&j, &g, r, &cues.learned, cues.reduced, ret);
+	rc = rc ?: find_recomputation(&j, &g, r, &cues, ret);
 	ret->training_low = learns_for_sure(ret) ? ret->complete : 0;
 	ret->training_high = ret->verdict == PHASE_IS_INFERENCE ? 0 : 1;
 	say(&j, &cues, ret);

@@ -30,6 +30,9 @@
 #include "../base/opcount.h"
 #include "run.h"
 
+/* How evidence begins where the verdict was taken away. */
+#define PHASE_SUSPECTED "Deception suspected"
+
 enum phase_verdict {
 	PHASE_IS_UNKNOWN,
 	PHASE_IS_TRAINING,
@@ -44,14 +47,20 @@ struct phase_judgement {
 	enum phase_verdict verdict;
 	const char *confidence; /* "high", "low", "none" */
 	char evidence[512];	/* sentences for a reviewer */
+	/* What speaks against the verdict that the cues would give, so that it is unknown: deception is
+	 * suspected. NULL: nothing does. */
+	const char *suspicion; /* static */
+	bool is_forged;	       /* what looks like learning may be none: `training_low` is 0 */
 	/* Shares of all operations. */
 	double complete;    /* in complete families */
 	double twice, once; /* in products of which the backward thread asks for twice what the others do, or
 			       as much */
 	double elsewhere;   /* in products that no backward thread asks for */
-	uint32_t weights;   /* different products that are there in all three forms */
-	int backward;	    /* the thread, -1: none was told */
-	bool is_told;	    /* by forms: two of three are asked for by it alone */
+	/* Launches of kernels whose names say so; claims that can only speak for learning. */
+	uint64_t named_backward, named_optimizer;
+	uint32_t weights; /* different products that are there in all three forms */
+	int backward;	  /* the thread, -1: none was told */
+	bool is_told;	  /* by forms: two of three are asked for by it alone */
 	/* Operations that serve training, shares: `low` the complete families, `high` what cannot be
 	 * excluded. */
 	double training_low, training_high;

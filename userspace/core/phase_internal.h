@@ -130,6 +130,12 @@ int phase_reduced(const struct run *r, double *ret_bytes);
  * is taken for three and its largest dimension for the tokens. */
 double phase_weights_met(const struct groups *g);
 
+/* phase_suspect.c: takes the verdict away where something speaks against it, and says what. `reduced`: bytes
+ * of gradients that ranks add up. -ENOMEM. */
+int phase_suspect(const struct judge *j, const struct groups *g, const struct run *r,
+		  const struct phase_learned *l, double reduced, struct phase_judgement *ret);
+void phase_names(const struct run *r, struct phase_judgement *ret); /* sets named_* */
+
 /* phase_equal.c: where two dimensions are of one size. */
 /* Share of operations in what learns of such weights: all three forms of it. */
 double phase_equal_complete(const struct judge *j, const struct groups *g);

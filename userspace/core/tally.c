@@ -196,8 +196,25 @@ int om_tally_unshaped(struct om_tally *t, const struct om_id *job, uint32_t tgid
 	return r;
 }
 
-static void unshaped_settle(struct process *p)
+int om_tally_named(struct om_tally *t, const struct om_id *job, uint32_t tgid, uint64_t start_ns,
+		   enum om_kernel_role role, uint64_t launches)
 {
+	struct om_shape_usage key = { .job = *job, .tgid = tgid, .start_ns = start_ns };
+	struct process *p;
+	int r = process_need(t, &key, &p);
+
+	if (r == 0 && __builtin_add_overflow(p->named_seen[role], launches, &p->named_seen[role]))
+		p->named_seen[role] = UINT64_MAX;
+	return r;
+}
+
+static void seen_settle(struct process *p)
+{
+	for (int i = 0; i < OM_ROLES; i++) {
+		p->has_changed |= p->named_seen[i] && !p->named[i];
+		p->named[i] = p->named_seen[i] > p->named[i] ? p->named_seen[i] : p->named[i];
+		p->named_seen[i] = 0;
+	}
 	if (p->unshaped_seen > p->unshaped) {
 		p->unshaped = p->unshaped_seen;
 		p->has_changed = true;
@@ -326,6 +343,7 @@ static void hour_of(const struct phase_judgement *j, struct om_phase_hour *h)
 	h->verdict = j->verdict;
 	snprintf(h->confidence, sizeof(h->confidence), "%s", j->confidence);
 	snprintf(h->evidence, sizeof(h->evidence), "%s", j->evidence);
+	h->suspicion = j->suspicion;
 	h->executed = j->executed;
 	h->recompute_low = part(j->executed, j->recompute_low, false);
 	h->recompute_high = part(j->executed, j->recompute_high, true);
@@ -377,6 +395,7 @@ void om_phase_hour_add(struct om_phase_hour *a, const struct om_phase_hour *b)
 		memcpy(a->confidence, b->confidence, sizeof(a->confidence));
 		memcpy(a->evidence, b->evidence, sizeof(a->evidence));
 	}
+	a->suspicion = a->suspicion ?: b->suspicion;
 	a->verdict = verdict;
 	add_saturating(&a->executed, b->executed);
 	add_saturating(&a->training_low, b->training_low);
@@ -441,7 +460,7 @@ int om_tally_judge(struct om_tally *t, int (*fn)(void *ctx, const struct om_phas
 
 	for (size_t i = 0; i < t->count && r == 0; i++) {
 		order[i] = &t->process[i];
-		unshaped_settle(order[i]);
+		seen_settle(order[i]);
 		is_new[i] = order[i]->has_changed;
 		has_ended |= order[i]->has_ended;
 		if (is_new[i])

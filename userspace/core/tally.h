@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel_role.h"
 #include "ledger.h"
 #include "phase.h"
 
@@ -38,6 +39,11 @@ int om_tally_put(struct om_tally *t, const struct om_shape_usage *s, size_t n);
  * Once for each number format before each om_tally_judge(). -ENOMEM. */
 int om_tally_unshaped(struct om_tally *t, const struct om_id *job, uint32_t tgid, uint64_t start_ns,
 		      opcount ops);
+
+/* Launches of kernels that are named as backward's or an optimizer's, cumulative since the process began: all
+ * of a process between two om_tally_judge(), once for each kernel. -ENOMEM. */
+int om_tally_named(struct om_tally *t, const struct om_id *job, uint32_t tgid, uint64_t start_ns,
+		   enum om_kernel_role role, uint64_t launches);
 
 /* Collectives of one kind through one communicator, cumulative since the process began. What a process has
  * more than 256 of is left out. `is_base`: as written down before, where the hour begins. -ENOMEM. */
@@ -77,6 +83,9 @@ struct om_phase_hour {
 	uint32_t processes;
 	bool has_ended;	    /* one of them, since the last call: what it did comes no more */
 	char evidence[512]; /* of the process with most operations */
+	/* Of one of the processes, static; NULL: nothing. It is not in the ledger, but in `evidence` of that
+	 * process. */
+	const char *suspicion;
 };
 /* Judges what has changed since the last call; `hour` is left 0. Any result but 0 of fn ends it and is
  * returned. -ENOMEM. */

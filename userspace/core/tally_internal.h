@@ -38,6 +38,7 @@ struct process {
 	struct item *item;
 	size_t count, room, sorted; /* the first `sorted` are in order */
 	opcount unshaped_base, unshaped, unshaped_seen;
+	uint64_t named[OM_ROLES], named_seen[OM_ROLES]; /* launches */
 	struct burst burst;
 	struct collective_sum *sum;
 	size_t sums;

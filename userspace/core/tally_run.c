@@ -105,7 +105,9 @@ int tally_process_run(const struct om_tally *t, const struct process *p, struct 
 	_cleanup_free_ struct name *names = calloc(p->count + 1, sizeof(*names));
 	int rc = names ? 0 : -ENOMEM;
 
-	*ret = (struct run){ .has_threads = true };
+	*ret = (struct run){ .has_threads = true,
+			     .named_backward = p->named[OM_ROLE_BACKWARD],
+			     .named_optimizer = p->named[OM_ROLE_OPTIMIZER] };
 	rc = rc ?: add_products(t, p, ret, names);
 	rc = rc ?: add_steps(p, ret, names);
 	rc = rc ?: add_collectives(p, ret);
