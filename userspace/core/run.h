@@ -72,7 +72,8 @@ struct run {
 	size_t collective_count, collective_room;
 	struct run_launch *launches; /* outside of products */
 	size_t launch_count, launch_room;
-	/* Of a live run, by core/kernel_role.h: launches of kernels that are named as backward or as an optimizer's. */
+	/* Of a live run, by core/kernel_role.h: launches of kernels that are named as backward or as an
+	 * optimizer's. */
 	uint64_t named_backward, named_optimizer;
 	struct run_fact *facts;
 	size_t fact_count, fact_room;
