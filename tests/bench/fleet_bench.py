@@ -30,7 +30,7 @@ NODES = int(os.environ.get("BENCH_NODES", "20000"))
 DAYS = int(os.environ.get("BENCH_DAYS", "7"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "2"))
 STREAMS_JARS = CACHE / "kafka-streams-4.1.0"
-READINGS = "opmeter.readings.v1"
+READINGS, ASSIGNMENTS = "opmeter.readings.v1", "opmeter.assignments.v1"
 TIMEOUT_S = 600  # for one command: what hangs is ended, and said
 figures = {}
 
@@ -76,9 +76,10 @@ def once(broker, directory, name):
                      "--seal-after", "0"])
 
 
-def streams(broker, guarantee, readings, directory):
+def streams(broker, guarantee, truth, directory):
+    total = sum(int(s["all"]["low"]) for s in truth["totals"] if s["registers"])
     cmd = ["java", "-Xmx1g", "-cp", f"{BUILD}/tests/bench/streams:{STREAMS_JARS}/*", "Totals", broker.brokers, guarantee, "100",
-           readings, f"{directory}/{guarantee}-{time.monotonic_ns()}", "2"]
+           truth["readings"], total, f"{directory}/{guarantee}-{time.monotonic_ns()}", "2"]
     took, cpu, rss, out = measured(cmd)
     return float(out.split()[1]), cpu, rss
 
@@ -125,13 +126,13 @@ def rates():
         ours = bare = None
         theirs = {"at_least_once": None, "exactly_once_v2": None}
         for i in range(ROUNDS):
-            took, cpu, _, out = measured([BUILD / "tests/bench/fleet_consume", broker.brokers, READINGS])
+            took, cpu, _, out = measured([BUILD / "tests/bench/fleet_consume", broker.brokers, READINGS, ASSIGNMENTS])
             bare = best((float(out.split()[1]), cpu, 0), bare)
             took, cpu, rss, out = once(broker, regimes, f"bench-{i}")
             check_exact(out, truth)
             ours = best((took - idle, cpu, rss, took), ours)
             for g in theirs if (STREAMS_JARS / ".complete").exists() else ():
-                theirs[g] = best(streams(broker, g, n, directory), theirs[g])
+                theirs[g] = best(streams(broker, g, truth, directory), theirs[g])
         report(n, idle, bare, ours, theirs)
 
 

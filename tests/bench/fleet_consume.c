@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The bare consumer that the fleet's aggregator is compared with: the same library, the
- * same settings, the same topic, and nothing done with a record but to look at its length.
+ * same settings, the same topics, and nothing done with a record but to look at its length.
  *
- *   fleet_consume BROKERS TOPIC
+ *   fleet_consume BROKERS TOPIC...
  *
  * Prints: records seconds records/s, from the first record to the end of every partition.
  */
@@ -23,9 +23,8 @@ static double now_s(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int assign(rd_kafka_t *rk, const char *topic)
+static int add(rd_kafka_t *rk, const char *topic, rd_kafka_topic_partition_list_t *list)
 {
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
 	rd_kafka_topic_t *t = rd_kafka_topic_new(rk, topic, NULL);
 	const struct rd_kafka_metadata *md;
 	int n = 0;
@@ -35,9 +34,19 @@ static int assign(rd_kafka_t *rk, const char *topic)
 			rd_kafka_topic_partition_list_add(list, topic, n)->offset = RD_KAFKA_OFFSET_BEGINNING;
 		rd_kafka_metadata_destroy(md);
 	}
+	rd_kafka_topic_destroy(t);
+	return n;
+}
+
+static int assign(rd_kafka_t *rk, char **topic, int count)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
+	int n = 0;
+
+	for (int i = 0; i < count; i++)
+		n += add(rk, topic[i], list);
 	rd_kafka_assign(rk, list);
 	rd_kafka_topic_partition_list_destroy(list);
-	rd_kafka_topic_destroy(t);
 	return n;
 }
 
@@ -66,14 +75,14 @@ static void consume(rd_kafka_t *rk, int partitions)
 
 int main(int argc, char **argv)
 {
-	struct om_kafka_config kafka = { argc == 3 ? argv[1] : "", NULL };
+	struct om_kafka_config kafka = { argc >= 3 ? argv[1] : "", NULL };
 	struct error_text err = { 0 };
 	rd_kafka_conf_t *conf;
 	rd_kafka_t *rk;
 	char why[256];
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: fleet_consume BROKERS TOPIC\n");
+	if (argc < 3) {
+		fprintf(stderr, "usage: fleet_consume BROKERS TOPIC...\n");
 		return 2;
 	}
 	conf = om_kafka_conf(&kafka, &err);
@@ -84,11 +93,12 @@ int main(int argc, char **argv)
 	rd_kafka_conf_set(conf, "group.id", "opmeter-bench", why, sizeof(why));
 	rd_kafka_conf_set(conf, "enable.auto.commit", "false", why, sizeof(why));
 	rd_kafka_conf_set(conf, "enable.partition.eof", "true", why, sizeof(why));
+	rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", why, sizeof(why));
 	rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
 	if (!rk)
 		return 1;
 	rd_kafka_poll_set_consumer(rk);
-	consume(rk, assign(rk, argv[2]));
+	consume(rk, assign(rk, argv + 2, argc - 2));
 	rd_kafka_consumer_close(rk);
 	rd_kafka_destroy(rk);
 	return 0;
