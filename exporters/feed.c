@@ -347,31 +347,50 @@ int om_feed_drain(struct om_feed *f, int timeout_ms)
 	return 1;
 }
 
-int om_feed_heartbeat(struct om_feed *f, uint64_t now_ns, uint64_t interval_ns, uint64_t registers,
-		      uint64_t peak_ops_per_s)
+static void add_number(json_t *o, const char *name, uint64_t v)
 {
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
+	json_object_set_new(o, name, json_string(text));
+}
+
+/* docs/formats.md, "Alerts": opmeter.heartbeat.v1. */
+static char *beat_data(struct om_feed *f, const struct om_heartbeat *b)
+{
+	_cleanup_(json_decrefp) json_t *o =
+		json_pack("{s:I}", "interval_s", (json_int_t)(b->interval_ns / 1000000000));
+	json_t *tenants = json_array();
 	struct om_feed_totals t;
-	struct alert a = {
-		.type = ALERT_HEARTBEAT, .source = f->source, .subject = "node", .time_ns = now_ns
-	};
-	struct om_event ev = { .topic = OM_TOPIC_ALERTS, .time_ns = now_ns };
-	char number[24], data[256], id[OM_ID_STRLEN];
-	_cleanup_free_ char *text = NULL;
 
 	om_feed_totals(f, &t);
-	snprintf(number, sizeof(number), "%llu", (unsigned long long)now_ns);
-	snprintf(data, sizeof(data),
-		 "{\"interval_s\":%llu,\"sequence\":\"%llu\",\"registers\":\"%llu\",\"backlog\":\"%llu\","
-		 "\"peak_ops_per_s\":\"%llu\"}",
-		 (unsigned long long)(interval_ns / 1000000000), (unsigned long long)f->heartbeats++,
-		 (unsigned long long)registers, (unsigned long long)t.backlog,
-		 (unsigned long long)peak_ops_per_s);
+	add_number(o, "sequence", f->heartbeats++);
+	add_number(o, "registers", b->registers);
+	add_number(o, "backlog", t.backlog);
+	add_number(o, "peak_ops_per_s", b->peak_ops_per_s);
+	for (size_t i = 0; i < b->tenant_count; i++)
+		json_array_append_new(tenants, json_string(b->tenants[i]));
+	json_object_set_new(o, "tenants", tenants);
+	if (b->has_more_tenants)
+		json_object_set_new(o, "tenants_more", json_true());
+	return o ? json_dumps(o, JSON_COMPACT) : NULL;
+}
+
+int om_feed_heartbeat(struct om_feed *f, const struct om_heartbeat *b)
+{
+	struct alert a = {
+		.type = ALERT_HEARTBEAT, .source = f->source, .subject = "node", .time_ns = b->now_ns
+	};
+	struct om_event ev = { .topic = OM_TOPIC_ALERTS, .time_ns = b->now_ns };
+	_cleanup_free_ char *text = NULL, *data = beat_data(f, b);
+	char number[24];
+
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)b->now_ns);
 	alert_make_id(ALERT_HEARTBEAT, f->source, "", "", "node", number, &a.id);
 	a.data = data;
-	text = alert_encode(&a);
+	text = data ? alert_encode(&a) : NULL;
 	if (!text)
 		return -ENOMEM;
-	om_id_format(&a.id, id);
 	ev.key = f->source; /* one key: the last sign of life is what counts */
 	ev.key_len = strlen(f->source);
 	ev.value = text;

@@ -8,6 +8,7 @@
  * the queue; a feed holds a bounded window of it.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "../userspace/core/ledger.h"
@@ -25,9 +26,15 @@ int om_feed_step(struct om_feed *f, int timeout_ms);
 int om_feed_drain(struct om_feed *f, int timeout_ms);
 
 /* A sign of life; not in the outbox: one that is lost is itself the message. The node's peak (0: not known)
- * bounds what it can do while it is silent. */
-int om_feed_heartbeat(struct om_feed *f, uint64_t now_ns, uint64_t interval_ns, uint64_t registers,
-		      uint64_t peak_ops_per_s);
+ * bounds what it can do while it is silent, and whose jobs ran there is whose bound that widens. */
+struct om_heartbeat {
+	uint64_t now_ns, interval_ns; /* Unix time; until the next one */
+	uint64_t registers, peak_ops_per_s;
+	const char *const *tenants; /* a loan */
+	size_t tenant_count;
+	bool has_more_tenants; /* than are named */
+};
+int om_feed_heartbeat(struct om_feed *f, const struct om_heartbeat *beat);
 
 struct om_feed_totals {
 	const char *name;

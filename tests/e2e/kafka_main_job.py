@@ -63,6 +63,18 @@ def check_events(kafka, source):
     assert len({r["key"] for r in got}) == len(got), "an id twice"
 
 
+def check_heartbeats(kafka):
+    """The second start's first one says whose jobs ran there. A node that is gone for good is so by a person's word."""
+    beats = lambda: [r for r in kafka.records() if r["value"]["type"] == "opmeter.heartbeat.v1"]
+    last = beats()[-1]
+    data = last["value"]["data"]
+    assert {"acme", "cirrus"} <= set(data["tenants"]) and data["interval_s"] == 60 and last["key"] == last["value"]["source"], last
+    subprocess.run([OPMETER, "topics", "retire", "--brokers", kafka.brokers, "--person", "J. Doe", "--reason", "sold",
+                    last["key"].removeprefix("/opmeter/")], check=True, stdout=subprocess.DEVNULL)
+    gone = beats()[-1]
+    assert gone["key"] == last["key"] and gone["value"]["data"]["retired"] == {"person": "J. Doe", "reason": "sold"}, gone
+
+
 def check_readings(kafka, want, jobs):
     """Byte-exact, keyed, partitioned; the last record of each key is the register."""
     last, parts = {}, {}
@@ -117,6 +129,7 @@ def main():
         time.sleep(2)
         rig.stop()
         check_events(kafka, "standalone, crashed before the acknowledgement")
+        check_heartbeats(kafka)
         totals, said = fleet(kafka, "test-fleet")
         assert int(totals["acme"]["all"]["low"]) == OPS * ACME and int(totals["cirrus"]["all"]["low"]) == OPS * CIRRUS
         said = [s for s in said if s["subject"].split("/")[0] in ("acme", "cirrus")]

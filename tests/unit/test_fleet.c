@@ -731,7 +731,7 @@ static void only_nodes_have_heartbeats_and_only_so_many(void **state)
 	assert_int_equal(beat(&nodes, NODE("2"), "60", NOW, NOW), 0);
 	assert_int_equal(beat(&nodes, NODE("3"), "60", NOW, NOW), 1);
 	assert_int_equal(beat(&nodes, NODE("1"), "60", NOW, NOW), 0); /* one that is known is heard on */
-	key_map_done(&nodes, (void (*)(struct key_node *))free);
+	nodes_done(&nodes);
 }
 
 static int keep_id(void *ctx, const struct alert *a)
@@ -767,13 +767,95 @@ static void a_silence_is_one_alert_whoever_judges(void **state)
 	assert_int_equal(beat(&watched, NODE("1"), "60", NOW + 300 * SECOND, NOW + 300 * SECOND), 0);
 	b = silence(&watched, NOW + 600 * SECOND);
 	assert_false(om_id_equal(&a, &b) || om_id_equal(&b, &none));
-	key_map_done(&watched, (void (*)(struct key_node *))free);
-	key_map_done(&read_later, (void (*)(struct key_node *))free);
+	nodes_done(&watched);
+	nodes_done(&read_later);
+}
+
+static int beat_of(struct key_map *nodes, const char *source, const char *data, uint64_t now_ns)
+{
+	char text[512];
+	json_t *o;
+	int r;
+
+	snprintf(text, sizeof(text), "{\"source\":\"%s\",\"data\":{\"interval_s\":60%s}}", source, data);
+	o = json_loads(text, 0, NULL);
+	assert_non_null(o);
+	r = nodes_take(nodes, 10, o, now_ns, now_ns);
+	json_decref(o);
+	return r;
+}
+
+static opcount ceiling_of(struct key_map *nodes, const char *tenant, uint64_t now_ns, bool *ret_bounded)
+{
+	struct om_subject_total t = { .group = OM_GROUP_MODEL, .tenant = tenant, .all_ceiling = 7, .training_ceiling = 7, .is_bounded = true };
+	struct silence *s = silence_new(nodes, now_ns);
+
+	assert_non_null(s);
+	silence_widen(s, &t);
+	silence_free(s);
+	assert_true(t.all_ceiling == t.training_ceiling && t.all_high == 0);
+	if (ret_bounded)
+		*ret_bounded = t.is_bounded;
+	return t.all_ceiling;
+}
+
+/* Nobody knows whose it was: each tenant that ran there is given all of it, and nobody else anything. */
+static void silence_is_in_the_ceilings_of_who_ran_there(void **state)
+{
+	struct om_member members[] = { { .tenant = "acme" }, { .tenant = "birch" }, { .tenant = "cedar" } };
+	struct om_subject_total lineage = { .group = OM_GROUP_LINEAGE, .members = members, .member_count = 3 };
+	struct key_map nodes = { 0 };
+	struct silence *s;
+	bool bounded;
+
+	assert_int_equal(beat_of(&nodes, NODE("1"), ",\"peak_ops_per_s\":\"5\",\"tenants\":[\"acme\",\"birch\"]", NOW), 0);
+	assert_int_equal(beat_of(&nodes, NODE("2"), ",\"peak_ops_per_s\":\"3\",\"tenants\":[\"acme\",7,\"\"]", NOW), 0);
+	assert_int_equal(beat_of(&nodes, NODE("3"), ",\"tenants\":[\"dogwood\"],\"tenants_more\":true", NOW), 0);
+	assert_int_equal(beat_of(&nodes, NODE("4"), ",\"peak_ops_per_s\":\"2\"", NOW), 0);
+	assert_true(ceiling_of(&nodes, "acme", NOW + 180 * SECOND, NULL) == 7); /* not silent yet */
+	assert_true(ceiling_of(&nodes, "acme", NOW + 200 * SECOND, &bounded) == 7 + 200 * (5 + 3) && bounded);
+	assert_true(ceiling_of(&nodes, "birch", NOW + 200 * SECOND, NULL) == 7 + 200 * 5);
+	assert_true(ceiling_of(&nodes, "cedar", NOW + 200 * SECOND, NULL) == 7);
+	/* A node whose peak is not known bounds nothing; what is not named, or is no name, is nobody known's. */
+	assert_true(ceiling_of(&nodes, "dogwood", NOW + 200 * SECOND, &bounded) == 7 && !bounded);
+	assert_true(ceiling_of(&nodes, "unknown", NOW + 200 * SECOND, &bounded) == 7 + 200 * (3 + 2) && !bounded);
+	s = silence_new(&nodes, NOW + 200 * SECOND);
+	silence_widen(s, &lineage);
+	silence_free(s);
+	assert_true(lineage.training_ceiling == 200 * (5 + 3) + 200 * 5);
+	/* It is heard again; another one is gone for good. */
+	assert_int_equal(beat_of(&nodes, NODE("1"), ",\"peak_ops_per_s\":\"5\",\"tenants\":[]", NOW + 199 * SECOND), 0);
+	assert_int_equal(beat_of(&nodes, NODE("2"), ",\"retired\":{\"person\":\"x\",\"reason\":\"sold\"}", NOW + 199 * SECOND), 0);
+	assert_true(ceiling_of(&nodes, "acme", NOW + 9999 * SECOND, NULL) == 7);
+	nodes_done(&nodes);
+}
+
+/* However long the list: what does not fit is somebody unknown's. */
+static void more_tenants_than_are_kept_are_unknown(void **state)
+{
+	struct key_map nodes = { 0 };
+	json_t *list = json_array(), *o;
+	char name[64];
+	bool bounded;
+
+	for (int i = 0; i < 2000; i++) {
+		snprintf(name, sizeof(name), "tenant-with-a-long-name-%04d", i);
+		json_array_append_new(list, json_string(name));
+	}
+	o = json_pack("{s:s,s:{s:i,s:s,s:o}}", "source", NODE("1"), "data", "interval_s", 60, "peak_ops_per_s", "5", "tenants", list);
+	assert_int_equal(nodes_take(&nodes, 10, o, NOW, NOW), 0);
+	json_decref(o);
+	assert_true(ceiling_of(&nodes, "tenant-with-a-long-name-0000", NOW + 200 * SECOND, NULL) == 7 + 1000);
+	assert_true(ceiling_of(&nodes, "tenant-with-a-long-name-1999", NOW + 200 * SECOND, NULL) == 7);
+	assert_true(ceiling_of(&nodes, "unknown", NOW + 200 * SECOND, &bounded) == 7 + 1000 && bounded);
+	nodes_done(&nodes);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(silence_is_in_the_ceilings_of_who_ran_there),
+		cmocka_unit_test(more_tenants_than_are_kept_are_unknown),
 		cmocka_unit_test(an_honest_reading_is_taken),
 		cmocka_unit_test(what_is_cut_or_of_later_make_is_refused_by_name),
 		cmocka_unit_test(anothers_name_is_refused),

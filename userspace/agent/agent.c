@@ -295,9 +295,7 @@ static int on_time(struct agent *a, struct schedule *s, uint64_t now)
 	}
 	if (now >= s->heartbeat) {
 		s->heartbeat = now + c->heartbeat_ns;
-		for (size_t i = 0; i < a->sink_count; i++)
-			om_feed_heartbeat(a->sinks[i], agent_now_ns(), c->heartbeat_ns,
-					  om_totals_registers(a->totals), a->node.peak_ops_per_s);
+		agent_beat(a);
 	}
 	agent_guard(a);
 	feed_all(a);

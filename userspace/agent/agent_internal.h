@@ -195,6 +195,9 @@ int agent_load_totals(struct agent *a);
 int agent_assign(struct agent *a, const struct om_id *job, uint64_t cgroup_id, const char *path,
 		 uint64_t from_ns);
 int agent_assign_record(struct agent *a, const struct om_assignment *as); /* into the log and the totals */
+/* agent_beat.c: a heartbeat to every sink. One that is lost is itself the message. */
+void agent_beat(struct agent *a);
+
 int agent_publish(struct agent *a); /* publishes, and judges where policy is judged */
 /* A finding about the metering itself: once for each subject and cause. */
 int agent_say(struct agent *a, const char *cause, const char *subject, const char *what_to_do);

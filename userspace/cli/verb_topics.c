@@ -10,6 +10,7 @@
 #include "../../exporters/topic.h"
 #include "../base/cleanup.h"
 #include "../base/options.h"
+#include "topics_verbs.h"
 #include "verbs.h"
 
 #define BROKER_MS 10000
@@ -163,14 +164,17 @@ int verb_topics(int argc, char **argv)
 			   "Compares the broker's topics with what opmeter needs, and says what to do about "
 			   "each difference. Exit code 3: there is one.",
 			   true, topics_check, argc - 1, argv + 1);
+	if (!strcmp(what, "retire"))
+		return topics_retire(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(what, "--help")) {
-		log_error("topics: no '%s': list, create, check", what);
+		log_error("topics: no '%s': list, create, check, retire", what);
 		return EXIT_USAGE;
 	}
-	printf("usage: opmeter topics list|create|check [OPTION ...]\n\nThe topics on Kafka.\n\n"
+	printf("usage: opmeter topics list|create|check|retire [OPTION ...]\n\nThe topics on Kafka.\n\n"
 	       "  list     what opmeter needs, as one table\n"
 	       "  create   make what is missing\n"
 	       "  check    is the broker's as it should be? Exit code 3: no\n"
+	       "  retire   a node is gone for good: its silence is no alert any more\n"
 	       "  --help   print this; `opmeter topics check --help` tells the rest\n");
 	return argc > 1 ? EXIT_OK : EXIT_USAGE;
 }

@@ -21,7 +21,6 @@
 #define SNAPSHOT_NS (SECOND_NS / 5)
 #define GROUP_NS (10 * SECOND_NS)
 #define GROUP_MS 8000
-#define SILENT_INTERVALS 3
 #define CONTACT_MAX_NS (30 * SECOND_NS)
 
 static const enum om_topic topics[FOLLOWED_END] = { [FOLLOWED_TOTALS] = OM_TOPIC_TOTALS,
@@ -50,11 +49,6 @@ struct follow {
 	struct follow_state state;
 };
 
-static void free_node(struct key_node *n)
-{
-	free(n);
-}
-
 struct follow *follow_free(struct follow *f)
 {
 	if (!f)
@@ -69,7 +63,7 @@ struct follow *follow_free(struct follow *f)
 	for (int t = 0; t < FOLLOWED_END; t++)
 		free(f->position[t]);
 	free(f->head_offset);
-	key_map_done(&f->nodes, free_node);
+	nodes_done(&f->nodes);
 	snapshot_unref(f->snapshot);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
@@ -296,20 +290,6 @@ static int renew(struct follow *f)
 	return 0;
 }
 
-struct silence {
-	uint64_t now_ns, silent;
-};
-
-static int count_silent(void *ctx, struct key_node *n)
-{
-	struct silence *s = ctx;
-	const struct node_sign *sign = (const struct node_sign *)n;
-
-	s->silent +=
-		s->now_ns > sign->seen_ns && s->now_ns - sign->seen_ns > SILENT_INTERVALS * sign->interval_ns;
-	return 0;
-}
-
 static uint64_t lag_of(struct follow *f, enum followed t)
 {
 	uint64_t lag = 0;
@@ -343,11 +323,10 @@ static void look_for_broker(struct follow *f)
 
 static void look_at_state(struct follow *f)
 {
-	struct silence s = { .now_ns = fleet_now_ns(CLOCK_REALTIME) };
-	uint64_t lag[FOLLOWED_END] = { 0 };
+	uint64_t lag[FOLLOWED_END] = { 0 }, silent = 0;
 
 	if (!f->unread)
-		key_map_each(&f->nodes, count_silent, &s);
+		silent = silence_count(&f->nodes, fleet_now_ns(CLOCK_REALTIME));
 	for (int t = 0; t < FOLLOWED_END; t++)
 		lag[t] = lag_of(f, (enum followed)t);
 	pthread_mutex_lock(&f->lock);
@@ -356,7 +335,7 @@ static void look_at_state(struct follow *f)
 	f->state.unwhole = unwhole(f);
 	memcpy(f->state.lag, lag, sizeof(lag));
 	f->state.nodes = f->nodes.count;
-	f->state.nodes_silent = s.silent;
+	f->state.nodes_silent = silent;
 	f->state.strange = f->strange;
 	f->state.records = f->records;
 	f->state.contact_ns = f->contact_ns;

@@ -2,8 +2,8 @@
 /*
  * What the judge finds in totals that are added up: levels of each tenant's models,
  * of lineages and of the families of one ultimate parent, by policy; work
- * that no meter explains, by who holds the devices; nodes that fell silent; records
- * that were refused.
+ * that no meter explains, by who holds the devices; records that were refused. What
+ * silent nodes may have done is in the bounds (silence.c).
  */
 #include "fleet_internal.h"
 
@@ -17,8 +17,6 @@
 #include "../base/yaml.h"
 
 #define DAY_NS 86400000000000ULL
-#define SILENT_INTERVALS 3
-#define INTERVAL_S_MAX (7 * 86400)
 
 /* A tenant's figures over all its models. */
 struct tenant_sum {
@@ -31,8 +29,8 @@ struct gathering {
 	size_t count, room;
 };
 
-static int emit_data(struct findings *j, const char *subject, const char *cause, const char *level,
-		     const char *sentence, json_t *data)
+int findings_emit(struct findings *j, const char *subject, const char *cause, const char *level,
+		  const char *sentence, json_t *data)
 {
 	struct alert a = { .type = ALERT_DATA,
 			   .source = j->policy.source,
@@ -71,7 +69,7 @@ static int judge_unattributed(struct findings *j, const struct om_subject_total 
 			 "of its "
 			 "work. They count in the upper bound.",
 			 s->tenant, opcount_human(s->unattributed, human), percents[i]);
-		return emit_data(
+		return findings_emit(
 			j, s->tenant, "unattributed", level, sentence,
 			json_pack("{s:s,s:s}", "operations", opcount_format(s->unattributed, exact),
 				  "what_to_do",
@@ -103,17 +101,40 @@ static int take_model(void *ctx, const struct om_subject_total *s)
 	return 0;
 }
 
+/* Totals as law sees them: with what silent nodes may have done. */
+struct widened {
+	struct view *view;
+	const struct silence *silence;
+	int (*fn)(void *ctx, const struct om_subject_total *s);
+	void *ctx;
+};
+
+static int widen(void *ctx, const struct om_subject_total *counted)
+{
+	struct widened *w = ctx;
+	struct om_subject_total s = *counted;
+
+	silence_widen(w->silence, &s);
+	return w->fn(w->ctx, &s);
+}
+
 static int each_total(void *ctx, enum om_group group, int (*fn)(void *ctx, const struct om_subject_total *s),
 		      void *fn_ctx)
 {
-	return view_each(ctx, group, fn, fn_ctx);
+	struct widened w = *(const struct widened *)ctx;
+
+	w.fn = fn;
+	w.ctx = fn_ctx;
+	return view_each(w.view, group, widen, &w);
 }
 
 int findings_totals(struct findings *j)
 {
-	struct policy_totals totals = { each_total, j->view };
+	_cleanup_(silence_freep) struct silence *silence = silence_new(j->nodes, j->policy.now_ns);
+	struct widened wide = { .view = j->view, .silence = silence };
+	struct policy_totals totals = { each_total, &wide };
 	struct gathering g = { .count = 0 };
-	int r = view_each(j->view, OM_GROUP_MODEL, take_model, &g);
+	int r = silence ? view_each(j->view, OM_GROUP_MODEL, take_model, &g) : -ENOMEM;
 
 	for (size_t i = 0; r == 0 && i < g.count; i++)
 		r = judge_unattributed(j, &g.item[i].sum);
@@ -142,9 +163,9 @@ int findings_files(struct findings *j)
 			 "use: its log says why.",
 			 name);
 		date_format((int32_t)(j->policy.now_ns / DAY_NS), day);
-		r = emit_data(j, subject, "file-refused", day, sentence,
-			      json_pack("{s:s,s:s}", "failures", failures, "what_to_do",
-					"correct the file; it is read again when it has changed"));
+		r = findings_emit(j, subject, "file-refused", day, sentence,
+				  json_pack("{s:s,s:s}", "failures", failures, "what_to_do",
+					    "correct the file; it is read again when it has changed"));
 	}
 	return r;
 }
@@ -171,78 +192,10 @@ int findings_refusals(struct findings *j)
 				 "%s records of partition %" PRIu32
 				 " were refused (%s), the last on %s: no total moved for them. %s.",
 				 count, p, name, day, refusal_what_to_do((enum refusal)i));
-			r = emit_data(j, subject, name, day, sentence,
-				      json_pack("{s:s,s:s}", "count", count, "what_to_do",
-						refusal_what_to_do((enum refusal)i)));
+			r = findings_emit(j, subject, name, day, sentence,
+					  json_pack("{s:s,s:s}", "count", count, "what_to_do",
+						    refusal_what_to_do((enum refusal)i)));
 		}
 	}
 	return r;
-}
-
-#define NODE_PREFIX "/opmeter/"
-
-static bool is_node(const char *source)
-{
-	size_t at = sizeof(NODE_PREFIX) - 1;
-
-	return !strncmp(source, NODE_PREFIX, at) && strlen(source) == at + OM_ID_STRLEN - 1 &&
-	       strspn(source + at, "0123456789abcdef") == OM_ID_STRLEN - 1;
-}
-
-int nodes_take(struct key_map *nodes, size_t nodes_max, const json_t *event, uint64_t sent_ns,
-	       uint64_t seen_ns)
-{
-	const char *source = json_string_value(json_object_get(event, "source"));
-	const json_t *data = json_object_get(event, "data");
-	const char *peak = json_string_value(json_object_get(data, "peak_ops_per_s"));
-	json_int_t interval_s = json_integer_value(json_object_get(data, "interval_s"));
-	struct node_sign *n;
-
-	if (!source || !is_node(source) || interval_s < 1 || interval_s > INTERVAL_S_MAX)
-		return 1;
-	n = (struct node_sign *)key_map_find(nodes, source, strlen(source));
-	if (!n) {
-		if (nodes->count >= nodes_max)
-			return 1;
-		n = calloc(1, sizeof(*n));
-		if (!n || key_map_add(nodes, &n->node, source, strlen(source))) {
-			free(n);
-			return -ENOMEM;
-		}
-	}
-	/* The last record, not the latest time: that is what compaction leaves for the next judge. */
-	n->sent_ns = sent_ns;
-	n->seen_ns = seen_ns > n->seen_ns ? seen_ns : n->seen_ns;
-	n->interval_ns = (uint64_t)interval_s * 1000000000;
-	n->peak_ops_per_s = peak ? strtoull(peak, NULL, 10) : 0;
-	return 0;
-}
-
-static int look_at_node(void *ctx, struct key_node *n)
-{
-	struct findings *j = ctx;
-	const struct node_sign *s = (const struct node_sign *)n;
-	uint64_t now = j->policy.now_ns;
-	char sentence[500], time[OM_TIME_STRLEN], exact[OPCOUNT_STRLEN] = "", human[OPCOUNT_STRLEN];
-	opcount bound = 0;
-
-	if (now < s->seen_ns || now - s->seen_ns <= SILENT_INTERVALS * s->interval_ns)
-		return 0;
-	if (s->peak_ops_per_s && !opcount_muldiv(s->peak_ops_per_s, now - s->seen_ns, 1000000000, &bound))
-		opcount_format(bound, exact);
-	snprintf(sentence, sizeof(sentence),
-		 "%s: silent since %s, %" PRIu64 " intervals of %" PRIu64
-		 " s. What its jobs do meanwhile is in no total%s%s%s.",
-		 n->key, om_time_format(s->sent_ns - s->sent_ns % 1000000000, time),
-		 (now - s->seen_ns) / s->interval_ns, s->interval_ns / 1000000000, exact[0] ? ": up to " : "",
-		 exact[0] ? opcount_human(bound, human) : "", exact[0] ? " operations by now" : "");
-	/* Its id has the heartbeat's own time, not that at which some judge received it. */
-	return emit_data(j, n->key, "silent-node", time, sentence,
-			 json_pack("{s:s,s:s,s:s}", "silent_since", time, "operations_possible", exact,
-				   "what_to_do", "page the node's owner: is it up, and does its agent run?"));
-}
-
-int findings_silence(struct findings *j)
-{
-	return key_map_each(j->nodes, look_at_node, j);
 }

@@ -10,7 +10,8 @@
  *   publish.c    its totals and their head onto the totals topic, under an epoch
  *   view.c       all heads and totals of the topic, as a reader sees them
  *   judge.c      one instance: adds over partitions, forms families, asks policy
- *   findings.c   groups of tenants, silent nodes, refused records, unexplained work
+ *   findings.c   groups of tenants, refused records, unexplained work
+ *   silence.c    silent nodes: the alert, and what they may have done in the bounds
  *   law.c        owners and declarations, read anew when they change
  *   speaker.c    alerts, each once, fenced by a transactional producer
  *
@@ -204,6 +205,14 @@ struct findings {
 	void *ctx;
 	struct key_map *nodes; /* struct node_sign */
 };
+int findings_totals(struct findings *j);
+int findings_refusals(struct findings *j);
+/* An alert about the data; takes `data` over. `level`: what makes it another one than the last of its cause.
+ */
+int findings_emit(struct findings *j, const char *subject, const char *cause, const char *level,
+		  const char *sentence, json_t *data);
+
+/* silence.c */
 /* A node's last sign of life. */
 struct node_sign {
 	struct key_node node; /* key: its source */
@@ -211,15 +220,28 @@ struct node_sign {
 	 */
 	uint64_t sent_ns, seen_ns;
 	uint64_t interval_ns, peak_ops_per_s;
+	char *tenants;	 /* whose jobs ran there: names, each with its zero, an empty one at the end */
+	bool is_retired; /* a person said that it is gone for good */
 };
 #define NODES_MAX 1000000
 /* A heartbeat that came. 0; 1: refused, its source is no node's, its interval none, or there are nodes_max;
  * -ENOMEM. */
 int nodes_take(struct key_map *nodes, size_t nodes_max, const json_t *event, uint64_t sent_ns,
 	       uint64_t seen_ns);
-int findings_totals(struct findings *j);
-int findings_refusals(struct findings *j);
+void nodes_done(struct key_map *nodes);
 int findings_silence(struct findings *j);
-int findings_files(struct findings *j); /* of people that cannot be read anew */
+int findings_files(struct findings *j);			      /* of people that cannot be read anew */
+size_t silence_count(struct key_map *nodes, uint64_t now_ns); /* silent nodes */
+/* What the silent nodes of each tenant can have done by now. NULL: out of memory. */
+struct silence;
+struct silence *silence_new(struct key_map *nodes, uint64_t now_ns);
+struct silence *silence_free(struct silence *s);
+static inline void silence_freep(struct silence **s)
+{
+	*s = silence_free(*s);
+}
+/* Adds it to a tenant's ceilings, and to a lineage's for each of its tenants: devices of two of them count
+ * twice. */
+void silence_widen(const struct silence *s, struct om_subject_total *t);
 
 #endif

@@ -63,11 +63,6 @@ static void drop_sayings(struct judge *j)
 	id_set_done(&j->waiting);
 }
 
-static void free_node(struct key_node *n)
-{
-	free(n);
-}
-
 static void judge_close(struct judge *j)
 {
 	j->speaker = speaker_free(j->speaker);
@@ -79,7 +74,7 @@ static void judge_close(struct judge *j)
 	j->list = NULL;
 	j->view = view_free(j->view);
 	id_set_done(&j->published);
-	key_map_done(&j->nodes, free_node);
+	nodes_done(&j->nodes);
 	drop_sayings(j);
 	j->is_open = j->has_judged = false;
 }
