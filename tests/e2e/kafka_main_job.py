@@ -65,7 +65,7 @@ def check_events(kafka, source):
 
 def check_heartbeats(kafka):
     """The second start's first one says whose jobs ran there. A node that is gone for good is so by a person's word."""
-    beats = lambda: [r for r in kafka.records() if r["value"]["type"] == "opmeter.heartbeat.v1"]
+    beats = lambda: [r for r in kafka.records("opmeter.alerts.v1") if r["value"]["type"] == "opmeter.heartbeat.v1"]
     last = beats()[-1]
     data = last["value"]["data"]
     assert {"acme", "cirrus"} <= set(data["tenants"]) and data["interval_s"] == 60 and last["key"] == last["value"]["source"], last

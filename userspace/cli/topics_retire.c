@@ -42,6 +42,11 @@ static char *encode(const struct retirement *o, const char *source)
 	return text ? alert_encode(&a) : NULL;
 }
 
+static void on_acked(void *ctx, uint64_t cookie, int err)
+{
+	*(int *)ctx = err;
+}
+
 static int send(const struct retirement *o, const char *source, struct error_text *err)
 {
 	_cleanup_free_ char *text = encode(o, source);
@@ -49,15 +54,17 @@ static int send(const struct retirement *o, const char *source, struct error_tex
 		.topic = OM_TOPIC_ALERTS, .key = source, .key_len = strlen(source), .value = text
 	};
 	struct om_exporter *e = NULL;
-	int r = text ? om_kafka_open(&o->kafka, &e, err) : -EINVAL;
+	int outcome = -EIO, r = text ? om_kafka_open(&o->kafka, &e, err) : -EINVAL;
 
 	if (!text)
 		return error_set(err, r, "the name and the reason must be UTF-8");
 	if (r)
 		return r;
+	e->acked = on_acked;
+	e->acked_ctx = &outcome;
 	ev.value_len = strlen(text);
 	r = e->ops->send(e, &ev);
-	if (r == 0 && (e->ops->flush(e, BROKER_MS) || e->failed_total))
+	if (r == 0 && (e->ops->flush(e, BROKER_MS) || outcome))
 		r = error_set(err, -EIO, "kafka: the broker did not take it: nothing is retired");
 	e->ops->free(e);
 	return r;
