@@ -123,6 +123,17 @@ int owners_periods(const struct owners *o, const char *tenant, int32_t from_day,
 		   struct owner_period **ret, size_t *ret_count);
 
 /*
+ * For those who judge by them for long: works out once on which days the answers for each tenant change, from
+ * 1970 to 2106. -ENOMEM.
+ */
+int owners_prepare(struct owners *o);
+/* Those days, ascending, as a loan; NULL: there is none, or owners_prepare() was not called. o may be NULL.
+ */
+const int32_t *owners_change_days(const struct owners *o, const char *tenant, size_t *ret_count);
+/* Whether the days are the same for all tenants. */
+bool owners_change_alike(const struct owners *a, const struct owners *b);
+
+/*
  * What share listed parties hold, directly or indirectly, alone or together. A
  * test of shares: who consolidates is not asked. Two figures, because the rules
  * are read in two ways: in the cascade, a holder that is itself held to the

@@ -40,6 +40,9 @@ struct owners *owners_free(struct owners *o)
 	free(o->entities.item);
 	free(o->index);
 	free(o->bindings.item);
+	for (size_t i = 0; i < o->changes.count; i++)
+		free(o->changes.item[i].day);
+	free(o->changes.item);
 	free(o);
 	return NULL;
 }
@@ -359,7 +362,7 @@ const struct own_exception *own_exception_on(const struct own_entity *e, int32_t
 	return best;
 }
 
-static size_t first_of(const struct owners *o, const char *tenant)
+size_t own_first_binding(const struct owners *o, const char *tenant)
 {
 	size_t low = 0, high = o->bindings.count;
 
@@ -378,7 +381,7 @@ size_t own_bound_on(const struct owners *o, const char *tenant, int32_t day)
 {
 	size_t entity = OWNER_NOWHERE;
 
-	for (size_t i = first_of(o, tenant); i < o->bindings.count; i++) {
+	for (size_t i = own_first_binding(o, tenant); i < o->bindings.count; i++) {
 		const struct own_binding *b = &o->bindings.item[i];
 
 		if (strcmp(b->tenant, tenant))

@@ -66,6 +66,13 @@ struct own_binding {
 	uint64_t number; /* the later word holds */
 };
 
+/* Days on which the answer for a tenant changes. */
+struct own_changes {
+	const char *tenant;
+	int32_t *day;
+	size_t count;
+};
+
 struct own_text;
 struct owners {
 	OWN_LIST(own_entity) entities;
@@ -73,6 +80,7 @@ struct owners {
 	OWN_LIST(own_binding) bindings; /* by tenant, then number */
 	struct own_text *texts;
 	bool is_screened, has_lists;
+	OWN_LIST(own_changes) changes; /* by tenant: owners_prepare() */
 };
 
 struct owners *owners_new(void);
@@ -98,6 +106,8 @@ const struct own_record *own_record_on(const struct own_entity *e, int32_t day, 
  * is known, so nothing is clear. */
 size_t own_edges_on(const struct own_entity *e, int32_t day, const struct own_edge **ret, size_t room);
 const struct own_exception *own_exception_on(const struct own_entity *e, int32_t day, bool is_ultimate);
+/* Where a tenant's bindings begin. */
+size_t own_first_binding(const struct owners *o, const char *tenant);
 /* The entity that a tenant is on a day; OWNER_NOWHERE. */
 size_t own_bound_on(const struct owners *o, const char *tenant, int32_t day);
 bool own_hit_holds(const struct own_hit *h, int32_t day);

@@ -8,6 +8,9 @@
 
 #include "../base/cleanup.h"
 
+#define FIRST_DAY 1
+#define LAST_DAY 50000 /* in 2106 */
+
 struct days {
 	int32_t *item;
 	size_t count, room;
@@ -57,37 +60,55 @@ static void add_entity(struct days *d, const struct own_entity *e)
 	}
 }
 
-/* Entities that may be on a path of the tenant: its own and all above them. */
-static int reach(const struct owners *o, const char *tenant, struct days *d)
+/* Entities that were met, one walk after the other: those of this walk have its number. */
+struct met {
+	uint32_t *walk, now;
+	size_t *queue;
+};
+
+static int met_begin(struct met *m, const struct owners *o)
 {
-	_cleanup_free_ bool *seen = calloc(o->entities.count + 1, 1);
-	_cleanup_free_ size_t *queue = calloc(o->entities.count + 1, sizeof(*queue));
+	m->walk = calloc(o->entities.count + 1, sizeof(*m->walk));
+	m->queue = calloc(o->entities.count + 1, sizeof(*m->queue));
+	m->now = 0;
+	return m->walk && m->queue ? 0 : -ENOMEM;
+}
+
+static void met_done(struct met *m)
+{
+	free(m->walk);
+	free(m->queue);
+}
+
+static void meet(struct met *m, size_t entity, size_t *tail)
+{
+	if (entity == OWNER_NOWHERE || m->walk[entity] == m->now)
+		return;
+	m->walk[entity] = m->now;
+	m->queue[(*tail)++] = entity;
+}
+
+/* Entities that may be on a path of the tenant: its own and all above them. */
+static int reach(const struct owners *o, const char *tenant, struct met *m, struct days *d)
+{
 	size_t head = 0, tail = 0;
 
-	if (!seen || !queue)
-		return -ENOMEM;
-	for (size_t i = 0; i < o->bindings.count; i++) {
+	m->now++;
+	for (size_t i = own_first_binding(o, tenant); i < o->bindings.count; i++) {
 		const struct own_binding *b = &o->bindings.item[i];
 
 		if (strcmp(b->tenant, tenant))
-			continue;
+			break;
 		add(d, b->from);
 		add(d, b->to);
-		if (b->entity != OWNER_NOWHERE && !seen[b->entity]) {
-			seen[b->entity] = true;
-			queue[tail++] = b->entity;
-		}
+		meet(m, b->entity, &tail);
 	}
 	while (head < tail) {
-		const struct own_entity *e = &o->entities.item[queue[head++]];
+		const struct own_entity *e = &o->entities.item[m->queue[head++]];
 
 		add_entity(d, e);
-		for (size_t i = 0; i < e->edges.count; i++) {
-			if (seen[e->edges.item[i].parent])
-				continue;
-			seen[e->edges.item[i].parent] = true;
-			queue[tail++] = e->edges.item[i].parent;
-		}
+		for (size_t i = 0; i < e->edges.count; i++)
+			meet(m, e->edges.item[i].parent, &tail);
 	}
 	return d->failed ? -ENOMEM : 0;
 }
@@ -99,18 +120,15 @@ static int by_day(const void *x, const void *y)
 	return (a > b) - (a < b);
 }
 
-int owners_periods(const struct owners *o, const char *tenant, int32_t from_day, int32_t to_day,
-		   struct owner_period **ret, size_t *ret_count)
+static int periods_of(const struct owners *o, const char *tenant, struct met *m, struct days d,
+		      struct owner_period **ret, size_t *ret_count)
 {
-	struct days d = { .from = from_day, .to = to_day };
 	_cleanup_free_ struct owner_period *periods = NULL;
 	_cleanup_free_ int32_t *days = NULL;
+	int32_t from_day = d.from, to_day = d.to;
 	size_t n = 0;
-	int r;
+	int r = o ? reach(o, tenant, m, &d) : 0;
 
-	if (to_day <= from_day)
-		return -EINVAL;
-	r = o ? reach(o, tenant, &d) : 0;
 	days = d.item;
 	if (r)
 		return r;
@@ -136,4 +154,87 @@ int owners_periods(const struct owners *o, const char *tenant, int32_t from_day,
 	*ret = TAKE_PTR(periods);
 	*ret_count = n;
 	return 0;
+}
+
+int owners_periods(const struct owners *o, const char *tenant, int32_t from_day, int32_t to_day,
+		   struct owner_period **ret, size_t *ret_count)
+{
+	const struct days d = { .from = from_day, .to = to_day };
+	struct met m = { NULL, 0, NULL };
+	int r = to_day <= from_day ? -EINVAL : o ? met_begin(&m, o) : 0;
+
+	r = r ?: periods_of(o, tenant, &m, d, ret, ret_count);
+	met_done(&m);
+	return r;
+}
+
+static int take_changes(struct owners *o, const char *tenant, struct met *m)
+{
+	const struct days d = { .from = FIRST_DAY, .to = LAST_DAY };
+	_cleanup_free_ struct owner_period *p = NULL;
+	struct own_changes *c;
+	size_t n;
+	int r = periods_of(o, tenant, m, d, &p, &n);
+
+	if (r || n < 2)
+		return r;
+	if (o->changes.count == o->changes.room) {
+		size_t room = o->changes.room ? 2 * o->changes.room : 16;
+
+		c = reallocarray(o->changes.item, room, sizeof(*c));
+		if (!c)
+			return -ENOMEM;
+		o->changes.item = c;
+		o->changes.room = room;
+	}
+	c = &o->changes.item[o->changes.count];
+	*c = (struct own_changes){ .tenant = tenant, .day = calloc(n, sizeof(*c->day)) };
+	if (!c->day)
+		return -ENOMEM;
+	o->changes.count++;
+	for (size_t i = 1; i < n; i++)
+		c->day[c->count++] = p[i].from_day;
+	return 0;
+}
+
+int owners_prepare(struct owners *o)
+{
+	struct met m;
+	int r = met_begin(&m, o);
+
+	for (size_t i = 0; r == 0 && i < o->bindings.count; i++)
+		if (i == 0 || strcmp(o->bindings.item[i].tenant, o->bindings.item[i - 1].tenant))
+			r = take_changes(o, o->bindings.item[i].tenant, &m);
+	met_done(&m);
+	return r;
+}
+
+static int compare_tenants(const void *name, const void *changes)
+{
+	return strcmp(name, ((const struct own_changes *)changes)->tenant);
+}
+
+const int32_t *owners_change_days(const struct owners *o, const char *tenant, size_t *ret_count)
+{
+	const struct own_changes *c = o && o->changes.count
+					      ? bsearch(tenant, o->changes.item, o->changes.count,
+							sizeof(*o->changes.item), compare_tenants)
+					      : NULL;
+
+	*ret_count = c ? c->count : 0;
+	return c ? c->day : NULL;
+}
+
+bool owners_change_alike(const struct owners *a, const struct owners *b)
+{
+	if (a->changes.count != b->changes.count)
+		return false;
+	for (size_t i = 0; i < a->changes.count; i++) {
+		const struct own_changes *x = &a->changes.item[i], *y = &b->changes.item[i];
+
+		if (strcmp(x->tenant, y->tenant) || x->count != y->count ||
+		    memcmp(x->day, y->day, x->count * sizeof(*x->day)) != 0)
+			return false;
+	}
+	return true;
 }
