@@ -164,6 +164,11 @@ struct om_subject_total {
 	const struct om_until *until;
 	size_t until_count;
 };
+/* Totals told from now on tell what was trained before some days (`until`): fn gives a tenant's days,
+ * ascending, as a loan, and NULL for most. It is asked each time that a total is told. */
+void om_totals_set_days(struct om_totals *t,
+			const int32_t *(*fn)(void *ctx, const char *tenant, size_t *ret_count), void *ctx);
+
 /* Every (tenant, model), in that order. Strings are loans during the call. fn returns 0 to go on. What did
  * not change since the last call is not summed again. -ENOMEM. */
 int om_totals_each(struct om_totals *t, int (*fn)(void *ctx, const struct om_subject_total *s), void *ctx);

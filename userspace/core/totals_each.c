@@ -104,31 +104,39 @@ static struct cell *ranked(const struct om_totals *t, size_t rank)
 	return cell_at(t, t->order[rank]);
 }
 
-static int tell_model(const struct cell *c, total_fn *fn, void *ctx)
+static int tell_model(struct om_totals *t, struct cell *c, total_fn *fn, void *ctx)
 {
 	struct om_subject_total s = { .group = OM_GROUP_MODEL, .tenant = c->a, .model = c->b, .lineage = "" };
+	_cleanup_free_ struct om_until *until = NULL;
+	int r;
 
 	to_total(&c->total, &s);
-	return fn(ctx, &s);
+	r = days_until(t, &c, 1, s.first_day, &until, &s.until_count);
+	s.until = until;
+	return r ?: fn(ctx, &s);
 }
 
 /* The cells of one lineage stand together, by tenant: `from` up to `to`. */
-static int tell_lineage(const struct om_totals *t, size_t from, size_t to, total_fn *fn, void *ctx)
+static int tell_lineage(struct om_totals *t, size_t from, size_t to, total_fn *fn, void *ctx)
 {
 	struct om_subject_total s = {
 		.group = OM_GROUP_LINEAGE, .tenant = "", .model = "", .lineage = ranked(t, from)->a
 	};
 	_cleanup_free_ struct om_member *members = calloc(to - from, sizeof(*members));
+	_cleanup_free_ struct cell **cells = calloc(to - from, sizeof(*cells));
+	_cleanup_free_ struct om_until *until = NULL;
 	struct sum sum = { 0 };
+	int r;
 
-	if (!members)
+	if (!members || !cells)
 		return -ENOMEM;
 	for (size_t i = from; i < to; i++) {
-		const struct cell *c = ranked(t, i);
+		struct cell *c = ranked(t, i);
 
 		if (c->total.number[NUM_REGISTERS] == 0)
 			continue;
 		sum_add(&sum, &c->total);
+		cells[s.member_count] = c;
 		members[s.member_count++] = (struct om_member){ c->b, c->total.figure[FIG_TRAINING_LOW],
 								c->total.figure[FIG_TRAINING_HIGH],
 								c->total.figure[FIG_TRAINING_CEILING],
@@ -136,7 +144,9 @@ static int tell_lineage(const struct om_totals *t, size_t from, size_t to, total
 	}
 	s.members = members;
 	to_total(&sum, &s);
-	return fn(ctx, &s);
+	r = days_until(t, cells, s.member_count, s.first_day, &until, &s.until_count);
+	s.until = until;
+	return r ?: fn(ctx, &s);
 }
 
 static size_t end_of_lineage(const struct om_totals *t, size_t from)
@@ -155,7 +165,7 @@ int om_totals_each(struct om_totals *t, total_fn *fn, void *ctx)
 
 	for (size_t i = 0; r == 0 && i < t->ordered && ranked(t, i)->group == OM_GROUP_MODEL; i++)
 		if (ranked(t, i)->total.number[NUM_REGISTERS])
-			r = tell_model(ranked(t, i), fn, ctx);
+			r = tell_model(t, ranked(t, i), fn, ctx);
 	return r;
 }
 
@@ -207,7 +217,8 @@ int om_totals_each_changed(struct om_totals *t, total_fn *fn, void *ctx)
 				from--;
 			to = end_of_lineage(t, from);
 		}
-		r = c->group == OM_GROUP_MODEL ? tell_model(c, fn, ctx) : tell_lineage(t, from, to, fn, ctx);
+		r = c->group == OM_GROUP_MODEL ? tell_model(t, c, fn, ctx)
+					       : tell_lineage(t, from, to, fn, ctx);
 		if (r)
 			break;
 		for (size_t k = from; k < to; k++)

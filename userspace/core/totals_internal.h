@@ -153,7 +153,9 @@ struct om_totals {
 		const struct om_value *value;
 	} * part;
 	size_t part_count, part_room;
-	struct om_reading *decoded; /* of one section */
+	struct om_reading *decoded;						     /* of one section */
+	const int32_t *(*days_of)(void *ctx, const char *tenant, size_t *ret_count); /* NULL: nobody asks */
+	void *days_ctx;
 };
 
 /* totals_store.c */
@@ -228,6 +230,14 @@ struct names {
 	const char *tenant, *model, *lineage; /* lineage: NULL: none */
 };
 struct names sum_names_on(const struct om_totals *t, const struct job *j, uint32_t day);
+
+/* What each day of the job adds to a cell, in no order. */
+int sum_each_day(struct om_totals *t, uint32_t job, const struct cell *c,
+		 void (*fn)(void *ctx, uint32_t day, const struct sum *s), void *ctx);
+
+/* totals_days.c: of the cells of one subject together; *ret is the caller's. Sums are fresh. */
+int days_until(struct om_totals *t, struct cell *const *cell, size_t n, uint32_t first_day,
+	       struct om_until **ret, size_t *ret_count);
 
 /* totals_cells.c */
 #define FOUR 4

@@ -435,3 +435,43 @@ void sum_done(struct om_totals *t)
 		free(c->stale.item);
 	}
 }
+
+int sum_each_day(struct om_totals *t, uint32_t job, const struct cell *c,
+		 void (*fn)(void *ctx, uint32_t day, const struct sum *s), void *ctx)
+{
+	const struct job *j = job_at(t, job);
+	int r = sum_gather_live(t, job);
+	struct part *spare = t->part + t->part_count;
+	struct section folded;
+	size_t live = 0;
+
+	for (size_t i = 0, next; r == 0 && i < t->part_count; i = next) {
+		uint32_t day = t->part[i].day;
+		struct names names = sum_names_on(t, j, day);
+		struct sum s = { 0 };
+		size_t n;
+
+		for (next = i + 1; next < t->part_count && t->part[next].day == day;)
+			next++;
+		if (!is_of(c, &names))
+			continue;
+		n = next - i;
+		memcpy(spare, &t->part[i], n * sizeof(*spare));
+		if (j->folded_size && fold_find(j, day, &folded))
+			n = add_section(t, j, &folded, spare, n);
+		add_day(&s, j, spare, n);
+		fn(ctx, day, &s);
+	}
+	for (uint32_t at = 0; r == 0 && fold_next(j, &at, &folded);) {
+		struct names names = sum_names_on(t, j, folded.day);
+		struct sum s = { 0 };
+
+		while (live < t->part_count && t->part[live].day < folded.day)
+			live++;
+		if ((live < t->part_count && t->part[live].day == folded.day) || !is_of(c, &names))
+			continue;
+		add_day(&s, j, spare, add_section(t, j, &folded, spare, 0));
+		fn(ctx, folded.day, &s);
+	}
+	return r;
+}
