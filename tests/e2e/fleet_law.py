@@ -189,6 +189,31 @@ def check_levels(name, subject, regime, row, alerts):
         bad.append(f"{name}: {subject} {regime}: verdict '{top['verdict']}', not '{row['standing']}'")
 
 
+def trained(what, begin, end):
+    """What the scenario's jobs trained on the days from `begin` on, before `end`."""
+    total = 0
+    for j in what["jobs"]:
+        first, days = date.fromisoformat(j["from"]), j.get("days", 1)
+        total += sum(v for i, v in enumerate(scenarios.split(scenarios.ops(j["ops"]), days))
+                     if date.fromisoformat(begin) <= first + timedelta(days=i) < (date.fromisoformat(end) if end else TODAY))
+    return str(total)
+
+
+def check_periods(what, events):
+    """A10: the owner changed in mid-run. The case says what was trained under which, to the last operation."""
+    periods = [e["data"].get("periods") for e in events if e["type"] == "opmeter.case.v1" and e["data"]["cause"] == "material-training"
+               and e["subject"] == own(what, "acme")]
+    if len(periods) != 1 or not periods[0] or [(p["from"], p["to"]) for p in periods[0]] != [("2026-01-01", "2026-03-12"), ("2026-03-12", None)]:
+        bad.append(f"{what['id']}: the periods of owners are {periods}")
+        return
+    for p in periods[0]:
+        v = trained(what, p["from"], p["to"])
+        if p["training"] != {"low": v, "high": v}:
+            bad.append(f"{what['id']}: from {p['from']} on {p['training']}, not {v}")
+    if periods[0][0]["ownership_version"] == periods[0][1]["ownership_version"]:
+        bad.append(f"{what['id']}: both owners are one version")
+
+
 def check_scenario(what, rows, cases, side, events):
     name = f"{what['id']} ({side})"
     levels = {}
@@ -207,6 +232,8 @@ def check_scenario(what, rows, cases, side, events):
     want = Counter((c["regime"], c["cause"], c["subject"], c["hold"]) for c in cases)
     if got != want:
         bad.append(f"{name}: cases {sorted(got)}, not {sorted(want)}")
+    if what["id"] == "A10":
+        check_periods(what, events)
     if side == "old":
         scenarios.check_cases(name, [c for c in what.get("cases", []) if "side" not in c],
                               [{"regime": r, "cause": c, "subject": s, "hold": h} for r, c, s, h in got.elements()])

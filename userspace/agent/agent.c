@@ -58,8 +58,7 @@ struct agent *agent_free(struct agent *a)
 		om_feed_free(a->sinks[i]);
 	om_openmetrics_free(a->metrics);
 	om_totals_free(a->totals);
-	owners_free(a->owners);
-	declarations_free(a->declarations);
+	law_close(&a->law);
 	regimes_free(a->regimes);
 	om_offsets_free(a->offsets);
 	om_catalogue_free(a->kernels);
@@ -110,11 +109,7 @@ static int open_configuration(struct agent *a, struct error_text *err)
 	r = r ?: agent_identity_open(a, err);
 	if (r == 0 && c->regimes_dir)
 		r = regimes_load(c->regimes_dir, &a->regimes, err);
-	if (r == 0 && c->owners_path)
-		r = owners_load(c->owners_path, &a->owners, err);
-	if (r == 0 && c->declarations_path)
-		r = declarations_load(c->declarations_path, &a->declarations, err);
-	return r;
+	return r ?: agent_law_open(a, err);
 }
 
 static int open_ledger(struct agent *a, struct error_text *err)

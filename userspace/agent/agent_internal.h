@@ -9,7 +9,7 @@
 #include "../core/attribution.h"
 #include "../core/offsets.h"
 #include "../core/declaration.h"
-#include "../core/ownership.h"
+#include "../core/law.h"
 #include "../core/policy.h"
 #include "../core/regime.h"
 #include "../core/totals.h"
@@ -64,8 +64,7 @@ struct agent {
 	struct om_offsets_table *offsets;
 	struct om_catalogue *kernels;
 	struct regimes *regimes; /* NULL: policy is not judged here */
-	struct owners *owners;
-	struct declarations *declarations;
+	struct law law;
 	struct om_totals *totals;
 	struct om_peaks *peaks;
 	struct device_meter *devices;	       /* NULL: not wanted */
@@ -189,6 +188,11 @@ int agent_spool(struct agent *a);
 /* agent_guard.c: to be called often. */
 void agent_guard(struct agent *a);
 const char *agent_guard_meter(int i);
+
+/* agent_law.c: owners and declarations. */
+int agent_law_open(struct agent *a, struct error_text *err);
+/* Reads anew what has changed, and says what it could not read. */
+int agent_law_look(struct agent *a, bool *ret_is_new);
 
 /* agent_judge.c: assignments, totals, policy. */
 int agent_load_totals(struct agent *a);

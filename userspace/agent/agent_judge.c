@@ -50,6 +50,7 @@ int agent_load_totals(struct agent *a)
 	a->totals = om_totals_new(AGENT_REGISTERS_MAX);
 	if (!a->totals)
 		return -ENOMEM;
+	om_totals_set_days(a->totals, law_days, &a->law);
 	r = om_ledger_each_entry(a->ledger, 0, load_assignment, a);
 	r = r ?: om_ledger_each_register(a->ledger, load_register, a);
 	return r ?: om_ledger_each_job(a->ledger, reassign, a);
@@ -234,20 +235,24 @@ int agent_publish(struct agent *a)
 {
 	struct judging j = { .a = a,
 			     .policy = { .regimes = a->regimes,
-					 .owners = a->owners,
+					 .is_live = true,
 					 .source = a->source,
-					 .now_ns = agent_now_ns(),
-					 .declarations = a->declarations } };
+					 .now_ns = agent_now_ns() } };
+	bool is_law_new = false;
 	size_t n;
-	int r;
+	int r = agent_law_look(a, &is_law_new);
 
+	if (r)
+		return r;
+	j.policy.owners = a->law.owners;
+	j.policy.declarations = a->law.declarations;
 	r = agent_spool(a);
 	if (r)
 		log_warn("%s/spool: cannot be read: %s", a->config->dir, strerror(-r));
 	r = om_ledger_publish(a->ledger, &a->node, j.policy.now_ns, to_totals, a, &n);
 	if (r == -ENOSPC)
 		return 0; /* agent_meter() has said so */
-	if (r == 0 && n && a->regimes) {
+	if (r == 0 && (n || is_law_new) && a->regimes) {
 		a->is_near = false;
 		r = judge_all(&j);
 	}

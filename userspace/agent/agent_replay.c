@@ -32,8 +32,7 @@ static int open_all(struct agent *a, struct error_text *err)
 		r = tenant_map_load(c->tenants_path, &a->tenants, err);
 	if (r == 0 && c->regimes_dir)
 		r = regimes_load(c->regimes_dir, &a->regimes, err);
-	if (r == 0 && c->owners_path)
-		r = owners_load(c->owners_path, &a->owners, err);
+	r = r ?: agent_law_open(a, err);
 	if (r)
 		return -EINVAL;
 	r = om_ledger_open(c->dir, OM_LEDGER_CREATE, agent_now_ns(), &a->ledger, err);

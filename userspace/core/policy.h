@@ -24,6 +24,9 @@ struct policy {
 	/* What is observed here of another model (a parent, a generator): 0, or 1: nothing. May be NULL. */
 	int (*observed)(void *ctx, const char *subject, opcount *low, opcount *high);
 	void *observed_ctx;
+	/* Judged now, and only now: owners that a tenant had earlier in a run are judged too
+	 * (owners_prepare(), and a total's first_day and until). A replay plays the days by itself. */
+	bool is_live;
 	/* True: that finding was told before; it is not made again. May be NULL. */
 	bool (*is_known)(void *ctx, const struct om_id *alert);
 	void *known_ctx;

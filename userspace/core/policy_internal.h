@@ -13,6 +13,8 @@ struct judgement {
 	const struct policy *p;
 	const struct policy_subject *s;
 	const char *tenant; /* whose owners are being judged */
+	const struct om_subject_total
+		*whole; /* the subject's total, where s has what it was at an earlier time */
 	int32_t day;
 	struct json_out *out; /* the data of the finding that is being made */
 	int (*emit)(void *ctx, const struct alert *a);
@@ -23,6 +25,8 @@ struct judgement {
 struct owner_finding {
 	const struct regime *regime; /* NULL: nothing found */
 	struct owner_answer answer;
+	int32_t from, to; /* of an earlier owner: [from, to); else 0 */
+	bool is_told;	  /* what was trained until then is in the total */
 	bool flagged, material;
 	char case_id[24];
 };

@@ -105,12 +105,86 @@ static void add_checklist(struct json_out *o, const struct regime *g)
 	json_out_close(o, ']');
 }
 
+static const struct om_until *until_on(const struct om_subject_total *t, int32_t day)
+{
+	for (size_t i = 0; i < t->until_count; i++)
+		if ((int32_t)t->until[i].day == day)
+			return &t->until[i];
+	return NULL;
+}
+
+/* Days of a run on which the tenant's owner changed: the last of them, as many as a total tells of. */
+static const int32_t *changes_in_run(const struct judgement *j, size_t *ret)
+{
+	size_t n = 0, skip = 0;
+	const int32_t *day = owners_change_days(j->p->owners, j->tenant, &n);
+
+	*ret = 0;
+	if (!j->p->is_live || !j->whole->first_day)
+		return NULL;
+	while (n && day[n - 1] > j->day)
+		n--;
+	while (skip < n && (day[skip] <= (int32_t)j->whole->first_day || n - skip > OM_UNTIL_MAX))
+		skip++;
+	*ret = n - skip;
+	return day + skip;
+}
+
+static void add_period(const struct judgement *j, int32_t from, int32_t to)
+{
+	const struct om_subject_total *t = j->whole;
+	const struct om_until whole = { .training_low = t->training_low, .training_high = t->training_high };
+	const struct om_until *begin = until_on(t, from), *end = to ? until_on(t, to) : &whole, none = { 0 };
+	struct json_out *o = j->out;
+	struct owner_answer a;
+	char text[24];
+
+	if (from == (int32_t)t->first_day)
+		begin = &none;
+	owners_resolve(j->p->owners, j->tenant, from, &a);
+	json_out_open(o, '{');
+	json_out_member(o, "from", date_format(from, text));
+	json_out_key(o, "to");
+	to ? json_out_string(o, date_format(to, text)) : json_out_null(o);
+	json_out_member(o, "ownership_version", a.version);
+	json_out_key(o, "training");
+	if (begin && end && end->training_low >= begin->training_low &&
+	    end->training_high >= begin->training_high) {
+		json_out_open(o, '{');
+		json_out_key(o, "low");
+		json_out_count(o, end->training_low - begin->training_low);
+		json_out_key(o, "high");
+		json_out_count(o, end->training_high - begin->training_high);
+		json_out_close(o, '}');
+	} else {
+		json_out_null(o);
+	}
+	json_out_close(o, '}');
+}
+
+/* What was trained under which owner, where it changed in mid-run. */
+static void add_periods(const struct judgement *j)
+{
+	size_t n;
+	const int32_t *day = changes_in_run(j, &n);
+	int32_t from = (int32_t)j->whole->first_day;
+
+	if (!n)
+		return;
+	json_out_key(j->out, "periods");
+	json_out_open(j->out, '[');
+	for (size_t i = 0; i < n; from = day[i++])
+		add_period(j, from, day[i]);
+	add_period(j, from, 0);
+	json_out_close(j->out, ']');
+}
+
 static int emit_case(const struct judgement *j, const struct owner_finding *f)
 {
 	const struct regime *g = f->regime;
 	struct json_out *o = j->out;
 	struct alert a;
-	char sentence[600];
+	char sentence[600], day[16];
 
 	if (!policy_begin(j, ALERT_CASE, g, j->tenant, f->answer.version, &a))
 		return 0;
@@ -130,12 +204,59 @@ static int emit_case(const struct judgement *j, const struct owner_finding *f)
 	json_out_member(o, "ownership_version", f->answer.version);
 	json_out_member(o, "seat", seat_text(j->p, g, &f->answer));
 	add_path(o, &f->answer);
+	if (f->to) {
+		json_out_member(o, "owner_until", date_format(f->to, day));
+		json_out_key(o, "owner_until_told");
+		json_out_bool(o, f->is_told);
+	}
+	add_periods(j);
 	add_checklist(o, g);
 	policy_add_retention(o, g);
 	json_out_key(o, "demo");
 	json_out_bool(o, g->demo);
 	policy_add_figures(o, j->s->total);
 	return policy_emit(j, &a, sentence);
+}
+
+/* One owner, today's or an earlier one: f->answer is there. */
+static int judge_owner(const struct judgement *j, struct owner_finding *f, struct owner_finding *ret)
+{
+	int r;
+
+	f->flagged = is_flagged(j->p, f->regime, &f->answer);
+	if (!f->flagged)
+		return 0;
+	f->material = is_material(j, f->regime);
+	/* The event is about the tenant: one, however many models it trains. */
+	policy_case_id(j, f->regime, j->tenant, f->answer.version, f->case_id);
+	r = emit_owner(j, f);
+	if (r == 0 && f->material && f->regime->mode == REGIME_ENFORCE)
+		r = emit_case(j, f);
+	if (!ret->regime || (f->material && !ret->material))
+		*ret = *f;
+	return r;
+}
+
+/* An owner that the tenant had, by what was trained until it had another one; where no total tells that, by
+ * all that was trained, for it is no more. */
+static int judge_period(const struct judgement *j, const struct regime *g, int32_t from, int32_t to,
+			struct owner_finding *ret)
+{
+	struct owner_finding f = { .regime = g, .from = from, .to = to };
+	struct om_subject_total past = *j->s->total;
+	const struct om_until *until = until_on(&past, to);
+	struct policy_subject subject = *j->s;
+	struct judgement one = *j;
+
+	if (until) {
+		past.training_low = until->training_low;
+		past.training_high = past.training_ceiling = until->training_high;
+	}
+	f.is_told = until != NULL;
+	subject.total = &past;
+	one.s = &subject;
+	owners_resolve(j->p->owners, j->tenant, from, &f.answer);
+	return judge_owner(&one, &f, ret);
 }
 
 static int judge_tenant(const struct judgement *j, struct owner_finding *ret)
@@ -146,21 +267,18 @@ static int judge_tenant(const struct judgement *j, struct owner_finding *ret)
 		return 0;
 	for (size_t i = 0; r == 0 && i < regimes_count(j->p->regimes); i++) {
 		struct owner_finding f = { .regime = regimes_at(j->p->regimes, i) };
+		const int32_t *day;
+		int32_t from;
+		size_t n;
 
 		if (f.regime->kind != REGIME_OWNER || !regime_holds_on(f.regime, j->day))
 			continue;
 		owners_resolve(j->p->owners, j->tenant, j->day, &f.answer);
-		f.flagged = is_flagged(j->p, f.regime, &f.answer);
-		if (!f.flagged)
-			continue;
-		f.material = is_material(j, f.regime);
-		/* The event is about the tenant: one, however many models it trains. */
-		policy_case_id(j, f.regime, j->tenant, f.answer.version, f.case_id);
-		r = emit_owner(j, &f);
-		if (r == 0 && f.material && f.regime->mode == REGIME_ENFORCE)
-			r = emit_case(j, &f);
-		if (!ret->regime || (f.material && !ret->material))
-			*ret = f;
+		r = judge_owner(j, &f, ret);
+		day = changes_in_run(j, &n);
+		from = (int32_t)j->whole->first_day;
+		for (size_t k = 0; r == 0 && k < n; from = day[k++])
+			r = judge_period(j, f.regime, from, day[k], ret);
 	}
 	return r;
 }
@@ -172,6 +290,7 @@ int policy_judge_owners(const struct judgement *j, struct owner_finding *ret)
 	int r = 0;
 
 	memset(ret, 0, sizeof(*ret));
+	one.whole = t;
 	if (!j->p->owners)
 		return 0;
 	one.tenant = j->s->tenant;

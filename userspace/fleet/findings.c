@@ -149,7 +149,7 @@ int findings_files(struct findings *j)
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < LAW_FILES; i++) {
-		const struct reload *l = &j->fleet->law[i];
+		const struct reload *l = &j->fleet->law.file[i];
 		const char *name = law_file_name((enum law_file)i);
 		char subject[64], sentence[200], day[16], failures[24];
 

@@ -45,7 +45,8 @@ static struct fleet *fleet_free(struct fleet *f)
 	if (f->producer)
 		f->producer->ops->free(f->producer);
 	tenant_names_free(f->tenants);
-	law_close(f);
+	law_close(&f->law);
+	regimes_free(f->regimes);
 	free(f);
 	return NULL;
 }
@@ -85,8 +86,9 @@ int fleet_send(struct fleet *f, const struct om_event *ev)
 static int load_files(struct fleet *f, struct error_text *err)
 {
 	const struct fleet_config *c = f->config;
-	int r = law_open(f, err);
+	int r = regimes_load(c->regimes_dir, &f->regimes, err);
 
+	r = r ?: law_open(&f->law, c->owners_path, c->declarations_path, fleet_now_ns(CLOCK_MONOTONIC), err);
 	if (r)
 		return -EINVAL;
 	r = c->tenants_path ? tenant_names_load(c->tenants_path, &f->tenants) : 0;
@@ -228,7 +230,7 @@ static int fleet_step(struct fleet *f, uint64_t *next, int timeout_ms)
 	now = fleet_now_ns(CLOCK_MONOTONIC);
 	if (now >= *next) {
 		*next = now + (f->config->once ? 20000000ULL : f->config->interval_ns);
-		law_reload(f, is_to_reload);
+		fleet_look_at_law(f, is_to_reload);
 		is_to_reload = 0;
 		if (f->is_owner_changed)
 			say_what_is_owned(f);

@@ -25,8 +25,8 @@
 #include <time.h>
 
 #include "../base/cleanup.h"
+#include "../core/law.h"
 #include "../core/policy.h"
-#include "../core/reload.h"
 #include "../core/totals.h"
 #include "admit.h"
 #include "fleet.h"
@@ -80,16 +80,12 @@ struct part {
 	uint64_t dead_letters, regressions, nulls;
 };
 
-enum law_file { LAW_OWNERS, LAW_DECLARATIONS, LAW_FILES };
-
 struct fleet {
 	const struct fleet_config *config;
 	char source[80], group[96];
 	struct epoch me; /* instance only */
 	struct regimes *regimes;
-	struct owners *owners;
-	struct declarations *declarations;
-	struct reload law[LAW_FILES];
+	struct law law;
 	bool is_law_changed; /* since the judge looked */
 	struct tenant_names *tenants;
 	rd_kafka_t *consumer;  /* member of the group: readings */
@@ -112,11 +108,8 @@ int fleet_send(struct fleet *f, const struct om_event *ev);
 void fleet_acked(void *ctx, uint64_t cookie, int err);
 
 /* law.c */
-const char *law_file_name(enum law_file which);
-int law_open(struct fleet *f, struct error_text *err);
-void law_close(struct fleet *f);
 /* Reads anew what is due. `forced`: everything. */
-void law_reload(struct fleet *f, bool forced);
+void fleet_look_at_law(struct fleet *f, bool forced);
 
 /* intake.c */
 int intake_open(struct fleet *f, struct error_text *err);

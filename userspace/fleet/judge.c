@@ -339,8 +339,9 @@ int judge_tick(struct fleet *f)
 	findings.view = j->view;
 	findings.nodes = &j->nodes;
 	findings.policy = (struct policy){ .regimes = f->regimes,
-					   .owners = f->owners,
-					   .declarations = f->declarations,
+					   .owners = f->law.owners,
+					   .declarations = f->law.declarations,
+					   .is_live = true,
 					   .source = f->source,
 					   .now_ns = fleet_now_ns(CLOCK_REALTIME),
 					   .is_known = is_said,

@@ -28,7 +28,10 @@ struct part *part_new(struct fleet *f, uint32_t number)
 	p->number = number;
 	p->is_full = true;
 	p->totals = om_totals_new(f->config->registers_max);
-	return p->totals ? p : part_free(p);
+	if (!p->totals)
+		return part_free(p);
+	om_totals_set_days(p->totals, law_days, &f->law);
+	return p;
 }
 
 struct part *part_free(struct part *p)

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+/* An owner that changed in mid-run: what was trained until then, and what is made of it. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "userspace/base/cleanup.h"
+#include "userspace/core/law.h"
+#include "userspace/core/policy.h"
+#include "userspace/core/totals.h"
+
+#define DAY_NS 86400000000000ULL
+#define FIRST 20454 /* 2026-01-01 */
+#define CHANGE 20524 /* 2026-03-12 */
+#define TODAY 20600
+#define NOW (TODAY * DAY_NS + DAY_NS / 2)
+
+static uint64_t state;
+
+static uint32_t draw(uint32_t below)
+{
+	state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (uint32_t)(state >> 33) % below;
+}
+
+static struct om_id id(uint8_t n)
+{
+	struct om_id v = { { n, 0xbb } };
+
+	return v;
+}
+
+static void assign(struct om_totals *t, uint8_t job, enum om_assignment_kind kind, const char *value, uint32_t from)
+{
+	struct om_assignment a = { .ledger = id(1), .job = id(job), .kind = kind, .from_ns = from * DAY_NS, .at_ns = from + 1,
+				   .share_low_ppm = 900000, .share_high_ppm = 1000000, .rule = "r" };
+
+	snprintf(a.value, sizeof(a.value), "%s", value);
+	assert_in_range(om_totals_assign(t, &a), 0, 1);
+}
+
+static int apply_carry(void *ctx, const struct om_carry *c)
+{
+	struct om_totals **to = ctx;
+
+	for (size_t i = 0; to[i]; i++)
+		assert_in_range(om_totals_carry(to[i], c), 0, 1);
+	return 0;
+}
+
+static const int32_t *days_of_a(void *ctx, const char *tenant, size_t *ret_count)
+{
+	static const int32_t days[] = { FIRST - 5, FIRST + 3, FIRST + 9, FIRST + 10, FIRST + 60 };
+
+	*ret_count = 5;
+	return strcmp(tenant, "a") ? NULL : days;
+}
+
+struct told {
+	char name[16];
+	opcount low, high;
+	struct om_until until[8];
+	size_t count;
+};
+struct all_told {
+	struct told item[16];
+	size_t count;
+};
+
+static int tell(void *ctx, const struct om_subject_total *s)
+{
+	struct all_told *a = ctx;
+	struct told *t = &a->item[a->count++];
+
+	snprintf(t->name, sizeof(t->name), "%s%s", s->group == OM_GROUP_MODEL ? s->tenant : "~", s->group == OM_GROUP_MODEL ? s->model : s->lineage);
+	t->low = s->training_low;
+	t->high = s->training_high;
+	t->count = s->until_count;
+	assert_true(s->until_count <= 8);
+	if (s->until_count)
+		memcpy(t->until, s->until, s->until_count * sizeof(*s->until));
+	return 0;
+}
+
+static const struct told *find(const struct all_told *a, const char *name)
+{
+	for (size_t i = 0; i < a->count; i++)
+		if (!strcmp(a->item[i].name, name))
+			return &a->item[i];
+	return NULL;
+}
+
+/* Some days stay live, some are in carries, some in both. */
+static void seal_some(struct om_totals *t)
+{
+	struct om_totals *to[] = { t, NULL };
+
+	assert_int_equal(om_totals_seal(t, FIRST + 8, apply_carry, to), 0);
+	for (uint8_t job = 1; job <= 6; job++)
+		for (uint32_t d = FIRST; d < FIRST + 6; d++) {
+			struct om_register_key key = { id(1), id(job), d, 4, OM_METER_SHAPE };
+			struct om_reading r;
+
+			if (om_totals_get(t, &key, &r))
+				om_totals_null(t, &key);
+		}
+}
+
+static void put_job(struct om_totals *t, struct om_totals **part, uint8_t job, const int32_t *day)
+{
+	uint32_t moves = FIRST + draw(15);
+
+	for (size_t i = 0; i <= 5; i++) {
+		struct om_totals *to = i < 5 ? part[i] : t;
+
+		assign(to, job, OM_ASSIGN_TENANT, job % 3 ? "a" : "b", FIRST);
+		if (job == 2)
+			assign(to, job, OM_ASSIGN_TENANT, "b", moves);
+		assign(to, job, OM_ASSIGN_MODEL, job % 2 ? "m" : "n", FIRST);
+		assign(to, job, OM_ASSIGN_LINEAGE, "l", FIRST);
+		assign(to, job, OM_ASSIGN_PHASE, job == 4 ? "inference" : "training", FIRST);
+	}
+	for (uint32_t d = FIRST; d < FIRST + 15; d++) {
+		struct om_reading r = { .key = { id(1), id(job), d, 4, OM_METER_SHAPE },
+					.value = { .exact = 1 + draw(1u << 30), .from_ns = d * DAY_NS, .to_ns = d * DAY_NS + 1 },
+					.sequence = 1 };
+
+		if (draw(4) == 0)
+			continue;
+		assert_int_equal(om_totals_put(t, &r), 0);
+		for (size_t i = 0; i < 5; i++)
+			if ((int32_t)d < day[i])
+				assert_int_equal(om_totals_put(part[i], &r), 0);
+	}
+}
+
+/* Seeded worlds: what is told of a day is the total of another instance that was given the days before it alone. */
+static void what_is_told_by_day_is_a_total_of_its_own(void **ctx)
+{
+	for (unsigned seed = 1; seed <= 60; seed++) {
+		struct om_totals *t = om_totals_new(10000), *part[5];
+		const int32_t *day;
+		size_t days, all[5] = { 0 };
+		struct all_told whole = { .count = 0 };
+
+		state = seed;
+		day = days_of_a(NULL, "a", &days);
+		om_totals_set_days(t, days_of_a, NULL);
+		for (size_t i = 0; i < 5; i++)
+			part[i] = om_totals_new(10000);
+		for (uint8_t job = 1; job <= 6; job++)
+			put_job(t, part, job, day);
+		if (seed % 2)
+			seal_some(t);
+		assert_int_equal(om_totals_each(t, tell, &whole), 0);
+		assert_int_equal(om_totals_each_lineage(t, tell, &whole), 0);
+		for (size_t i = 0; i < 5; i++) {
+			struct all_told before = { .count = 0 };
+
+			assert_int_equal(om_totals_each(part[i], tell, &before), 0);
+			assert_int_equal(om_totals_each_lineage(part[i], tell, &before), 0);
+			for (size_t k = 0; k < whole.count; k++) {
+				const struct told *w = &whole.item[k], *b = find(&before, w->name);
+
+				assert_true(w->name[0] != 'b' || w->count == 0);
+				for (size_t u = 0; u < w->count; u++)
+					if ((int32_t)w->until[u].day == day[i]) {
+						assert_true(w->until[u].training_low == (b ? b->low : 0));
+						assert_true(w->until[u].training_high == (b ? b->high : 0));
+						all[i]++;
+					}
+			}
+			om_totals_free(part[i]);
+		}
+		assert_true(all[0] == 0 && all[1] > 0 && all[4] > 0);
+		om_totals_free(t);
+	}
+}
+
+static struct owners *owners_of(const char *text)
+{
+	char path[] = "/tmp/opmeter-periods-XXXXXX";
+	struct error_text err = { 0 };
+	struct owners *o = NULL;
+	FILE *f = fdopen(mkstemp(path), "w");
+
+	fputs(text, f);
+	fclose(f);
+	if (owners_load(path, &o, &err))
+		fail_msg("%s", err.text);
+	unlink(path);
+	assert_int_equal(owners_prepare(o), 0);
+	return o;
+}
+
+/* Until the change of a Chinese parent, from then on of an Irish one. */
+#define OWNERS                                                                                                                    \
+	"entities:\n"                                                                                                             \
+	"  - {id: sub, name: sub, headquarters: US, source: s, as-of: 2026-01-01, parents: [{entity: cn, share: 100%, source: s, " \
+	"as-of: 2026-01-01, to: 2026-03-12}, {entity: ie, share: 100%, source: s, as-of: 2026-01-01, from: 2026-03-12}]}\n"       \
+	"  - {id: cn, name: cn, headquarters: CN, source: s, as-of: 2026-01-01, no-parent: true}\n"                               \
+	"  - {id: ie, name: ie, headquarters: IE, source: s, as-of: 2026-01-01, no-parent: true}\n"                               \
+	"tenants:\n  - {tenant: t, entity: sub}\n  - {tenant: other, entity: ie}\n"
+
+struct found {
+	int owners, cases;
+	char data[8192];
+};
+
+static int collect(void *ctx, const struct alert *a)
+{
+	struct found *f = ctx;
+
+	f->owners += a->type == ALERT_OWNER;
+	if (a->type == ALERT_CASE && strstr(a->data, "material-training")) {
+		f->cases++;
+		snprintf(f->data, sizeof(f->data), "%s", a->data);
+	}
+	return 0;
+}
+
+static struct found judge(const struct owners *o, bool live, uint32_t first_day, const struct om_until *u, opcount high)
+{
+	struct error_text err = { 0 };
+	struct regimes *g = NULL;
+	struct policy p = { .owners = o, .source = "/opmeter/test", .now_ns = NOW, .is_live = live };
+	struct om_subject_total s = { .tenant = "t", .model = "m", .lineage = "", .training_low = high, .training_high = high,
+				      .training_ceiling = high, .meters = 2, .first_day = first_day, .until = u, .until_count = u ? 1 : 0 };
+	struct found f = { 0 };
+
+	if (regimes_load("tests/demo/regimes", &g, &err))
+		fail_msg("%s", err.text);
+	p.regimes = g;
+	assert_int_equal(policy_judge(&p, &s, collect, &f), 0);
+	regimes_free(g);
+	return f;
+}
+
+static void an_earlier_owner_is_judged_by_what_it_was_owner_of(void **ctx)
+{
+	struct owners *o = owners_of(OWNERS);
+	const opcount half = 5000000000000000; /* of the demo's threshold */
+	struct om_until below = { CHANGE, half - 1, half - 1 }, at = { CHANGE, half, half };
+	const int32_t *day;
+	struct found f;
+	size_t n;
+
+	day = owners_change_days(o, "t", &n);
+	assert_int_equal(n, 1);
+	assert_int_equal(day[0], CHANGE);
+	assert_null(owners_change_days(o, "other", &n));
+	assert_null(owners_change_days(o, "nobody", &n));
+	/* Today's owner is clear: a replay, which plays each day by itself, finds nothing on the last one. */
+	f = judge(o, false, FIRST, &at, 2 * half);
+	assert_true(f.owners == 0 && f.cases == 0);
+	/* Whoever judges now alone finds the earlier owner: an event, and a case if what it owned was material. */
+	f = judge(o, true, FIRST, &below, 2 * half);
+	assert_true(f.owners == 1 && f.cases == 0);
+	f = judge(o, true, FIRST, &at, 2 * half);
+	assert_true(f.owners == 1 && f.cases == 1);
+	assert_non_null(strstr(f.data, "\"observed\":{\"low\":\"5000000000000000\",\"high\":\"5000000000000000\"}"));
+	assert_non_null(strstr(f.data, "\"owner_until\":\"2026-03-12\",\"owner_until_told\":true"));
+	assert_non_null(strstr(f.data, "\"from\":\"2026-01-01\",\"to\":\"2026-03-12\""));
+	assert_non_null(strstr(f.data, "\"from\":\"2026-03-12\",\"to\":null"));
+	/* Where no total tells it, it is no more than all. */
+	f = judge(o, true, FIRST, NULL, half);
+	assert_true(f.owners == 1 && f.cases == 1);
+	assert_non_null(strstr(f.data, "\"owner_until_told\":false"));
+	/* Who began under the new owner has nothing to do with the old one; so it is where the beginning is not known. */
+	f = judge(o, true, CHANGE, NULL, 2 * half);
+	assert_true(f.owners == 0 && f.cases == 0);
+	f = judge(o, true, 0, NULL, 2 * half);
+	assert_true(f.owners == 0 && f.cases == 0);
+	owners_free(o);
+}
+
+static void a_bad_file_changes_nothing(void **ctx)
+{
+	char path[] = "/tmp/opmeter-law-XXXXXX";
+	struct error_text err = { 0 };
+	struct law_news news;
+	struct law l;
+	FILE *f = fdopen(mkstemp(path), "w");
+	size_t n;
+
+	fputs(OWNERS, f);
+	fclose(f);
+	assert_int_equal(law_open(&l, path, NULL, 0, &err), 0);
+	f = fopen(path, "w");
+	fputs("entities: nonsense\n", f);
+	fclose(f);
+	law_look(&l, 1000000000, false, &news);
+	assert_false(news.is_any);
+	law_look(&l, 3000000000, false, &news);
+	assert_true(!news.is_any && news.is_worth[LAW_OWNERS] && l.file[LAW_OWNERS].has_failed);
+	assert_non_null(strstr(l.file[LAW_OWNERS].error.text, ":1:"));
+	assert_non_null(law_days(&l, "t", &n)); /* what was read before */
+	f = fopen(path, "w");
+	fputs("entities: []\ntenants: []\n", f);
+	fclose(f);
+	law_look(&l, 4000000000, true, &news);
+	assert_true(news.is_any && news.has_other_days && !l.file[LAW_OWNERS].has_failed);
+	assert_null(law_days(&l, "t", &n));
+	law_close(&l);
+	unlink(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_told_by_day_is_a_total_of_its_own),
+		cmocka_unit_test(an_earlier_owner_is_judged_by_what_it_was_owner_of),
+		cmocka_unit_test(a_bad_file_changes_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Owners and declarations, read anew while the node is metered (core/law.h). */
+#include <stdio.h>
+#include <time.h>
+
+#include "../base/yaml.h"
+#include "agent_internal.h"
+
+static uint64_t steady_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
+int agent_law_open(struct agent *a, struct error_text *err)
+{
+	const struct agent_config *c = a->config;
+
+	return law_open(&a->law, c->owners_path, c->declarations_path, steady_ns(), err);
+}
+
+/* The log says what is wrong: that may name an owner, and an alert goes to those who run the machines. */
+static int say(struct agent *a, enum law_file which)
+{
+	const struct reload *l = &a->law.file[which];
+	char subject[64], day[16];
+
+	if (!l->has_failed) {
+		log_info("%s: %s was read anew", law_file_name(which), l->path);
+		return 0;
+	}
+	log_error("%s: what was read before stays in use (%llu failures so far): %s", law_file_name(which),
+		  (unsigned long long)l->failures_total, l->error.text);
+	snprintf(subject, sizeof(subject), "file/%s/%s", law_file_name(which),
+		 date_format((int32_t)(agent_now_ns() / 86400000000000ULL), day));
+	return agent_say(a, "file-refused", subject,
+			 "What was read before stays in use: correct the file, the log says where.");
+}
+
+int agent_law_look(struct agent *a, bool *ret_is_new)
+{
+	struct law_news news;
+	int r = 0;
+
+	law_look(&a->law, steady_ns(), false, &news);
+	*ret_is_new = news.is_any;
+	for (int i = 0; r == 0 && i < LAW_FILES; i++)
+		if (news.is_worth[i])
+			r = say(a, (enum law_file)i);
+	return r;
+}

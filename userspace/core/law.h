@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_CORE_LAW_H
+#define OPMETER_CORE_LAW_H
+
+/*
+ * What people write and a judge that runs for long judges by: owners and declarations.
+ * Each is read anew when its file changed (core/reload.h), whole or not at all: after a
+ * failure what was read before stays in use.
+ */
+
+#include "declaration.h"
+#include "ownership.h"
+#include "reload.h"
+
+enum law_file { LAW_OWNERS, LAW_DECLARATIONS, LAW_FILES };
+const char *law_file_name(enum law_file which); /* "owners", "declarations" */
+
+struct law {
+	struct owners *owners;		   /* owners_prepare() was done; NULL: there is no file */
+	struct declarations *declarations; /* NULL likewise */
+	struct reload file[LAW_FILES];
+};
+
+/* Paths are loans, NULL: none. now_ns: of a clock that does not step. -EINVAL with *err. */
+int law_open(struct law *l, const char *owners_path, const char *declarations_path, uint64_t now_ns,
+	     struct error_text *err);
+void law_close(struct law *l);
+
+struct law_news {
+	bool is_any;		  /* something was read anew */
+	bool has_other_days;	  /* and the days on which owners change are others than before */
+	bool is_worth[LAW_FILES]; /* to be said: it was read, or it failed in a new way */
+};
+/* Reads anew what is due. Strings of what it replaces are gone. */
+void law_look(struct law *l, uint64_t now_ns, bool forced, struct law_news *ret);
+
+/* For om_totals_set_days(); ctx: a struct law. */
+const int32_t *law_days(void *ctx, const char *tenant, size_t *ret_count);
+
+#endif
