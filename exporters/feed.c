@@ -11,6 +11,7 @@
 #include "../userspace/base/cleanup.h"
 #include "../userspace/core/alert.h"
 #include "../userspace/core/assignment.h"
+#include "../userspace/core/checkpoint.h"
 
 #define WINDOW 4096 /* events under way at once */
 
@@ -282,6 +283,21 @@ static int send_assignment(struct om_feed *f, const struct om_outbox_item *item,
 	return send_event(f, &ev, item->kind, NULL, item->sequence);
 }
 
+static int send_checkpoint(struct om_feed *f, const struct om_outbox_item *item)
+{
+	_cleanup_free_ char *origin = NULL;
+	_cleanup_free_ char *note = om_checkpoint_of_act(item->payload, item->len, &origin);
+	_cleanup_free_ char *text = note ? om_checkpoint_event(note, f->source, item->time_ns) : NULL;
+	struct om_event ev = { .topic = OM_TOPIC_CHECKPOINTS, .key = origin, .time_ns = item->time_ns };
+
+	if (!text)
+		return -EBADMSG;
+	ev.key_len = strlen(origin);
+	ev.value = text;
+	ev.value_len = strlen(text);
+	return send_event(f, &ev, item->kind, NULL, item->sequence);
+}
+
 static int send_entry(struct om_feed *f, const struct om_outbox_item *item)
 {
 	_cleanup_(json_decrefp) json_t *o = json_loadb(item->payload, item->len, 0, NULL);
@@ -291,6 +307,8 @@ static int send_entry(struct om_feed *f, const struct om_outbox_item *item)
 		return -EBADMSG;
 	if (item->kind == OM_ENTRY_ASSIGNMENT)
 		return send_assignment(f, item, o);
+	if (item->kind == OM_ENTRY_ACT)
+		return send_checkpoint(f, item);
 	ev.topic = item->kind == OM_ENTRY_CASE ? OM_TOPIC_CASES : topic_of(o);
 	ev.key = json_string_value(json_object_get(o, "id"));
 	ev.key_len = ev.key ? strlen(ev.key) : 0;

@@ -20,6 +20,7 @@ int om_bundle_make(struct om_ledger *l, const struct om_case *c, const char *key
 		   const struct om_actor *actor, uint8_t **ret, size_t *ret_len, struct error_text *err);
 
 #define OM_BUNDLE_NODES_MAX 64
+#define OM_BUNDLE_HEADS_MAX 256
 struct om_bundle_report {
 	char case_id[OM_CASE_ID_STRLEN], origin[OM_NOTE_NAME_MAX], made[40], state[32], outcome[32];
 	char key[OM_NOTE_NAME_MAX + 16]; /* the trusted one that signed: name+id */
@@ -35,6 +36,11 @@ struct om_bundle_report {
 		uint64_t entries;
 		enum { OM_NODE_UNSIGNED, OM_NODE_NO_KEY, OM_NODE_SIGNED } signature;
 	} node[OM_BUNDLE_NODES_MAX];
+	/* Every head that something in it is proved against, each once, to be compared with those kept
+	 * elsewhere. */
+	size_t heads;
+	bool heads_are_cut;
+	struct om_checkpoint head[OM_BUNDLE_HEADS_MAX];
 };
 /* 0, or -EBADMSG with the first thing that is wrong; -ENOKEY: no trusted key signed it; -EFBIG: larger than
  * OM_BUNDLE_MAX; -E2BIG: evidence of more nodes than the report holds. For any bytes. */

@@ -145,6 +145,18 @@ static int parse_checkpoint(const struct om_tar_file *f, struct om_note *n, stru
 	return 0;
 }
 
+static void add_head(struct om_bundle_report *r, const struct om_checkpoint *c)
+{
+	for (size_t i = 0; i < r->heads; i++)
+		if (r->head[i].size == c->size && !strcmp(r->head[i].origin, c->origin) &&
+		    !memcmp(r->head[i].root, c->root, sizeof(c->root)))
+			return;
+	if (r->heads < OM_BUNDLE_HEADS_MAX)
+		r->head[r->heads++] = *c;
+	else
+		r->heads_are_cut = true;
+}
+
 static int check_previous(struct checking *k)
 {
 	const struct om_tar_file *f = om_tar_find(&k->files, BUNDLE_PREVIOUS),
@@ -168,6 +180,7 @@ static int check_previous(struct checking *k)
 	r = check_trusted(k, &n, NULL);
 	if (r && r != -ENOKEY)
 		return error_set(k->err, -EBADMSG, "the previous checkpoint's signature is wrong");
+	add_head(k->ret, &c);
 	k->ret->previous = c.size;
 	k->ret->previous_is_signed = r == 0;
 	return 0;
@@ -183,6 +196,7 @@ static int check_head(struct checking *k)
 	r = check_trusted(k, &n, NULL);
 	if (r)
 		return error_set(k->err, r, "the checkpoint is not signed by the key given");
+	add_head(k->ret, &k->head);
 	return check_previous(k);
 }
 
@@ -309,6 +323,7 @@ static int check_node(struct checking *k, const json_t *source)
 		return 0;
 	}
 	snprintf(node->origin, sizeof(node->origin), "%s", c.origin);
+	add_head(k->ret, &c);
 	if (r == -ENOKEY && node->signature == OM_NODE_SIGNED)
 		node->signature = OM_NODE_NO_KEY;
 	return 0;

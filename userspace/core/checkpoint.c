@@ -59,13 +59,35 @@ int om_checkpoint_find(struct om_ledger *l, const char *origin, uint64_t max, ch
 	return r;
 }
 
-static int record(struct om_ledger *l, const char *note, uint64_t now_ns)
+/* Of the text alone: signed anew by another key, it is still the same head. */
+static void head_id(const struct om_note *note, char out[OM_ID_STRLEN])
+{
+	unsigned char hash[crypto_hash_sha256_BYTES];
+
+	crypto_hash_sha256(hash, (const unsigned char *)note->text, note->text_len);
+	om_id_format((const struct om_id *)hash, out);
+}
+
+/* Once for each head. 0; 1: it was recorded before. */
+static int record(struct om_ledger *l, const char *text, uint64_t now_ns, uint64_t *ret_index)
 {
 	_cleanup_(json_decrefp) json_t *act =
-		json_pack("{s:i,s:s,s:s}", "v", 1, "act", "checkpoint", "checkpoint", note);
-	_cleanup_free_ char *text = act ? json_dumps(act, JSON_COMPACT) : NULL;
+		json_pack("{s:i,s:s,s:s}", "v", 1, "act", "checkpoint", "checkpoint", text);
+	_cleanup_free_ char *payload = act ? json_dumps(act, JSON_COMPACT) : NULL;
+	char unique[sizeof(OM_CHECKPOINT_UNIQUE) + OM_ID_STRLEN], id[OM_ID_STRLEN];
+	struct om_note note;
+	int r = om_note_parse(text, strlen(text), &note);
 
-	return text ? om_ledger_append(l, OM_ENTRY_ACT, NULL, text, strlen(text), now_ns, NULL) : -ENOMEM;
+	if (r || !payload)
+		return r ?: -ENOMEM;
+	head_id(&note, id);
+	snprintf(unique, sizeof(unique), OM_CHECKPOINT_UNIQUE "%s", id);
+	return om_ledger_append(l, OM_ENTRY_ACT, unique, payload, strlen(payload), now_ns, ret_index);
+}
+
+static int tree_root(void *ctx, uint64_t size, uint8_t ret[OM_HASH_SIZE])
+{
+	return om_tlog_root(ctx, size, ret);
 }
 
 int om_checkpoint_make(struct om_ledger *l, const char *keys, uint64_t now_ns, struct om_tlog_tree **ret_tree,
@@ -81,11 +103,12 @@ int om_checkpoint_make(struct om_ledger *l, const char *keys, uint64_t now_ns, s
 	if (r)
 		return r;
 	reader = om_tlog_tree_reader(t);
-	r = om_signer_checkpoint(s, &reader, om_tlog_tree_size(t), now_ns, &note, err);
+	r = om_signer_checkpoint(s, &(struct om_roots){ tree_root, &reader }, om_tlog_tree_size(t), now_ns,
+				 &note, err);
 	if (r)
 		return r;
-	r = record(l, note, now_ns);
-	if (r && r != -EROFS)
+	r = record(l, note, now_ns, NULL);
+	if (r < 0 && r != -EROFS)
 		return error_set(err, r, "the checkpoint cannot be recorded: %s", strerror(-r));
 	if (ret_tree)
 		*ret_tree = TAKE_PTR(t);
@@ -93,25 +116,80 @@ int om_checkpoint_make(struct om_ledger *l, const char *keys, uint64_t now_ns, s
 	return r == -EROFS;
 }
 
+static int sign_and_record(struct om_signer *s, const struct om_roots *roots, struct om_ledger_growth *g,
+			   uint64_t size, uint64_t now_ns, struct om_checkpoint *ret, struct error_text *err)
+{
+	_cleanup_free_ char *text = NULL;
+	struct om_note note;
+	int r = om_signer_checkpoint(s, roots, size, now_ns, &text, err);
+
+	r = r ?: om_note_parse(text, strlen(text), &note);
+	r = r ?: om_checkpoint_parse(note.text, note.text_len, ret);
+	if (r)
+		return r;
+	r = record(g->ledger, text, now_ns, NULL);
+	return r < 0 ? error_set(err, r, "the checkpoint cannot be recorded: %s", strerror(-r)) : 0;
+}
+
+int om_checkpoint_advance(struct om_ledger_growth *g, const char *keys, uint64_t now_ns,
+			  struct om_checkpoint *ret, struct error_text *err)
+{
+	_cleanup_(om_signer_freep) struct om_signer *s = NULL;
+	_cleanup_free_ char *last = NULL;
+	struct om_roots roots = { om_ledger_growth_root, g };
+	struct om_tree_head head;
+	uint64_t index = UINT64_MAX;
+	int r = om_signer_try(keys, &s, err);
+
+	r = r ?: om_ledger_head(g->ledger, &head);
+	r = r ?: om_signer_last(s, &roots, head.size, ret, &last, err);
+	if (r)
+		return r;
+	if (ret->size) {
+		r = record(g->ledger, last, now_ns, &index);
+		if (r < 0)
+			return error_set(err, r, "the checkpoint cannot be recorded: %s", strerror(-r));
+		r = om_ledger_head(g->ledger, &head);
+		if (r)
+			return r;
+	}
+	/* Its own record alone is no news. */
+	if (head.size == ret->size || (head.size == ret->size + 1 && index == ret->size))
+		return 1;
+	return sign_and_record(s, &roots, g, head.size, now_ns, ret, err);
+}
+
+char *om_checkpoint_of_act(const void *payload, size_t len, char **ret_origin)
+{
+	_cleanup_(json_decrefp) json_t *act = json_loadb(payload, len, 0, NULL);
+	const char *text = note_of(act);
+	struct om_checkpoint c;
+	struct om_note note;
+
+	if (!text || om_note_parse(text, strlen(text), &note) ||
+	    om_checkpoint_parse(note.text, note.text_len, &c))
+		return NULL;
+	if (ret_origin && !(*ret_origin = strdup(c.origin)))
+		return NULL;
+	return strdup(text);
+}
+
 char *om_checkpoint_event(const char *text, const char *source, uint64_t now_ns)
 {
 	_cleanup_(json_decrefp) json_t *o = NULL;
-	unsigned char hash[crypto_hash_sha256_BYTES];
 	char time[OM_TIME_STRLEN], size[24], id[OM_ID_STRLEN], root[2 * OM_HASH_SIZE + 1];
 	struct om_checkpoint c;
 	struct om_note note;
 
 	if (om_note_parse(text, strlen(text), &note) || om_checkpoint_parse(note.text, note.text_len, &c))
 		return NULL;
-	/* Of the text alone: signed anew by another key, it is still the same head. */
-	crypto_hash_sha256(hash, (const unsigned char *)note.text, note.text_len);
+	head_id(&note, id);
 	snprintf(size, sizeof(size), "%llu", (unsigned long long)c.size);
 	for (int i = 0; i < OM_HASH_SIZE; i++)
 		snprintf(root + 2 * i, 3, "%02x", c.root[i]);
-	o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:{s:s,s:s,s:s,s:s}}", "specversion", "1.0", "id",
-		      om_id_format((const struct om_id *)hash, id), "source", source, "type",
-		      "opmeter.checkpoint.v1", "subject", c.origin, "time", om_time_format(now_ns, time),
-		      "datacontenttype", "application/json", "data", "origin", c.origin, "size", size, "root",
-		      root, "checkpoint", text);
+	o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:{s:s,s:s,s:s,s:s}}", "specversion", "1.0", "id", id,
+		      "source", source, "type", "opmeter.checkpoint.v1", "subject", c.origin, "time",
+		      om_time_format(now_ns, time), "datacontenttype", "application/json", "data", "origin",
+		      c.origin, "size", size, "root", root, "checkpoint", text);
 	return o ? json_dumps(o, JSON_COMPACT) : NULL;
 }

@@ -157,7 +157,7 @@ static int read_keys(struct om_signer *s, struct error_text *err)
 }
 
 /* With the lock: two signers must not each think that theirs was the last. */
-static int open_dir(const char *dir, struct om_signer **ret, struct error_text *err)
+static int open_dir(const char *dir, int how, struct om_signer **ret, struct error_text *err)
 {
 	_cleanup_(om_signer_freep) struct om_signer *s = calloc(1, sizeof(*s));
 	struct stat st;
@@ -174,16 +174,16 @@ static int open_dir(const char *dir, struct om_signer **ret, struct error_text *
 				 "%s: others can enter the keys' directory, or it is not ours: mode 0700",
 				 dir);
 	s->lock_fd = openat(s->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (s->lock_fd < 0 || flock(s->lock_fd, LOCK_EX))
+	if (s->lock_fd < 0 || flock(s->lock_fd, how))
 		return error_set(err, -errno, "%s/lock: %m", dir);
 	*ret = TAKE_PTR(s);
 	return 0;
 }
 
-int om_signer_open(const char *dir, struct om_signer **ret, struct error_text *err)
+static int open_signer(const char *dir, int how, struct om_signer **ret, struct error_text *err)
 {
 	_cleanup_(om_signer_freep) struct om_signer *s = NULL;
-	int r = open_dir(dir, &s, err);
+	int r = open_dir(dir, how, &s, err);
 
 	r = r ?: read_keys(s, err);
 	if (r == 0 && s->count == 0)
@@ -191,6 +191,48 @@ int om_signer_open(const char *dir, struct om_signer **ret, struct error_text *e
 	if (r == 0)
 		*ret = TAKE_PTR(s);
 	return r;
+}
+
+int om_signer_open(const char *dir, struct om_signer **ret, struct error_text *err)
+{
+	return open_signer(dir, LOCK_EX, ret, err);
+}
+
+int om_signer_try(const char *dir, struct om_signer **ret, struct error_text *err)
+{
+	return open_signer(dir, LOCK_EX | LOCK_NB, ret, err);
+}
+
+static int put_last(struct om_signer *s, const char *note, struct error_text *err)
+{
+	int r = om_file_put(s->dir_fd, LAST, note, strlen(note), 0644);
+
+	return r ? error_set(err, r, "%s/" LAST ": cannot be written: %s", s->dir, strerror(-r)) : 0;
+}
+
+/* That of the empty log: with it, a file that is missing later is noticed. */
+static int put_empty(struct om_signer *s, const struct om_note_key *keys, size_t n, struct error_text *err)
+{
+	static const struct om_merkle empty;
+	struct om_checkpoint c = { .size = 0 };
+	char text[OM_CHECKPOINT_TEXT_MAX];
+	_cleanup_free_ char *note = NULL;
+
+	om_merkle_root(&empty, c.root);
+	snprintf(c.origin, sizeof(c.origin), "%s", keys[0].name);
+	note = om_note_sign(om_checkpoint_format(&c, text), keys, n);
+	return note ? put_last(s, note, err) : -ENOMEM;
+}
+
+static int begin_log(struct om_signer *s, const struct om_note_key *key, struct error_text *err)
+{
+	if (faccessat(s->dir_fd, LAST, F_OK, 0) == 0)
+		return error_set(err, -EEXIST,
+				 "%s/" LAST
+				 ": something was signed, and no key of it is there: a new log takes a "
+				 "new directory",
+				 s->dir);
+	return put_empty(s, key, 1, err);
 }
 
 int om_signer_make(const char *dir, const char *origin, const uint8_t seed[32], uint64_t now_ns,
@@ -205,7 +247,7 @@ int om_signer_make(const char *dir, const char *origin, const uint8_t seed[32], 
 				 origin, OM_NOTE_NAME_MAX);
 	if (mkdir(dir, 0700) && errno != EEXIST)
 		return error_set(err, -errno, "%s: cannot be made: %m", dir);
-	r = open_dir(dir, &s, err);
+	r = open_dir(dir, LOCK_EX, &s, err);
 	r = r ?: read_keys(s, err);
 	if (r)
 		return r;
@@ -214,6 +256,8 @@ int om_signer_make(const char *dir, const char *origin, const uint8_t seed[32], 
 				 dir, s->key[0].key.name);
 	/* The new one first: a crash between leaves both in force, which harms nothing. */
 	r = write_key(s, &k, err);
+	if (r == 0 && s->count == 0)
+		r = begin_log(s, &k.key, err);
 	for (size_t i = 0; i < s->count && r == 0; i++) {
 		uint64_t until = now_ns + overlap_ns;
 
@@ -272,8 +316,8 @@ int om_signer_text(struct om_signer *s, const char *text, uint64_t now_ns, char 
 	return 0;
 }
 
-/* What was signed last, by a key of this directory. 0, 1: nothing yet, -EUCLEAN. */
-static int read_last(struct om_signer *s, struct om_checkpoint *ret, struct error_text *err)
+/* What was signed last, by a key of this directory. */
+static int read_last(struct om_signer *s, struct om_checkpoint *ret, char **ret_note, struct error_text *err)
 {
 	_cleanup_free_ char *text = NULL;
 	struct om_note note;
@@ -281,53 +325,77 @@ static int read_last(struct om_signer *s, struct om_checkpoint *ret, struct erro
 	int r = om_file_get(s->dir_fd, LAST, NOTE_MAX, &text, &len);
 
 	if (r == -ENOENT)
-		return 1;
+		return error_set(err, -EUCLEAN,
+				 "%s/" LAST
+				 ": missing, so nobody knows what was signed: nothing is. Put it back "
+				 "from a copy; if these keys have never signed: `opmeter evidence checkpoint "
+				 "--begin`",
+				 s->dir);
 	r = r ?: om_note_parse(text, len, &note);
 	r = r ?: om_checkpoint_parse(note.text, note.text_len, ret);
-	for (size_t i = 0; r == 0 && i < s->count; i++)
-		if (om_note_check(&note, &s->key[i].key) == 0)
+	for (size_t i = 0; r == 0 && i < s->count; i++) {
+		if (om_note_check(&note, &s->key[i].key) == 0) {
+			*ret_note = TAKE_PTR(text);
 			return 0;
+		}
+	}
 	return error_set(err, -EUCLEAN,
 			 "%s/" LAST ": not a checkpoint that these keys signed: nothing is signed until a "
 			 "person has found out why",
 			 s->dir);
 }
 
-static int check_grows(struct om_signer *s, const struct om_tlog_reader *r, uint64_t size,
-		       struct error_text *err)
+int om_signer_begin(struct om_signer *s, uint64_t now_ns, struct error_text *err)
 {
+	struct om_note_key keys[OM_SIGNER_KEYS_MAX];
+	size_t n;
+	int r;
+
+	if (faccessat(s->dir_fd, LAST, F_OK, 0) == 0)
+		return error_set(err, -EEXIST, "%s/" LAST ": it is there: these keys have signed", s->dir);
+	n = in_force(s, now_ns, keys);
+	r = n ? put_empty(s, keys, n, err) : -ENOKEY;
+	sodium_memzero(keys, sizeof(keys));
+	return r;
+}
+
+int om_signer_last(struct om_signer *s, const struct om_roots *r, uint64_t size, struct om_checkpoint *ret,
+		   char **ret_note, struct error_text *err)
+{
+	_cleanup_free_ char *note = NULL;
 	uint8_t root[OM_HASH_SIZE];
-	struct om_checkpoint last;
-	int rc = read_last(s, &last, err);
+	int rc = read_last(s, ret, &note, err);
 
 	if (rc)
-		return rc < 0 ? rc : 0;
-	if (size < last.size)
+		return rc;
+	if (size < ret->size)
 		return error_set(err, -ESTALE,
 				 "the log has %llu leaves, and one of %llu was signed: it was cut, or is an "
 				 "old copy; nothing is signed",
-				 (unsigned long long)size, (unsigned long long)last.size);
-	rc = om_tlog_root(r, last.size, root);
+				 (unsigned long long)size, (unsigned long long)ret->size);
+	rc = r->root(r->ctx, ret->size, root);
 	if (rc)
 		return rc;
-	if (memcmp(root, last.root, sizeof(root)))
+	if (memcmp(root, ret->root, sizeof(root)))
 		return error_set(err, -EUCLEAN,
 				 "the log's first %llu leaves are not those that were signed: it was "
 				 "rewritten, or is another log; nothing is signed. A new log takes a new "
 				 "origin (`opmeter evidence keygen`)",
-				 (unsigned long long)last.size);
+				 (unsigned long long)ret->size);
+	*ret_note = TAKE_PTR(note);
 	return 0;
 }
 
-int om_signer_checkpoint(struct om_signer *s, const struct om_tlog_reader *r, uint64_t size, uint64_t now_ns,
+int om_signer_checkpoint(struct om_signer *s, const struct om_roots *r, uint64_t size, uint64_t now_ns,
 			 char **ret_note, struct error_text *err)
 {
-	struct om_checkpoint c = { .size = size };
+	struct om_checkpoint c = { .size = size }, last;
 	char text[OM_CHECKPOINT_TEXT_MAX];
+	_cleanup_free_ char *before = NULL;
 	_cleanup_free_ char *note = NULL;
-	int rc = check_grows(s, r, size, err);
+	int rc = om_signer_last(s, r, size, &last, &before, err);
 
-	rc = rc ?: om_tlog_root(r, size, c.root);
+	rc = rc ?: r->root(r->ctx, size, c.root);
 	if (rc)
 		return rc;
 	snprintf(c.origin, sizeof(c.origin), "%s", om_signer_origin(s));
@@ -335,9 +403,8 @@ int om_signer_checkpoint(struct om_signer *s, const struct om_tlog_reader *r, ui
 	if (rc == -ENOKEY)
 		return error_set(err, rc, "%s: no key is in force: `opmeter evidence keygen` makes one",
 				 s->dir);
-	rc = rc ?: om_file_put(s->dir_fd, LAST, note, strlen(note), 0644);
-	if (rc)
-		return error_set(err, rc, "%s/" LAST ": cannot be written: %s", s->dir, strerror(-rc));
-	*ret_note = TAKE_PTR(note);
-	return 0;
+	rc = rc ?: put_last(s, note, err);
+	if (rc == 0)
+		*ret_note = TAKE_PTR(note);
+	return rc;
 }

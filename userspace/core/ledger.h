@@ -168,8 +168,10 @@ enum om_entry_kind {
 
 /*
  * Appends one entry; `unique` (may be NULL) makes it happen once: 0 appended,
- * 1 an entry with that unique name exists (*ret_index is that one's).
+ * 1 an entry with that unique name exists (*ret_index is that one's). An act leaves
+ * the node only if it is named as a checkpoint is.
  */
+#define OM_CHECKPOINT_UNIQUE "checkpoint-"
 int om_ledger_append(struct om_ledger *l, enum om_entry_kind kind, const char *unique, const void *payload,
 		     size_t len, uint64_t now_ns, uint64_t *ret_index);
 
@@ -184,7 +186,7 @@ int om_ledger_publish(struct om_ledger *l, const struct om_node_facts *node, uin
 
 /* Outbox. An exporter is a name; it sees readings (the newest value of each
  * register, so the backlog is bounded by the number of registers whatever the
- * outage) and log entries of kinds ASSIGNMENT, ALERT and CASE, in order. */
+ * outage) and log entries of kinds ASSIGNMENT, ALERT and CASE and checkpoints (kind ACT), in order. */
 struct om_outbox_item {
 	enum om_entry_kind kind;
 	uint64_t sequence;	   /* names the item in om_ledger_ack() */

@@ -69,6 +69,40 @@ int om_ledger_tree(struct om_ledger *l, struct om_tlog_tree **ret)
 	return r;
 }
 
+int om_ledger_growth_root(void *growth, uint64_t size, uint8_t ret[OM_HASH_SIZE])
+{
+	struct om_ledger_growth *g = growth;
+	uint8_t hash[OM_HASH_SIZE];
+	sqlite3_stmt *s;
+	int r;
+
+	if (size < g->tree.size)
+		g->tree.size = 0;
+	/* Without the payload, which would be read from its pages for nothing. */
+	if (sqlite3_prepare_v2(g->ledger->db,
+			       "SELECT idx, leaf FROM entry WHERE idx >= ?1 AND idx < ?2 ORDER BY idx", -1,
+			       &s, NULL))
+		return ledger_errno(g->ledger);
+	sqlite3_bind_int64(s, 1, (int64_t)g->tree.size);
+	sqlite3_bind_int64(s, 2, (int64_t)size);
+	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
+		if ((uint64_t)sqlite3_column_int64(s, 0) != g->tree.size ||
+		    sqlite3_column_bytes(s, 1) != OM_LEAF_SIZE)
+			break;
+		om_merkle_leaf_hash(sqlite3_column_blob(s, 1), OM_LEAF_SIZE, hash);
+		om_merkle_append(&g->tree, hash);
+	}
+	sqlite3_finalize(s);
+	if (r != SQLITE_DONE) {
+		g->tree.size = 0;
+		return r == SQLITE_ROW || r == SQLITE_CORRUPT ? -EUCLEAN : ledger_errno(g->ledger);
+	}
+	if (g->tree.size < size)
+		return -ESTALE;
+	om_merkle_root(&g->tree, ret);
+	return 0;
+}
+
 /* --- destroying --- */
 
 static bool names(const json_t *act, uint64_t index)

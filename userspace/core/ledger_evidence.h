@@ -17,6 +17,18 @@ struct om_leaf_entry {
 int om_ledger_each_leaf(struct om_ledger *l, uint64_t from_index,
 			int (*fn)(void *ctx, const struct om_leaf_entry *e), void *ctx);
 
+/*
+ * The log's roots at sizes that grow: each takes the leaves that came since the last and nothing else, in 2
+ * KiB whatever the log's size. A smaller size begins anew, from the first leaf. The root of a size stands on
+ * the one before it, so that it is shown, not believed, that the log grew.
+ */
+struct om_ledger_growth {
+	struct om_ledger *ledger;
+	struct om_merkle tree; /* all zero: nothing is hashed yet */
+};
+/* `growth`: a struct om_ledger_growth; fits struct om_roots. -ESTALE: the log is smaller. */
+int om_ledger_growth_root(void *growth, uint64_t size, uint8_t ret[OM_HASH_SIZE]);
+
 /* The hashes of all leaves, in memory: 64 bytes a leaf. */
 int om_ledger_tree(struct om_ledger *l, struct om_tlog_tree **ret);
 

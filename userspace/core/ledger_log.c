@@ -83,9 +83,11 @@ static int find_unique(struct om_ledger *l, const char *unique, uint64_t *ret_in
 	return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : ledger_errno(l);
 }
 
-static bool leaves_the_node(enum om_entry_kind kind)
+static bool leaves_the_node(enum om_entry_kind kind, const char *unique)
 {
-	return kind == OM_ENTRY_ASSIGNMENT || kind == OM_ENTRY_ALERT || kind == OM_ENTRY_CASE;
+	return kind == OM_ENTRY_ASSIGNMENT || kind == OM_ENTRY_ALERT || kind == OM_ENTRY_CASE ||
+	       (kind == OM_ENTRY_ACT && unique &&
+		!strncmp(unique, OM_CHECKPOINT_UNIQUE, strlen(OM_CHECKPOINT_UNIQUE)));
 }
 
 int ledger_append_in(struct om_ledger *l, enum om_entry_kind kind, const char *unique, const void *payload,
@@ -103,7 +105,7 @@ int ledger_append_in(struct om_ledger *l, enum om_entry_kind kind, const char *u
 			return r;
 	}
 	r = put_entry(l, &e, unique);
-	if (r == 0 && leaves_the_node(kind)) {
+	if (r == 0 && leaves_the_node(kind, unique)) {
 		s = ledger_stmt(l, ST_PENDING_PUT);
 		if (!s)
 			return ledger_errno(l);

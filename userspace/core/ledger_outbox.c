@@ -63,7 +63,9 @@ static int add_exporter(struct om_ledger *l, const char *name, int *ret)
 				" ROW_NUMBER() OVER (ORDER BY day, job) FROM published",
 				NULL, id);
 	r = r
-		    ?: run_with(l, "INSERT INTO pending SELECT ?1, idx FROM entry WHERE kind IN (3, 4, 7)",
+		    ?: run_with(l,
+				"INSERT INTO pending SELECT ?1, idx FROM entry WHERE kind IN (3, 4, 7)"
+				" OR (kind = 5 AND uniq GLOB '" OM_CHECKPOINT_UNIQUE "*')",
 				NULL, id);
 	r = ledger_end(l, r);
 	if (r == 0)
