@@ -39,6 +39,49 @@ def alone(d, bundle, key):
     shutil.rmtree(root)
 
 
+def against_what_was_seen(d, sealed, case_key, node_key, node_keys):
+    """The checkpoint that came over Kafka confirms the node's part of the bundle; another head of the same size, signed by the same key, is a fork."""
+    import base64
+    note = (node_keys / "last.checkpoint").read_text()
+    origin, size, root = note.splitlines()[:3]
+    event = lambda n, r: json.dumps({"specversion": "1.0", "id": "0" * 32, "source": "/opmeter/x", "type": "opmeter.checkpoint.v1", "subject": origin, "data": {
+        "origin": origin, "size": n.splitlines()[1], "root": base64.b64decode(r).hex(), "checkpoint": n}}) + "\n"
+    seed = base64.b64decode(next(node_keys.glob("*.key")).read_text().splitlines()[0].split("+")[4])[1:]
+
+    def signed(leaves, r):
+        text = f"{origin}\n{leaves}\n{r}\n"
+        line = node_key.read_text().strip()
+        sig = base64.b64encode(bytes.fromhex(line.split("+")[1]) + verify_bundle.sign(seed, text.encode())[1]).decode()
+        return event(f"{text}\n\u2014 {origin} {sig}\n", r)
+
+    seen = d.dir / "seen.jsonl"
+    check = lambda code, *args: (lambda p: p.stdout + p.stderr)(d.run("evidence", "verify", *args, "--seen", seen, "--key", case_key, "--key", node_key, code=code))
+    seen.write_text(event(note, root))
+    said = check(0, sealed)
+    assert f"head of {origin} with {size} leaves: as it was seen" in said and "NOT COMPARED: no head of this log was seen" in said, said
+    assert "it grew through 1 heads" in check(0, "--dir", d.node)
+    other = base64.b64encode(bytes(32)).decode()
+    seen.write_text(signed(size, other))
+    assert "FORK" in check(3, sealed) and "FORK" in check(3, "--dir", d.node)
+    seen.write_text(event(note, root) + signed(size, other))
+    assert "FORK" in check(3)
+    seen.write_text(signed(int(size) + 1000, other))
+    assert "none of its heads is among those that were seen" in check(3, sealed)
+    assert "the log has fewer" in check(3, "--dir", d.node)
+    seen.write_text(event(note, root).replace(size, str(int(size) + 1), 1))
+    assert "damaged" in check(3, sealed)
+
+
+def without_its_memory(d):
+    last = d.keys / "last.checkpoint"
+    kept = last.read_text()
+    last.unlink()
+    said = d.run("evidence", "checkpoint", "--dir", d.store, "--keys", d.keys, code=3).stderr
+    assert "missing" in said and "--begin" in said, said
+    last.write_text(kept)
+    d.run("evidence", "checkpoint", "--dir", d.store, "--keys", d.keys, "--begin", code=1)
+
+
 def second_verifier(d, bundle, key):
     # The second verifier's own arithmetic first: RFC 8032, 7.1, tests 1 and 2.
     for seed, public, message, signature in (
@@ -217,6 +260,7 @@ with Desk("evidence") as desk:
     assert "example.org/opmeter/node1" in desk.verify(sealed, first_key, node_pub).stdout
     assert "not checked" not in desk.verify(sealed, first_key, node_pub).stdout
     desk.verify(sealed, node_pub, code=3)
+    against_what_was_seen(desk, sealed, first_key, node_pub, node_keys)
     alone(desk, sealed, first_key)
     second_verifier(desk, sealed, first_key)
     sweep()
@@ -225,5 +269,6 @@ with Desk("evidence") as desk:
     tiles(desk, first_key)
     rotation(desk, which, first_key)
     permissions(desk)
+    without_its_memory(desk)
     beside_a_writer(desk)
     print("sealed, verified alone, tampered with, rotated")

@@ -67,6 +67,7 @@ struct agent *agent_free(struct agent *a)
 	agent_counter_free(a->counter);
 	agent_collectives_free(a->collectives);
 	agent_phases_free(a->phases);
+	agent_checkpoints_free(a->checkpoints);
 	om_peaks_free(a->peaks);
 	free(a->device_lines);
 	resolve_free(a->resolve);
@@ -107,6 +108,7 @@ static int open_configuration(struct agent *a, struct error_text *err)
 	if (r == 0 && c->tenants_path)
 		r = tenant_map_load(c->tenants_path, &a->tenants, err);
 	r = r ?: agent_identity_open(a, err);
+	r = r ?: agent_checkpoints_open(a, err);
 	if (r == 0 && c->regimes_dir)
 		r = regimes_load(c->regimes_dir, &a->regimes, err);
 	return r ?: agent_law_open(a, err);
@@ -267,7 +269,7 @@ static void feed_all(struct agent *a)
 
 /* When the next of each is due, CLOCK_MONOTONIC: a clock that steps must not stop the meter. */
 struct schedule {
-	uint64_t drain, publish, heartbeat, end;
+	uint64_t drain, publish, heartbeat, checkpoint, end;
 };
 
 #define NEAR_NS 1000000000ULL /* between two publications when a total is near a level */
@@ -287,6 +289,10 @@ static int on_time(struct agent *a, struct schedule *s, uint64_t now)
 		s->publish = now + (a->is_near && c->publish_ns > NEAR_NS ? NEAR_NS : c->publish_ns);
 		if (a->metrics)
 			agent_render_metrics(a);
+	}
+	if (r == 0 && now >= s->checkpoint) {
+		s->checkpoint = now + c->checkpoint_ns;
+		agent_checkpoint(a);
 	}
 	if (now >= s->heartbeat) {
 		s->heartbeat = now + c->heartbeat_ns;
@@ -313,7 +319,9 @@ static int block_signals(void)
 static int agent_loop(struct agent *a, int signal_fd)
 {
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
-	struct schedule s = { .drain = now, .publish = now + a->config->publish_ns, .heartbeat = now };
+	struct schedule s = {
+		.drain = now, .publish = now + a->config->publish_ns, .heartbeat = now, .checkpoint = now
+	};
 	struct pollfd fds[] = { { .fd = signal_fd, .events = POLLIN },
 				{ .fd = discovery_fd(a->discovery), .events = POLLIN },
 				{ .fd = -1, .events = POLLIN } };
@@ -347,6 +355,8 @@ static int agent_end(struct agent *a)
 	int r = agent_meter(a, true);
 
 	r = r ?: agent_publish(a);
+	if (r == 0)
+		agent_checkpoint(a);
 	for (size_t i = 0; i < a->sink_count; i++)
 		if (om_feed_drain(a->sinks[i], 5000))
 			log_warn("an exporter has not acknowledged everything: the rest waits in the ledger");

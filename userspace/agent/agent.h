@@ -35,9 +35,10 @@ struct agent_config {
 	const char *brokers;	      /* NULL: no Kafka */
 	const char *kafka_config;
 	bool create_topics;
-	const char *file_path; /* NULL: no JSON-lines file */
-	const char *listen;    /* address:port of the OpenMetrics endpoint, NULL: none */
-	uint64_t drain_ns, publish_ns, heartbeat_ns;
+	const char *file_path;	   /* NULL: no JSON-lines file */
+	const char *listen;	   /* address:port of the OpenMetrics endpoint, NULL: none */
+	const char *evidence_keys; /* keys that the ledger's log is signed with; NULL: it is not */
+	uint64_t drain_ns, publish_ns, heartbeat_ns, checkpoint_ns;
 	uint64_t seconds; /* end after this many, 0: when told to */
 	uint64_t budget;  /* percent of the node's processors that the probes of one meter may take; 0: any */
 	bool detach;	  /* at the end also remove probes and maps from the kernel */

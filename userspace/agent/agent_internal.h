@@ -46,6 +46,7 @@ struct agent_device_line {
 struct agent_counter;	  /* agent_counter.c */
 struct agent_collectives; /* agent_collectives.c */
 struct agent_phases;	  /* agent_phases.c */
+struct agent_checkpoints; /* agent_checkpoints.c */
 struct om_collective_usage;
 
 struct agent_guard_state {
@@ -71,7 +72,8 @@ struct agent {
 	struct agent_counter *counter;	       /* NULL: it could not be opened */
 	struct agent_collectives *collectives; /* NULL: likewise */
 	struct agent_phases *phases;
-	struct resolve *resolve;   /* NULL: identity is not asked for */
+	struct agent_checkpoints *checkpoints; /* NULL: the log is not signed here */
+	struct resolve *resolve;	       /* NULL: identity is not asked for */
 	char identity_version[72]; /* of the rules that the ledger's last answers were given under */
 	bool identity_down[4], identity_said[4]; /* by source: as last logged; an alert was raised */
 	struct holders *holders;		 /* NULL: no device meter */
@@ -184,6 +186,19 @@ int agent_identity_step(struct agent *a);
 
 /* agent_spool.c: what people say meanwhile. */
 int agent_spool(struct agent *a);
+
+/* agent_checkpoints.c: the log's head, signed. */
+struct agent_checkpoint_totals {
+	uint64_t made, size; /* size: leaves that the last one covers; 0: none yet */
+	uint64_t refused;    /* the log is not the one that was signed */
+	uint64_t failed;     /* no key in force, the disk: anything else */
+	uint64_t postponed;  /* another process had the keys */
+};
+int agent_checkpoints_open(struct agent *a, struct error_text *err);
+struct agent_checkpoints *
+agent_checkpoints_free(struct agent_checkpoints *c); /* NULL is fine; returns NULL */
+void agent_checkpoint(struct agent *a);
+const struct agent_checkpoint_totals *agent_checkpoints_totals(const struct agent *a); /* NULL: not wanted */
 
 /* agent_guard.c: to be called often. */
 void agent_guard(struct agent *a);

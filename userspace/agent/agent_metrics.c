@@ -226,6 +226,24 @@ static void render_devices(struct agent *a)
 	counter(a, "opmeter_device_lost", "Devices that fell off the bus.", (double)t.lost);
 }
 
+static void render_checkpoints(struct agent *a)
+{
+	const struct agent_checkpoint_totals *t = agent_checkpoints_totals(a);
+
+	if (!t)
+		return;
+	counter(a, "opmeter_checkpoints", "Heads of the ledger's log that were signed.", (double)t->made);
+	gauge(a, "opmeter_checkpoint_leaves", NULL, "Entries of the log that the last checkpoint covers.",
+	      (double)t->size);
+	counter(a, "opmeter_checkpoints_refused",
+		"Heads that were not signed since the log is not the one that was signed before.",
+		(double)t->refused);
+	counter(a, "opmeter_checkpoints_failed", "Heads that could not be signed; the agent's log says why.",
+		(double)t->failed);
+	counter(a, "opmeter_checkpoints_postponed", "Heads not signed since another process had the keys.",
+		(double)t->postponed);
+}
+
 void agent_render_metrics(struct agent *a)
 {
 	static const char *const version[] = { "version", OPMETER_VERSION, NULL };
@@ -266,6 +284,7 @@ void agent_render_metrics(struct agent *a)
 		      "Collectives and communicators' events lost, of processes that are there.",
 		      (double)agent_collectives_lost(a));
 	}
+	render_checkpoints(a);
 	render_self(a);
 	om_openmetrics_commit(a->metrics);
 }

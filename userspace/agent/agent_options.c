@@ -15,6 +15,10 @@ static int check_config(const struct agent_config *c)
 		log_error("--drain must be at least 10ms, and --publish at least --drain");
 		return -EINVAL;
 	}
+	if (c->checkpoint_ns < c->drain_ns) {
+		log_error("--checkpoint must be at least --drain");
+		return -EINVAL;
+	}
 	if (!c->standalone && !c->brokers && !c->file_path) {
 		log_error("agent: readings have nowhere to go: give --brokers HOST:PORT or --file PATH, "
 			  "or run `opmeter standalone`");
@@ -32,6 +36,7 @@ static void set_defaults(struct agent_config *c)
 	c->drain_ns = 1000000000ULL;
 	c->publish_ns = 15000000000ULL;
 	c->heartbeat_ns = 60000000000ULL;
+	c->checkpoint_ns = 3600000000000ULL;
 	if (c->standalone)
 		c->regimes_dir = OPMETER_DATADIR "/regimes";
 }
@@ -75,8 +80,10 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		  "how often changed registers are logged and sent (15s)" },
 		{ "heartbeat", "TIME", OPTION_DURATION, &c->heartbeat_ns,
 		  "how often a sign of life is sent (60s)" },
-		{ "brokers", "LIST", OPTION_STRING, &c->brokers,
-		  "Kafka bootstrap servers, HOST:PORT,... (none)" },
+		{ "evidence-keys", "DIR", OPTION_STRING, &c->evidence_keys,
+		  "keys to sign the log with (none)" },
+		{ "checkpoint", "TIME", OPTION_DURATION, &c->checkpoint_ns, "how often it is signed (1h)" },
+		{ "brokers", "LIST", OPTION_STRING, &c->brokers, "Kafka servers, HOST:PORT,... (none)" },
 		{ "kafka-config", "FILE", OPTION_STRING, &c->kafka_config, "librdkafka properties (none)" },
 		{ "create-topics", NULL, OPTION_FLAG, &c->create_topics, "create missing topics" },
 		{ "file", "PATH", OPTION_STRING, &c->file_path,

@@ -73,13 +73,24 @@ static int keygen(int argc, char **argv)
 	return EXIT_OK;
 }
 
+static int begin_keys(const char *keys, struct error_text *err)
+{
+	_cleanup_(om_signer_freep) struct om_signer *s = NULL;
+	int r = om_signer_open(keys, &s, err);
+
+	return r ?: om_signer_begin(s, store_now_ns(), err);
+}
+
 static int checkpoint(int argc, char **argv)
 {
 	const char *dir = STORE_DEFAULT, *keys = KEYS_DEFAULT;
+	bool begin = false;
 	const struct option options[] = {
 		{ "dir", "DIR", OPTION_STRING, &dir,
 		  "the log: a case store or a ledger (" STORE_DEFAULT ")" },
 		{ "keys", "DIR", OPTION_STRING, &keys, "the keys' directory (" KEYS_DEFAULT ")" },
+		{ "begin", NULL, OPTION_FLAG, &begin,
+		  "your word that these keys have signed nothing, where last.checkpoint is missing" },
 		{ 0 },
 	};
 	const struct option_spec spec = {
@@ -102,6 +113,8 @@ static int checkpoint(int argc, char **argv)
 		error_clear(&err);
 		r = om_ledger_open(dir, OM_LEDGER_READ_ONLY, 0, &l, &err);
 	}
+	if (r == 0 && begin)
+		r = begin_keys(keys, &err);
 	r = r ?: om_checkpoint_make(l, keys, store_now_ns(), NULL, &note, &err);
 	if (r < 0)
 		return say(&err, r);
