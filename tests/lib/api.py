@@ -6,11 +6,12 @@ import os
 import signal
 import ssl
 import subprocess
+import sys
 import time
 from pathlib import Path
 from urllib.parse import urlencode
 
-from opm import OPMETER
+from opm import CACHE, OPMETER
 
 BOUNDS = ("low", "high", "ceiling")
 
@@ -35,11 +36,69 @@ def make_token(path, name, scope):
                           text=True).stdout.strip()
 
 
+class Description:
+    """docs/openapi.json: whether it is one, and whether an answer is as it says. Without the validator's packages: None."""
+
+    @classmethod
+    def load(cls):
+        if not (CACHE / "openapi/.complete").exists():
+            print("openapi: answers are not held to docs/openapi.json: no validator (`tools/deps check`)", file=sys.stderr)
+            return None
+        sys.path.insert(0, str(CACHE / "openapi"))
+        return cls()
+
+    def __init__(self):
+        from jsonschema import Draft202012Validator, FormatChecker
+        from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+
+        self.doc = json.loads((Path(__file__).resolve().parents[2] / "docs/openapi.json").read_text())
+        validate(self.doc, cls=OpenAPIV31SpecValidator)
+        self.validator = lambda schema: Draft202012Validator(schema | {"components": self.doc["components"]}, format_checker=FormatChecker())
+        self.held = {}  # operation: the statuses that were seen
+
+    def operation(self, target):
+        parts = target.split("?")[0].split("/")[1:]
+        for path, item in self.doc["paths"].items():
+            names = path.split("/")[1:]
+            if len(names) == len(parts) and all(n == p or (n.startswith("{") and p) for n, p in zip(names, parts)):
+                return item["get"]
+        return None
+
+    def resolve(self, o):
+        while "$ref" in o:
+            at = self.doc
+            for name in o["$ref"].split("/")[1:]:
+                at = at[name]
+            o = at
+        return o
+
+    def check(self, target, status, headers, body):
+        """Asserts that the answer to a GET is one that is described."""
+        op = self.operation(target)
+        if op is None:
+            assert status in (400, 401, 404, 414), f"{target}: not described, and answered with {status}"
+            return
+        name = op["operationId"]
+        assert str(status) in op["responses"], f"{target}: {status} is not described"
+        answer = self.resolve(op["responses"][str(status)])
+        kind = headers["Content-Type"].split(";")[0]
+        assert kind in answer["content"], f"{target}: {status} as {kind}"
+        for header, spec in answer.get("headers", {}).items():
+            assert header in headers, f"{target}: {status} without {header}"
+        if kind.endswith("json"):
+            errors = list(self.validator(answer["content"][kind]["schema"]).iter_errors(json.loads(body)))
+            assert not errors, f"{target}: {status}: {errors[0].json_path}: {errors[0].message[:300]}"
+        self.held.setdefault(name, set()).add(status)
+
+    def unseen(self):
+        return {op["get"]["operationId"] for op in self.doc["paths"].values()} - {n for n, s in self.held.items() if 200 in s}
+
+
 class Api:
     """One instance of `opmeter api serve`. tls: the directory of make_ca(), or None."""
 
-    def __init__(self, directory, brokers, fleet, regimes, tokens, tls=None, options=()):
-        self.dir, self.tls = Path(directory), tls
+    def __init__(self, directory, brokers, fleet, regimes, tokens, tls=None, options=(), description=None):
+        self.dir, self.tls, self.description = Path(directory), tls, description
         self.log = self.dir / f"api-{time.monotonic_ns()}.log"
         cmd = [OPMETER, "api", "serve", "--brokers", brokers, "--name", fleet, "--regimes", regimes, "--listen", "127.0.0.1:0", "--tokens", tokens, *options]
         if tls:
@@ -71,7 +130,10 @@ class Api:
         try:
             c.request(method, target + ("?" + urlencode(params) if params else ""), headers={**({"Authorization": f"Bearer {token}"} if token else {}), **(headers or {})})
             r = c.getresponse()
-            return r.status, r.headers, r.read()
+            answer = r.status, r.headers, r.read()
+            if self.description and method == "GET":
+                self.description.check(target, *answer)
+            return answer
         finally:
             c.close()
 
