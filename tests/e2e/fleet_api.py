@@ -58,6 +58,90 @@ class Pager(threading.Thread):
         return out
 
 
+def where(t):
+    return f"/v1/lineages/{t['lineage']}" if t["group"] == "lineage" else f"/v1/models/{t['tenant']}/{t['model']}"
+
+
+def of(t):
+    return {part: {b: int(t[part][b]) for b in BOUNDS} for part in ("training", "all")}
+
+
+def check_behind(api, token, totals):
+    """Days and registers of each total: read from the topics anew, they come to the same, and the answer says so."""
+    several = 0
+    for t in totals:
+        regs, _ = api.pages(where(t) + "/registers", token, "registers", limit=5)
+        status, got = api.get(where(t) + "/series", token)
+        assert status == 200 and got["check"]["agrees"] == "equal", (where(t), status, got.get("check", got))
+        want = of(t) | {"registers": int(t["registers"])}
+        assert of(got["check"]["sum"]) | {"registers": int(got["check"]["sum"]["registers"])} == want, where(t)
+        days, sums = got["days"], {part: dict.fromkeys(BOUNDS, 0) for part in ("training", "all")}
+        assert [d["day"] for d in days] == sorted({d["day"] for d in days})
+        for d in days:
+            for part in sums:
+                for b in BOUNDS:
+                    sums[part][b] += int(d[part + "_day"][b])
+            assert of(d) == sums, (where(t), d)
+        assert sums == of(t), where(t)
+        several += len(days) > 1
+        if len(days) > 1:
+            one = api.get(where(t) + "/series", token, **{"from": days[1]["day"], "to": days[1]["day"]})[1]["days"]
+            assert one == days[1:2]
+        keys = [tuple(r["reading"][k] for k in ("ledger", "job", "day", "format", "meter")) for r in regs]
+        assert len(set(keys)) == len(keys) == int(t["registers"]), where(t)
+        if t["group"] == "model":
+            assert all((r["tenant"], r["model"]) == name_of(t) for r in regs)
+        assert {r["reading"]["day"] for r in regs} == {d["day"] for d in days}
+        # What is asked for by shapes is exact there: the upper bound of all work holds it.
+        asked = sum(int(r["reading"]["exact"]) for r in regs if r["reading"]["meter"] == "shape")
+        assert asked <= int(t["all"]["ceiling"]), where(t)
+    assert several, "no total has more than a day: the test shows nothing"
+    assert api.get("/v1/models/nobody/nothing/series", token)[0] == 404 and api.get("/v1/lineages/none/registers", token)[0] == 404
+    assert api.get(where(totals[0]) + "/series", token, **{"from": "yesterday"})[0] == 400
+
+
+def check_forecasts(api, token, models, lineages, threshold):
+    rows, _ = api.pages("/v1/forecasts", token, "forecasts", limit=3)
+    got = {name_of(r): r for r in rows if r["regime"] == "demo-1"}
+    want = {name_of(t): t for t in models if int(t["training"]["high"])}
+    assert got.keys() == want.keys() and len(rows) == len(got), got.keys() ^ want.keys()
+    for name, r in got.items():
+        low, high = (int(want[name]["training"][b]) for b in ("low", "high"))
+        assert (int(r["observed"]["low"]), int(r["observed"]["high"]), int(r["threshold"])) == (low, high, threshold), r
+        assert (r["state"] == "met") == (low >= threshold), r
+        assert r["notice_due"] or r["state"] != "met"
+        dates = [r[k] or "9999" for k in ("earliest", "likely", "latest")]
+        assert r["state"] != "will-be-met" or dates == sorted(dates), r
+    due, _ = api.pages("/v1/forecasts", token, "forecasts", due="true")
+    assert due == [r for r in rows if r["notice_due"]]
+    name = next(iter(got))
+    one = api.get("/v1/forecasts", token, tenant=name[0], model=name[1])[1]["forecasts"]
+    assert one == [got[name]]
+    assert {r["lineage"] for r in api.get("/v1/forecasts", token, group="lineage")[1]["forecasts"]} == {t["lineage"] for t in lineages if int(t["training"]["high"])}
+    assert api.get("/v1/forecasts", token, model="x")[0] == 400 and api.get("/v1/forecasts", token, regime="none")[1]["forecasts"] == []
+
+
+class Reader(threading.Thread):
+    """Asks for days while totals grow: what is read is never said to be what it is not."""
+
+    def __init__(self, api, token):
+        super().__init__(daemon=True)
+        self.api, self.token, self.stop, self.agrees, self.wrong = api, token, False, [], []
+
+    def run(self):
+        try:
+            while not self.stop:
+                totals = self.api.get("/v1/totals", self.token, largest=1)[1]["totals"]
+                status, got = self.api.get(where(totals[0]) + "/series", self.token) if totals else (404, {})
+                if status == 200:
+                    self.agrees.append(got["check"]["agrees"])
+                    same = of(got["check"]["sum"]) in (of(got["check"]["before"]), of(got["check"]["after"]))
+                    if same != (got["check"]["agrees"] == "equal"):
+                        self.wrong.append(got["check"])
+        except Exception as e:
+            self.wrong.append(repr(e))
+
+
 def check_scopes(api, tokens, truth, tmp):
     tenants = sorted({k[1] for k in truth_sums(truth) if k[0] == "model" and k[1] != "unknown"})
     mine, other = tenants[0], tenants[1]
@@ -75,14 +159,17 @@ def check_scopes(api, tokens, truth, tmp):
     want = {k: v for k, v in truth_sums(truth).items() if k[0] == "model" and k[1] == mine}
     assert not differences(want, sums_of(rows))
     # What is another tenant's is refused in the same words whether it is there or not.
-    there = [api.get(p, one) for p in (f"/v1/models/{other}/{model}", f"/v1/models/{other}/nothing", "/v1/models/nobody/nothing", "/v1/lineages/line-1",
+    there = [api.get(p, one) for p in (f"/v1/models/{other}/{model}", f"/v1/models/{other}/{model}/series", f"/v1/models/{other}/none/registers",
+                                       f"/v1/forecasts?tenant={other}", "/v1/forecasts?tenant=nobody", "/v1/forecasts?group=lineage", f"/v1/models/{other}/nothing", "/v1/models/nobody/nothing", "/v1/lineages/line-1",
                                        "/v1/lineages/none", f"/v1/totals?tenant={other}", "/v1/totals?tenant=nobody", "/v1/totals?group=lineage",
                                        f"/v1/alerts?tenant={other}", "/metrics")]
     assert all(status == 403 and body == there[0][1] for status, body in there), there
     assert api.get(f"/v1/models/{mine}/nothing", one)[0] == 404
     status, page = api.get("/v1/alerts", one, limit=1000)
     assert status == 200 and all(a["event"]["subject"].split("/")[0] == mine for a in page["alerts"])
-    text = json.dumps([rows, page])
+    mine_only, _ = api.pages("/v1/forecasts", one, "forecasts")
+    assert mine_only and {r["tenant"] for r in mine_only} == {mine}
+    text = json.dumps([rows, page, mine_only])
     assert not [t for t in tenants if t != mine and t in text], "another tenant is named"
     assert api.ask("/metrics", metrics)[0] == 200 and api.get("/v1/totals", metrics)[0] == 403
     # A file that cannot be read leaves what there was.
@@ -224,7 +311,7 @@ def main():
         subprocess.run([FLEETSIM, "--dry", "--truth", tmp / "dry.json", *SIM], check=True)
         dry = json.loads((tmp / "dry.json").read_text())
         threshold = choose_threshold(dry)
-        fleet = Fleet(broker, "fleet-a", [Regime("demo-1", threshold)], tmp)
+        fleet = Fleet(broker, "fleet-a", [Regime("demo-1", threshold)], tmp, ["--seal-after", "24h"])
         apis = []
         try:
             start = lambda: apis.append(Api(tmp, broker.brokers, fleet.name, fleet.regimes, tmp / "tokens", tmp, ["--request-time", f"{REQUEST_S}s"], description)) or apis[-1]
@@ -240,8 +327,9 @@ def main():
             rate = max(1, (dry["readings"] + dry["assignments"]) // SENDING_S)
             sim = subprocess.Popen([FLEETSIM, "--brokers", broker.brokers, "--truth", tmp / "truth.json", "--rate", str(rate), *SIM])
             api.await_ready()
-            pager = Pager(api, token)
+            pager, reader = Pager(api, token), Reader(api, token)
             pager.start()
+            reader.start()
             assert sim.wait(timeout=120) == 0
             truth = json.loads((tmp / "truth.json").read_text())
             want, end = truth_sums(truth), time.monotonic() + 30
@@ -253,9 +341,11 @@ def main():
                     break
                 assert time.monotonic() < end, "\n".join(left[:10]) or "the totals do not rest"
                 time.sleep(0.2)
-            pager.stop = True
+            pager.stop = reader.stop = True
             pager.join()
+            reader.join()
             assert not pager.wrong, "\n".join(pager.wrong[:5])
+            assert not reader.wrong and reader.agrees, reader.wrong[:3]
             assert not pager.missed({name_of(t) for t in models}), "a total was missed while others changed"
             assert len(pager.views) > 2, "the totals did not change while they were paged through"
             # A second instance says the same, to the view; so does each total by itself.
@@ -270,8 +360,9 @@ def main():
                 assert time.monotonic() < end, "two instances differ"
                 time.sleep(0.2)
             for t in models + lineages:
-                where = f"/v1/lineages/{t['lineage']}" if t["group"] == "lineage" else f"/v1/models/{t['tenant']}/{t['model']}"
-                assert twin.get(where, token)[1]["total"] == t, where
+                assert twin.get(where(t), token)[1]["total"] == t, where(t)
+            check_behind(twin, token, sorted(models, key=lambda t: -int(t["registers"]))[:3] + [t for t in models if t["tenant"] == "unknown"][:1] + lineages[:2])
+            check_forecasts(twin, token, models, lineages, threshold)
             largest = twin.get("/v1/totals", token, largest=5)[1]["totals"]
             by_size = sorted(models, key=lambda t: (-int(t["all"]["high"]), name_of(t)))
             assert largest == by_size[:5]
@@ -290,7 +381,8 @@ def main():
             api.ask("/metrics", token)
             assert not description or not description.unseen(), f"described, but never answered: {description.unseen()}"
             assert api.close() == 0 and twin.close() == 0
-            print(f"{len(models)} models, {len(lineages)} lineages equal; {pager.rounds} times paged through over {len(pager.views)} states")
+            print(f"{len(models)} models, {len(lineages)} lineages equal; {pager.rounds} times paged through over {len(pager.views)} states; "
+                  f"days read {len(reader.agrees)} times meanwhile: " + ", ".join(f"{reader.agrees.count(k)} {k}" for k in ("equal", "between", "no")))
         except BaseException:
             print(fleet.logs(), *[a.log.read_text()[-2000:] for a in apis], sep="\n", file=sys.stderr)
             raise

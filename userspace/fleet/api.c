@@ -26,7 +26,9 @@ static void on_signal(int sig)
 
 static void api_close(struct api *a)
 {
-	a->http = api_http_free(a->http); /* first: from here on nobody asks */
+	studies_stop(a->studies); /* nobody may wait for us when the library ends */
+	a->http = api_http_free(a->http);
+	a->studies = studies_free(a->studies);
 	a->follow = follow_free(a->follow);
 	api_alerts_done(&a->alerts);
 	api_tokens_free(a->tokens);
@@ -52,6 +54,10 @@ static int api_open(struct api *a, struct error_text *err)
 		return -EINVAL;
 	r = api_http_new(a, &a->http, err);
 	r = r ?: follow_open(c, &a->alerts, &a->follow, err);
+	if (r == 0) {
+		a->studies = studies_new(a);
+		r = a->studies ? 0 : -ENOMEM;
+	}
 	return r ?: api_http_start(a->http, err);
 }
 

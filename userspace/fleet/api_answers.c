@@ -427,8 +427,13 @@ static const struct route {
 } routes[] = {
 	{ "totals", 2, NULL, answer_totals },
 	{ "alerts", 2, NULL, answer_alerts },
+	{ "forecasts", 2, NULL, answer_forecasts },
 	{ "models", 4, NULL, answer_total },
+	{ "models", 5, "series", answer_series },
+	{ "models", 5, "registers", answer_registers },
 	{ "lineages", 3, NULL, answer_total },
+	{ "lineages", 4, "series", answer_series },
+	{ "lineages", 4, "registers", answer_registers },
 };
 
 static const struct route *route_of(const struct api_query *q)

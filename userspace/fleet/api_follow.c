@@ -15,7 +15,7 @@
 
 #include "../../exporters/kafka_ended.h"
 
-#define CONNECT_MS 10000
+#define FETCH_WAIT_MS 500
 #define BATCH 20000
 #define SECOND_NS 1000000000ULL
 #define SNAPSHOT_NS (SECOND_NS / 5)
@@ -70,32 +70,33 @@ struct follow *follow_free(struct follow *f)
 	return NULL;
 }
 
-static int open_consumer(struct follow *f, struct error_text *err)
+int api_consumer(const struct api_config *config, int wait_ms, rd_kafka_t **ret, struct error_text *err)
 {
 	static const char *const settings[][2] = {
 		{ "enable.auto.commit", "false" },  { "enable.auto.offset.store", "false" },
 		{ "enable.partition.eof", "true" }, { "auto.offset.reset", "earliest" },
 		{ "fetch.queue.backoff.ms", "10" }, /* not known before 2.2.0 */
 	};
-	struct om_kafka_config kafka = { f->config->brokers, f->config->kafka_config };
+	struct om_kafka_config kafka = { config->brokers, config->kafka_config };
 	rd_kafka_conf_t *conf = om_kafka_conf(&kafka, err);
-	char why[256], group[96];
+	char why[256], group[96], wait[16];
 
 	if (!conf)
 		return -EINVAL;
+	snprintf(wait, sizeof(wait), "%d", wait_ms);
+	rd_kafka_conf_set(conf, "fetch.wait.max.ms", wait, why, sizeof(why));
 	/* Never joined: a consumer must have one. */
-	snprintf(group, sizeof(group), "opmeter-fleet-%.60s", f->config->name);
+	snprintf(group, sizeof(group), "opmeter-fleet-%.60s", config->name);
 	rd_kafka_conf_set(conf, "group.id", group, why, sizeof(why));
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
 		rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why));
-	f->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
-	if (!f->rk) {
+	*ret = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
+	if (!*ret) {
 		rd_kafka_conf_destroy(conf);
 		return error_set(err, -EINVAL, "kafka: %s", why);
 	}
-	rd_kafka_poll_set_consumer(f->rk);
-	f->answers = rd_kafka_queue_new(f->rk);
-	return f->answers ? 0 : -ENOMEM;
+	rd_kafka_poll_set_consumer(*ret);
+	return 0;
 }
 
 static int add_topic(struct follow *f, enum followed t, struct error_text *err)
@@ -127,9 +128,10 @@ int follow_open(const struct api_config *config, struct api_alerts *alerts, stru
 	f->alerts = alerts;
 	f->started_ns = fleet_now_ns(CLOCK_MONOTONIC);
 	pthread_mutex_init(&f->lock, NULL);
-	r = open_consumer(f, err);
+	r = api_consumer(config, FETCH_WAIT_MS, &f->rk, err);
 	if (r)
 		return r;
+	f->answers = rd_kafka_queue_new(f->rk);
 	f->list = rd_kafka_topic_partition_list_new(64);
 	for (int t = 0; r == 0 && t < (alerts ? FOLLOWED_END : FOLLOWED_TOTALS + 1); t++)
 		r = add_topic(f, (enum followed)t, err);

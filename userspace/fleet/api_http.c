@@ -40,7 +40,7 @@ struct api_http {
 	struct MHD_Daemon *daemon;
 	pthread_mutex_t lock; /* of the links */
 	struct link *links;
-	unsigned count;
+	unsigned count, suspended;
 	struct sockaddr_storage address;
 	bool is_ipv6;
 	char *cert, *key;
@@ -92,6 +92,17 @@ static struct link *link_of(struct MHD_Connection *c)
 	return info ? info->socket_context : NULL;
 }
 
+/* How many wait for us: none of them may be there when the library ends. */
+static unsigned api_http_suspended(struct api_http *h)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&h->lock);
+	n = h->suspended;
+	pthread_mutex_unlock(&h->lock);
+	return n;
+}
+
 void api_http_reap(struct api_http *h)
 {
 	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC), bound = h->api->config->request_ns;
@@ -106,7 +117,7 @@ void api_http_reap(struct api_http *h)
 			atomic_fetch_add(&h->api->cut_off, 1);
 		}
 	pthread_mutex_unlock(&h->lock);
-	if (h->old && now >= h->old_end_ns) {
+	if (h->old && now >= h->old_end_ns && api_http_suspended(h) == 0) {
 		MHD_stop_daemon(h->old);
 		close(h->old_socket);
 		h->old = NULL;
@@ -145,6 +156,7 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **request,
 	}
 	if (!rq)
 		return;
+	study_unref(rq->study);
 	free(rq->target);
 	free(rq->body);
 	free(rq);
@@ -189,6 +201,45 @@ static enum MHD_Result send_answer(struct api_http *h, struct MHD_Connection *c,
 	return ok;
 }
 
+/* Who waits for us is not held to the time of a request, and not forgotten when we end. */
+static void suspend(struct api_http *h, struct MHD_Connection *c, struct api_request *rq)
+{
+	struct link *l = link_of(c);
+
+	pthread_mutex_lock(&h->lock);
+	if (l)
+		l->is_ours = true;
+	h->suspended++;
+	pthread_mutex_unlock(&h->lock);
+	rq->http = h;
+	rq->connection = c;
+	MHD_suspend_connection(c);
+}
+
+static void resume(struct api_http *h, struct api_request *rq)
+{
+	struct link *l = link_of(rq->connection);
+
+	pthread_mutex_lock(&h->lock);
+	if (l) {
+		l->is_ours = false;
+		l->since_ns = fleet_now_ns(CLOCK_MONOTONIC);
+	}
+	h->suspended--;
+	pthread_mutex_unlock(&h->lock);
+	MHD_resume_connection(rq->connection);
+}
+
+/* From the thread that reads. After resume() the request is the library's again. */
+static void on_study(void *ctx, struct study *study, int error)
+{
+	struct api_request *rq = ctx;
+
+	rq->study = study;
+	rq->study_error = error;
+	resume(rq->http, rq);
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
 				  const char *version, const char *data, size_t *size, void **request)
 {
@@ -203,7 +254,14 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 		return send_answer(h, c, rq);
 	}
 	rq->authorization = MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
-	api_answer(h->api, rq, &ask);
+	if (api_answer(h->api, rq, &ask)) {
+		/* Before it is asked for: it may be there at once. */
+		suspend(h, c, rq);
+		rq->study_error = studies_want(h->api->studies, &ask, on_study, rq);
+		if (rq->study_error)
+			resume(h, rq);
+		return MHD_YES;
+	}
 	return send_answer(h, c, rq);
 }
 
@@ -382,6 +440,8 @@ int api_http_reload(struct api_http *h, struct error_text *err)
 	struct MHD_Daemon *fresh = NULL;
 	int r = c->tls_cert ? load_pem(c->tls_cert, &cert, err) : 1;
 
+	if (h->old && api_http_suspended(h))
+		return error_set(err, -EBUSY, "the change before is not yet through");
 	r = r ?: load_pem(c->tls_key, &key, err);
 	if (r == 0 && (strcmp(cert, h->cert) || strcmp(key, h->key))) {
 		fresh = start(h, cert, key);

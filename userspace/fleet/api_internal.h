@@ -12,6 +12,8 @@
  *   api_tokens.c     who may ask what
  *   api_answers.c    from a request and a snapshot to an answer
  *   api_study.c      days of and registers behind a total, read on demand from the topics
+ *   api_studies.c    who waits for that, and what of it is kept
+ *   api_behind.c     answers of it: days, registers, forecasts
  *   api_metrics.c    the page for Prometheus
  *   api_http.c       the only one that knows the HTTP library
  *   api.c            wiring
@@ -158,16 +160,16 @@ struct api_request {
 	const char *type;
 	char *body; /* malloc'ed; NULL and `fixed` NULL: out of memory */
 	size_t body_len;
-	const char *fixed;	/* instead of it: not freed */
-	unsigned retry_after_s; /* 0: none */
+	void *http, *connection; /* what is of api_http.c */
+	const char *fixed;	 /* instead of it: not freed */
+	unsigned retry_after_s;	 /* 0: none */
 };
 
-/* What is to be read from the topics for an answer. */
-struct study_ask {
-	enum om_group group;
-	char first[128], second[128]; /* tenant and model, or lineage; "": any */
-	bool wants_registers;
-};
+/* A consumer that joins no group; the broker lets it wait for records at most wait_ms. 0; -EINVAL with *err.
+ */
+int api_consumer(const struct api_config *config, int wait_ms, rd_kafka_t **ret, struct error_text *err);
+
+#include "api_study.h"
 
 struct api {
 	const struct api_config *config;
@@ -202,6 +204,9 @@ int answer_totals(struct call *c);
 int answer_total(struct call *c);
 int answer_alerts(struct call *c);
 int answer_metrics(struct call *c);
+int answer_series(struct call *c);
+int answer_registers(struct call *c);
+int answer_forecasts(struct call *c);
 /* To the next double that is not above (down) or not below. */
 double api_metrics_round(opcount v, bool down);
 

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPMETER_FLEET_API_STUDY_H
+#define OPMETER_FLEET_API_STUDY_H
+
+/*
+ * What stands behind a total: its days and registers. No topic has the days of a total, so
+ * they are formed anew from what the total is of: the readings, carries and assignments
+ * of the jobs concerned, read from their beginnings through the aggregator's own admission and
+ * sums, and played day by day (core/history.h). Only included by api_internal.h.
+ */
+
+struct study_ask {
+	enum om_group group;
+	char first[128], second[128]; /* tenant and model, or lineage and ""; both "": all of the group */
+	bool wants_registers;
+};
+
+/* Operations of training (low, high, ceiling), of all work (the same), and the number of registers. */
+#define STUDY_FIGURES 7
+struct study_day {
+	uint32_t day;		       /* since 1970-01-01 */
+	opcount figure[STUDY_FIGURES]; /* of this day alone */
+};
+
+struct study_subject {
+	struct key_node node; /* key: "first\\0second" */
+	const char *first, *second;
+	struct study_day *day; /* ascending */
+	size_t days, room;
+	opcount before[STUDY_FIGURES]; /* so far, of the partitions in hand */
+};
+
+struct study_register {
+	uint8_t key[OM_REGISTER_KEY_SIZE];
+	struct om_reading reading;
+	const char *tenant, *model;
+	enum om_phase phase;
+};
+
+struct study_offsets {
+	int64_t readings, assignments, carry; /* read up to here */
+};
+
+enum study_agrees { STUDY_EQUAL, STUDY_BETWEEN, STUDY_NO };
+extern const char *const study_agrees_names[];
+
+struct study {
+	atomic_uint refs;
+	struct study_ask ask;
+	struct key_map subjects, names;
+	struct study_subject **sorted; /* by first, second */
+	struct study_register *reg;    /* by key */
+	size_t registers, room;
+	struct study_offsets *offset; /* by partition */
+	uint32_t partitions;
+	uint64_t time_ns; /* when it was read to the ends */
+	uint64_t records, refused;
+	/* Of one subject: what was read, and its total before and after. */
+	bool has_total;
+	opcount sum[STUDY_FIGURES], before[STUDY_FIGURES], after[STUDY_FIGURES];
+	enum study_agrees agrees;
+	uint64_t made_ns;   /* CLOCK_MONOTONIC */
+	struct study *next; /* in the cache */
+};
+
+struct api;
+/* Reads the topics. 0; -ETIMEDOUT: not to their ends in time; -E2BIG: more registers than allowed;
+ * -ECANCELED: *is_stopping; -EIO, -ENOMEM. */
+int study_read(struct api *a, const struct study_ask *ask, const atomic_bool *is_stopping,
+	       struct study **ret);
+struct study *study_unref(struct study *s);
+/* NULL: nothing is known of it. */
+const struct study_subject *study_find(const struct study *s, const char *first, const char *second);
+void study_figures(const struct om_subject_total *t, opcount ret[STUDY_FIGURES]);
+
+/* One reads at a time; what was read is kept for a minute. */
+struct studies;
+struct studies *studies_new(struct api *a);
+/* Everybody who waits is answered with -ECANCELED, and who comes later with -EBUSY. */
+void studies_stop(struct studies *s);
+/* After studies_stop(). */
+struct studies *studies_free(struct studies *s);
+/* A reference to one that is fresh; NULL: it has to be read. */
+struct study *studies_have(struct studies *s, const struct study_ask *ask);
+/* fn is called once, from the reading thread, with a reference or an -errno. -EBUSY: too many wait. */
+int studies_want(struct studies *s, const struct study_ask *ask,
+		 void (*fn)(void *ctx, struct study *study, int error), void *ctx);
+
+#endif
