@@ -75,7 +75,7 @@ int sim_send_reading(struct sim *s, const struct sim_instance *i, const struct s
 
 int sim_send_assignment(struct sim *s, const struct om_assignment *a)
 {
-	char key[160], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN], source[64], at[OM_TIME_STRLEN], id[48];
+	char key[224], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN], source[64], at[OM_TIME_STRLEN], id[48];
 	_cleanup_free_ char *data = om_assignment_encode(a), *text = NULL;
 	struct om_event ev = { .topic = OM_TOPIC_ASSIGNMENTS, .key = key, .time_ns = a->at_ns };
 	json_t *event;
@@ -91,8 +91,9 @@ int sim_send_assignment(struct sim *s, const struct om_assignment *a)
 	json_decref(event);
 	if (!text)
 		return -ENOMEM;
-	ev.key_len = (size_t)snprintf(key, sizeof(key), "%s/%s/%s", ledger, om_id_format(&a->job, job),
-				      om_assignment_kind_name(a->kind));
+	ev.key_len = (size_t)snprintf(key, sizeof(key), "%s/%s/%s/%llu/%s", ledger, om_id_format(&a->job, job),
+				      om_assignment_kind_name(a->kind), (unsigned long long)a->from_ns,
+				      a->person[0] ? "person" : "rule");
 	ev.value = text;
 	ev.value_len = strlen(text);
 	s->assignments++;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-TEST_PROGRAMS += $(B)/tests/kafka/consume
+TEST_PROGRAMS += $(B)/tests/kafka/consume $(B)/tests/kafka/produce
 
 $(B)/tests/kafka/%: tests/kafka/%.c $(B)/libopmeter.a
 	$(call say,TEST,$@)

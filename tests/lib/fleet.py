@@ -132,7 +132,7 @@ class Part:
 
 def epoch_of(headers):
     number, _, instance = headers.get("opmeter_epoch", "0.").partition(".")
-    return int(number), instance
+    return (int(number), instance) if int(number) <= (time.time() + 86400) * 1000 else (0, "")
 
 
 class Follower:

@@ -37,6 +37,7 @@ struct om_assignment {
 	char evidence[512];
 	char rule[64], version[72], person[64]; /* author: rule and version, or person */
 	uint64_t at_ns;
+	uint64_t record; /* where it was read, for who keeps it; not on the wire. 0: nowhere */
 };
 
 /* JSON, one line, malloc'ed: the caller frees. NULL: out of memory. */

@@ -53,6 +53,12 @@ static bool is_later(const struct om_assignment *a, const struct om_dated *d)
 	return a->share_high_ppm > d->share_high_ppm;
 }
 
+static bool is_same(const struct om_assignment *a, const struct om_dated *d)
+{
+	return a->at_ns == d->at_ns && a->to_ns == d->to_ns && a->share_low_ppm == d->share_low_ppm &&
+	       a->share_high_ppm == d->share_high_ppm && !strcmp(a->value, d->value);
+}
+
 static int make_room(struct om_dated_list *l)
 {
 	/* Most jobs have one tenant. */
@@ -78,8 +84,11 @@ int om_dated_put(struct om_dated_list *l, const struct om_assignment *a, const c
 	bool is_known = om_dated_exact(l, a->from_ns, is_person) != NULL;
 	int r;
 
-	if (is_known && !is_later(a, &l->item[i]))
+	if (is_known && !is_later(a, &l->item[i])) {
+		if (is_same(a, &l->item[i]) && a->record > l->item[i].record)
+			l->item[i].record = a->record;
 		return 1;
+	}
 	r = is_known ? 0 : make_room(l);
 	if (r)
 		return r;
@@ -87,8 +96,14 @@ int om_dated_put(struct om_dated_list *l, const struct om_assignment *a, const c
 		memmove(&l->item[i + 1], &l->item[i], (l->count - i) * sizeof(*l->item));
 		l->count++;
 	}
-	l->item[i] = (struct om_dated){ a->from_ns,	  a->to_ns,	     a->at_ns, value,
-					a->share_low_ppm, a->share_high_ppm, is_person };
+	l->item[i] = (struct om_dated){ .from_ns = a->from_ns,
+					.to_ns = a->to_ns,
+					.at_ns = a->at_ns,
+					.value = value,
+					.share_low_ppm = a->share_low_ppm,
+					.share_high_ppm = a->share_high_ppm,
+					.record = a->record,
+					.is_person = is_person };
 	return 0;
 }
 

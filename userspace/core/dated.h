@@ -23,6 +23,7 @@ struct om_dated {
 	uint64_t at_ns;
 	const char *value;			/* a loan from who put it, for as long as the list is */
 	uint32_t share_low_ppm, share_high_ppm; /* of the job's operations */
+	uint64_t record;			/* of the assignment: the last one that said just this */
 	bool is_person;
 };
 

@@ -7,6 +7,7 @@
  *
  *   intake.c     who reads which partition: the group, and what goes with it
  *   part.c       one readings partition: its records into registers, seals, debts
+ *   heal.c       assignments over which something older was written
  *   publish.c    its totals and their head onto the totals topic, under an epoch
  *   view.c       all heads and totals of the topic, as a reader sees them
  *   judge.c      one instance: adds over partitions, forms families, asks policy
@@ -48,10 +49,14 @@ static inline int epoch_compare(struct epoch a, struct epoch b)
 #define EPOCH_STRLEN 48
 #define HEADER_EPOCH "opmeter_epoch" /* "<number>.<instance, 16 hex digits>" */
 void epoch_format(struct epoch e, char buf[EPOCH_STRLEN]);
-/* So that there is always one above: what says more is none. */
-#define EPOCH_MAX (1ULL << 62)
-/* 0,0: it is none. */
-struct epoch epoch_parse(const char *s, size_t len);
+/* Epochs go up by one for each owner. One above the milliseconds since 1970, and a day for clocks that
+ * differ, is none: whoever writes the highest there can be is behind us a millisecond later. */
+static inline uint64_t epoch_max(uint64_t now_ns)
+{
+	return now_ns / 1000000 + 86400000;
+}
+/* 0,0: it is none. now_ns: Unix time. */
+struct epoch epoch_parse(const char *s, size_t len, uint64_t now_ns);
 /* Of a message; 0,0 if it has none. */
 struct epoch epoch_of(const rd_kafka_message_t *m);
 
@@ -73,11 +78,15 @@ struct part {
 	bool is_changed;	     /* something came since the last round */
 	bool is_full;		     /* every total is to be written again */
 	bool sees_successor;	     /* somebody writes under an epoch above ours */
-	bool has_said_epoch;
-	uint64_t left_out;	   /* totals that no record can hold, by the write */
-	uint64_t seal_ns, owed_ns; /* CLOCK_MONOTONIC: not before */
+	uint64_t left_out;	     /* totals that no record can hold, by the write */
+	uint64_t seal_ns, owed_ns;   /* CLOCK_MONOTONIC: not before */
 	struct refusal_count refused[REFUSAL_END];
 	uint64_t dead_letters, regressions, nulls;
+	struct {
+		uint64_t *record; /* assignments that are to be written again: their offsets + 1 */
+		size_t count, room;
+		uint64_t written, lost; /* so far; of which nothing is left on the topic */
+	} words;
 };
 
 struct fleet {
@@ -90,6 +99,7 @@ struct fleet {
 	struct tenant_names *tenants;
 	rd_kafka_t *consumer;  /* member of the group: readings */
 	rd_kafka_t *companion; /* the same partitions of the other topics, assigned by hand */
+	rd_kafka_t *fetcher;   /* single records of them, by offset: heal.c; NULL: none was needed */
 	struct om_exporter *producer;
 	struct part *parts[PARTITIONS_MAX];
 	uint32_t partitions; /* of the readings topic */
@@ -132,6 +142,14 @@ void part_take_carry(struct fleet *f, struct part *p, const rd_kafka_message_t *
 /* Seals what is due and writes what the readings topic is owed; for live parts only. */
 int part_maintain(struct fleet *f, struct part *p);
 void part_refuse(struct fleet *f, struct part *p, const rd_kafka_message_t *m, enum refusal why);
+
+/* heal.c */
+/* Something that says nothing stands under an assignment's key: what is known of it is owed. */
+void heal_overwritten(struct fleet *f, struct part *p, const rd_kafka_message_t *m);
+/* One came that is not later than what is known: unless it says the same, what is known is owed. */
+void heal_older(struct fleet *f, struct part *p, const struct om_assignment *older);
+/* Writes some of what is owed. 0, -ENOMEM, or -errno of the producer. */
+int heal_step(struct fleet *f, struct part *p);
 
 /* publish.c */
 void subjects_done(struct key_map *m);

@@ -235,7 +235,9 @@ void intake_close(struct fleet *f)
 	}
 	if (f->companion)
 		rd_kafka_destroy_flags(f->companion, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-	f->consumer = f->companion = NULL;
+	if (f->fetcher)
+		rd_kafka_destroy_flags(f->fetcher, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	f->consumer = f->companion = f->fetcher = NULL;
 	for (uint32_t i = 0; i < f->partitions; i++)
 		f->parts[i] = part_free(f->parts[i]);
 }

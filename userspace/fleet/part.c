@@ -39,6 +39,7 @@ struct part *part_free(struct part *p)
 	if (!p)
 		return NULL;
 	om_totals_free(p->totals);
+	free(p->words.record);
 	subjects_done(&p->subjects);
 	free(p);
 	return NULL;
@@ -275,17 +276,25 @@ void part_take_assignment(struct fleet *f, struct part *p, const rd_kafka_messag
 	enum refusal why;
 	int r;
 
-	if (!m->payload)
-		return;	 /* assignments are closed by their `to`, not by nulls */
+	if (!m->payload) {
+		heal_overwritten(f, p, m); /* assignments are closed by their `to`, not by nulls */
+		return;
+	}
 	raw = raw_of(m); /* structured mode: the event has its source inside */
 	why = admit_assignment(&a, &raw, &assignment);
 	if (why == REFUSED_MISPLACED)
 		move_assignment(f, p, m, &assignment);
 	if (why) {
 		part_refuse(f, p, m, why);
+		/* The others are of a fleet to come, or of a tenant to come: they must stay. */
+		if (why == REFUSED_DAMAGED || why == REFUSED_FORGED)
+			heal_overwritten(f, p, m);
 		return;
 	}
+	assignment.record = (uint64_t)m->offset + 1;
 	r = om_totals_assign(p->totals, &assignment);
+	if (r == 1)
+		heal_older(f, p, &assignment);
 	p->is_changed |= r == 0;
 	if (r == -ENOSPC)
 		part_refuse(f, p, m, REFUSED_FULL);
@@ -444,7 +453,8 @@ int part_maintain(struct fleet *f, struct part *p)
 	if (now >= p->owed_ns) {
 		p->owed_ns = now + AGAIN_NS;
 		p->refused[REFUSED_BARE_TOMBSTONE].count = 0;
-		r = om_totals_each_owed(p->totals, settle, &d);
+		r = heal_step(f, p);
+		r = r ?: om_totals_each_owed(p->totals, settle, &d);
 		p->is_changed |= p->refused[REFUSED_BARE_TOMBSTONE].count != bare;
 	}
 	if (r >= 0 && now >= p->seal_ns) {

@@ -28,7 +28,7 @@ void epoch_format(struct epoch e, char buf[EPOCH_STRLEN])
 	snprintf(buf, EPOCH_STRLEN, "%" PRIu64 ".%016" PRIx64, e.number, e.instance);
 }
 
-struct epoch epoch_parse(const char *s, size_t len)
+struct epoch epoch_parse(const char *s, size_t len, uint64_t now_ns)
 {
 	struct epoch e = { 0, 0 };
 	char text[EPOCH_STRLEN];
@@ -44,7 +44,7 @@ struct epoch epoch_parse(const char *s, size_t len)
 		return e;
 	e.number = strtoull(text, NULL, 10); /* what is too large for it becomes the largest */
 	e.instance = strtoull(text + digits + 1, NULL, 16);
-	return e.number <= EPOCH_MAX ? e : (struct epoch){ 0, 0 };
+	return e.number <= epoch_max(now_ns) ? e : (struct epoch){ 0, 0 };
 }
 
 struct epoch epoch_of(const rd_kafka_message_t *m)
@@ -56,7 +56,7 @@ struct epoch epoch_of(const rd_kafka_message_t *m)
 	if (rd_kafka_message_headers(m, &h) || rd_kafka_header_get_last(h, HEADER_EPOCH, &value, &len) ||
 	    !value)
 		return (struct epoch){ 0, 0 };
-	return epoch_parse(value, len);
+	return epoch_parse(value, len, fleet_now_ns(CLOCK_REALTIME));
 }
 
 static void free_subject(struct key_node *n)
@@ -289,15 +289,9 @@ static int write_all(struct writing *w)
  * counting, because the subjects remember in which one they were written. */
 static int raise_epoch(const struct fleet *f, struct part *p)
 {
-	if (p->highest.number >= EPOCH_MAX) {
-		if (!p->has_said_epoch)
-			log_error("partition %" PRIu32
-				  " of the totals topic has a record of the last epoch there can be: nobody "
-				  "can publish it until that record is deleted",
-				  p->number);
-		p->has_said_epoch = true;
-		return -ERANGE;
-	}
+	if (p->highest.number >= epoch_max(fleet_now_ns(CLOCK_REALTIME)))
+		return -EAGAIN; /* somebody forged the highest there can be: in a moment there is a higher one
+				 */
 	p->epoch = (struct epoch){ p->highest.number + 1, f->me.instance };
 	p->is_full = true;
 	return 0;
