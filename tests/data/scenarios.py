@@ -156,7 +156,8 @@ class Scenario:
             if flag in self.what:
                 args += [f"--{flag}", self.what[flag]]
         lines = [json.loads(l) for l in run(*args, *(more or ("--readings", self.dir / "readings"))).splitlines()]
-        return [l for l in lines if "subject" in l and "case" not in l], [l for l in lines if "case" in l]
+        self.duties = [l for l in lines if "duty" in l]
+        return [l for l in lines if "subject" in l and "case" not in l and "duty" not in l], [l for l in lines if "case" in l]
 
 
 def close_to(a, b, share):

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "userspace/base/yaml.h"
 #include "userspace/core/policy.h"
 #include "userspace/core/totals.h"
 
@@ -557,6 +558,103 @@ static void alerts_are_golden(void **state)
 	regimes_free(g);
 }
 
+/* --- duties whose clock runs from the day on which it is known --- */
+
+struct duties {
+	int count;
+	char text[3][4096];
+	struct om_id id[3];
+};
+
+static int take_duty(void *ctx, const struct alert *a)
+{
+	struct duties *d = ctx;
+
+	assert_int_equal(a->type, ALERT_DUTY);
+	snprintf(d->text[d->count], sizeof(d->text[0]), "%s", a->data);
+	d->id[d->count++] = a->id;
+	return 0;
+}
+
+#define TODAY 20780 /* 2026-11-23 */
+
+/* As many operations on each of so many days, of which the last is TODAY + last; asked on TODAY + ask. */
+static struct duties known(const struct regimes *g, opcount a_day, int days, int last, int ask, const struct declarations *said)
+{
+	struct policy p = { .regimes = g, .source = "/opmeter/test", .now_ns = (uint64_t)(TODAY + ask) * 86400000000000ULL, .declarations = said };
+	struct om_forecast_point *points = calloc((size_t)days, sizeof(*points));
+	struct om_subject_total s = { .tenant = "acme", .model = "lm", .lineage = "", .meters = 2 };
+	struct duties ret = { .count = 0 };
+	struct policy_subject subject;
+	char name[POLICY_NAME_MAX];
+
+	for (int i = 0; i < days; i++)
+		points[i] = (struct om_forecast_point){ TODAY + last - days + 1 + i, a_day * (unsigned)(i + 1), a_day * (unsigned)(i + 1) };
+	s.training_low = s.training_high = a_day * (unsigned)days;
+	policy_subject_of(&s, name, &subject);
+	assert_int_equal(policy_judge_known(&p, &subject, points, (size_t)days, take_duty, &ret), 0);
+	free(points);
+	return ret;
+}
+
+static int32_t day_in(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+	char date[16];
+	int32_t day;
+
+	assert_non_null(at);
+	snprintf(date, sizeof(date), "%.10s", at + strlen(key));
+	assert_int_equal(date_parse(date, &day), 0);
+	return day;
+}
+
+/* The EU's two weeks run from the first day whose forecast lies within the horizon whole, and from that day whoever asks later. */
+static void a_clock_runs_since_it_is_known(void **state)
+{
+	struct regimes *g = shipped();
+	/* 10^25 is passed on day 100. On day d after four weeks the slow rate is half: (100 - d) * 2 <= 90. */
+	struct duties first = known(g, ops("1e23"), 60, -1, 0, NULL), later = known(g, ops("1e23"), 60, -1, 5, NULL), early = known(g, ops("1e23"), 54, -1, 0, NULL);
+	int32_t begun = TODAY - 60, on;
+
+	assert_int_equal(first.count, 1);
+	assert_non_null(strstr(first.text[0], "\"regime\":\"eu-ai-act-51\""));
+	on = day_in(first.text[0], "\"known_on\":\"");
+	assert_true(day_in(first.text[0], "\"latest\":\"") - on <= 90 && day_in(first.text[0], "\"latest\":\"") - on > 87);
+	assert_int_equal(day_in(first.text[0], "\"due\":\""), on + 1 + 14);
+	assert_true(on - begun > 50 && on - begun < 60);
+	/* Asked later: the same finding, to the byte. */
+	assert_string_equal(first.text[0], later.text[0]);
+	assert_memory_equal(&first.id[0], &later.id[0], sizeof(first.id[0]));
+	/* The day before that day it was not known. */
+	assert_int_equal(early.count, 0);
+	assert_int_equal(known(g, ops("1e23"), on - begun, -1, 0, NULL).count, 0);
+	assert_int_equal(known(g, ops("1e23"), on - begun + 1, -1, 0, NULL).count, 1);
+	/* A day counts when it is over. */
+	assert_int_equal(known(g, ops("1e23"), on - begun + 1, -1, -1, NULL).count, 0);
+	/* Far below: nothing is known. Met in a day: the level starts the clock by itself. */
+	assert_int_equal(known(g, ops("1e20"), 60, -1, 0, NULL).count, 0);
+	assert_int_equal(known(g, ops("2e25"), 1, -1, 0, NULL).count, 0);
+	regimes_free(g);
+}
+
+/* What people declare with evidence counts from when they did. */
+static void what_is_declared_makes_it_known_earlier(void **state)
+{
+	struct regimes *g = shipped();
+	const struct said said[] = { { DECLARE_EXTERNAL, "acme/lm", "elsewhere", "5e24" } };
+	struct declarations *d = declared(said, 1);
+	/* Declared just before NOW, which is in the day TODAY: it is known at the end of that day. */
+	struct duties without = known(g, ops("1e23"), 40, 1, 2, NULL), with = known(g, ops("1e23"), 40, 1, 2, d);
+
+	assert_int_equal(without.count, 0);
+	assert_int_equal(with.count, 1);
+	assert_int_equal(day_in(with.text[0], "\"known_on\":\""), TODAY);
+	assert_non_null(strstr(with.text[0], "\"declared\":\"5000000000000000000000000\""));
+	declarations_free(d);
+	regimes_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -568,6 +666,7 @@ int main(void)
 		cmocka_unit_test(a_gap_never_exempts), cmocka_unit_test(an_unknown_generator_is_missing),
 		cmocka_unit_test(generators_in_a_circle_end), cmocka_unit_test(a_part_is_of_what_is_known_of_the_parent),
 		cmocka_unit_test(a_mere_word_lowers_nothing), cmocka_unit_test(alerts_are_golden),
+		cmocka_unit_test(a_clock_runs_since_it_is_known), cmocka_unit_test(what_is_declared_makes_it_known_earlier),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

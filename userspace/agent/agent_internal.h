@@ -100,7 +100,8 @@ struct agent {
 	bool ledger_full; /* said already */
 	bool is_near;	  /* some total is just below a level: published each second */
 	struct agent_guard_state guard;
-	int failed; /* first error inside a callback */
+	uint64_t duties_day; /* UTC day on which duties were looked at last; 0: not yet */
+	int failed;	     /* first error inside a callback */
 };
 
 /* agent.c */
@@ -200,6 +201,10 @@ agent_checkpoints_free(struct agent_checkpoints *c); /* NULL is fine; returns NU
 void agent_checkpoint(struct agent *a);
 const struct agent_checkpoint_totals *agent_checkpoints_totals(const struct agent *a); /* NULL: not wanted */
 
+/* agent_duties.c: what is owed since it is known that a level will be met; once for each UTC day that is
+ * over. */
+int agent_duties(struct agent *a, const struct policy *p);
+
 /* agent_guard.c: to be called often. */
 void agent_guard(struct agent *a);
 const char *agent_guard_meter(int i);
@@ -217,7 +222,8 @@ int agent_assign_record(struct agent *a, const struct om_assignment *as); /* int
 /* agent_beat.c: a heartbeat to every sink. One that is lost is itself the message. */
 void agent_beat(struct agent *a);
 
-int agent_publish(struct agent *a); /* publishes, and judges where policy is judged */
+int agent_raise(void *ctx, const struct alert *al); /* ctx: the agent; once for each id */
+int agent_publish(struct agent *a);		    /* publishes, and judges where policy is judged */
 /* A finding about the metering itself: once for each subject and cause. */
 int agent_say(struct agent *a, const char *cause, const char *subject, const char *what_to_do);
 

@@ -129,13 +129,14 @@ static void show(const struct agent *a, const struct alert *al, const char *even
 		       al->type == ALERT_LEVEL	 ? "ALERT level"
 		       : al->type == ALERT_OWNER ? "ALERT owner"
 		       : al->type == ALERT_CASE	 ? "CASE"
+		       : al->type == ALERT_DUTY	 ? "ALERT duty"
 						 : "ALERT data",
 		       al->sentence);
 	}
 	fflush(stdout);
 }
 
-static int raise(void *ctx, const struct alert *al)
+int agent_raise(void *ctx, const struct alert *al)
 {
 	struct agent *a = ctx;
 	char unique[OM_ID_STRLEN];
@@ -169,7 +170,7 @@ int agent_say(struct agent *a, const char *cause, const char *subject, const cha
 	json_object_set_new(o, "sentence", json_string(al.sentence));
 	al.data = data = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
-	return data ? raise(a, &al) : -ENOMEM;
+	return data ? agent_raise(a, &al) : -ENOMEM;
 }
 
 struct judging {
@@ -219,7 +220,7 @@ static int judge_all(struct judging *j)
 	struct policy_totals totals = { each_total, j->a->totals };
 	int r = om_totals_each(j->a->totals, look_at, j);
 
-	return r ?: policy_judge_all(&j->policy, &totals, raise, j->a);
+	return r ?: policy_judge_all(&j->policy, &totals, agent_raise, j->a);
 }
 
 static void to_totals(void *ctx, const struct om_reading *r)
@@ -256,5 +257,7 @@ int agent_publish(struct agent *a)
 		a->is_near = false;
 		r = judge_all(&j);
 	}
+	if (r == 0 && a->regimes)
+		r = agent_duties(a, &j.policy);
 	return r ?: a->failed;
 }

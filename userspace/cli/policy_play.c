@@ -17,6 +17,7 @@ void play_done(struct play *p)
 		free(p->subject[i].outcome);
 	free(p->subject);
 	free(p->cases);
+	free(p->duties);
 	free(p->ids);
 	policy_side_done(&p->side);
 }
@@ -104,6 +105,32 @@ static int take_case(void *ctx, const struct alert *a)
 	snprintf(c->regime, sizeof(c->regime), "%s", json_string_value(json_object_get(data, "regime")));
 	snprintf(c->subject, sizeof(c->subject), "%s", a->subject);
 	json_decref(data);
+	return 0;
+}
+
+static void copy_text(char *to, size_t size, const json_t *data, const char *key)
+{
+	snprintf(to, size, "%s", json_string_value(json_object_get(data, key)));
+}
+
+static int take_duty(void *ctx, const struct alert *a)
+{
+	struct play *p = ctx;
+	_cleanup_(json_decrefp) json_t *data = json_loads(a->data, 0, NULL);
+	struct play_duty *d = reallocarray(p->duties, p->duty_count + 1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	p->duties = d;
+	if (!data)
+		return -ENOMEM;
+	d += p->duty_count++;
+	snprintf(d->subject, sizeof(d->subject), "%s", a->subject);
+	snprintf(d->sentence, sizeof(d->sentence), "%s", a->sentence);
+	copy_text(d->regime, sizeof(d->regime), data, "regime");
+	copy_text(d->what, sizeof(d->what), data, "duty");
+	copy_text(d->known_on, sizeof(d->known_on), data, "known_on");
+	copy_text(d->due, sizeof(d->due), data, "due");
 	return 0;
 }
 
@@ -237,12 +264,14 @@ static int judge_end(struct play *p)
 	p->day = p->side.until;
 	r = policy_side_day(&p->side, p->day);
 	for (size_t i = 0; r == 0 && i < history_subjects(p->side.history); i++) {
+		const struct history_subject *h = history_at(p->side.history, i);
 		struct policy_subject s;
 		char name[POLICY_NAME_MAX];
 
-		policy_side_subject(&p->side, history_at(p->side.history, i), name, &s);
+		policy_side_subject(&p->side, h, name, &s);
 		judge_regimes(p, &s, &p->subject[i], true);
 		r = policy_judge_subject(&p->side.policy, &s, take_case, p);
+		r = r ?: policy_judge_known(&p->side.policy, &s, h->points, h->point_count, take_duty, p);
 	}
 	return r ?: kin_each_family(p->side.kin, judge_family, p);
 }

@@ -26,6 +26,11 @@ struct play_case {
 	uint32_t day;
 };
 
+/* A clock that runs since it was known that a level would be met (policy_judge_known()). */
+struct play_duty {
+	char regime[64], subject[POLICY_NAME_MAX], what[200], known_on[16], due[32], sentence[600];
+};
+
 struct play {
 	struct policy_side side;
 	const char **ids; /* of regimes, each once */
@@ -34,6 +39,8 @@ struct play {
 	size_t subjects, room;
 	struct play_case *cases; /* in the order of days */
 	size_t case_count, case_room;
+	struct play_duty *duties; /* in the order of subjects */
+	size_t duty_count;
 	bool owner_flags; /* some tenant is flagged */
 	uint32_t day;
 	int error;

@@ -159,6 +159,21 @@ static void print_cases(struct replay *r, const struct play *p, const char *side
 	}
 }
 
+static void print_duties(struct replay *r, const struct play *p, const char *side)
+{
+	for (size_t i = 0; i < p->duty_count; i++) {
+		const struct play_duty *d = &p->duties[i];
+
+		if (r->json)
+			print_json(json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "duty", d->what, "side", side,
+					     "regime", d->regime, "subject", d->subject, "known_on",
+					     d->known_on, "due", d->due, "sentence", d->sentence));
+		else
+			printf("%s: clock since %s: %s, %s: %s, due %s\n", side, d->known_on, d->subject,
+			       d->regime, d->what, d->due);
+	}
+}
+
 static void print_head(const struct replay *r, const struct play *p, const struct policy_input *in,
 		       const char *side)
 {
@@ -184,8 +199,11 @@ static int replay(struct replay *r)
 	}
 	print_rows(r);
 	print_cases(r, &r->old, r->has_new ? "old" : "judged");
-	if (r->has_new)
+	print_duties(r, &r->old, r->has_new ? "old" : "judged");
+	if (r->has_new) {
 		print_cases(r, &r->new, "new");
+		print_duties(r, &r->new, "new");
+	}
 	if (!r->json)
 		printf("%zu subjects, %zu rows, %zu verdicts changed\n", r->old.subjects, r->rows,
 		       r->changed);

@@ -18,6 +18,8 @@ struct subject {
 	struct om_member *members; /* of a lineage; owned, and their tenants' names */
 	size_t room;
 	char *tenant, *model, *lineage; /* owned */
+	struct om_forecast_point *points;
+	size_t point_room;
 };
 
 struct history {
@@ -45,6 +47,7 @@ static void free_subject(struct subject *s)
 	free(s->tenant);
 	free(s->model);
 	free(s->lineage);
+	free(s->points);
 	free(s);
 }
 
@@ -296,6 +299,25 @@ static int play_day(struct history *h, size_t first, size_t end)
 	return r ?: om_totals_each_lineage(t, take_total, h);
 }
 
+static int keep_points(struct history *h, uint32_t day)
+{
+	for (size_t i = 0; i < h->subjects; i++) {
+		struct subject *s = h->subject[i];
+		int r;
+
+		if (!s->s.changed)
+			continue;
+		r = grow(&s->points, s->s.point_count, &s->point_room, sizeof(*s->points));
+		if (r)
+			return r;
+		s->points[s->s.point_count++] =
+			(struct om_forecast_point){ (int32_t)day, s->s.total.training_low,
+						    s->s.total.training_high };
+		s->s.points = s->points;
+	}
+	return 0;
+}
+
 int history_play(struct history *h, uint32_t until, int (*fn)(void *ctx, uint32_t day), void *ctx)
 {
 	int r = 0;
@@ -314,6 +336,7 @@ int history_play(struct history *h, uint32_t until, int (*fn)(void *ctx, uint32_
 		for (size_t i = 0; i < h->subjects; i++)
 			h->subject[i]->s.changed = false;
 		r = play_day(h, first, end);
+		r = r ?: keep_points(h, day);
 		r = r ?: fn(ctx, day);
 	}
 	return r;

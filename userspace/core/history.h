@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "forecast.h"
 #include "totals.h"
 
 struct history;
@@ -31,6 +32,9 @@ struct history_subject {
 	struct om_subject_total total;
 	char name[300]; /* as policy names it */
 	bool changed;	/* on the day that is played */
+	/* Training at the end of each day that changed it, as om_forecast() takes it. */
+	const struct om_forecast_point *points;
+	size_t point_count;
 };
 size_t history_subjects(const struct history *h);
 const struct history_subject *history_at(const struct history *h, size_t i);

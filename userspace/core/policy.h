@@ -11,6 +11,7 @@
 
 #include "alert.h"
 #include "declaration.h"
+#include "forecast.h"
 #include "ownership.h"
 #include "regime.h"
 #include "totals.h"
@@ -146,6 +147,18 @@ struct policy_totals {
 };
 int policy_judge_all(const struct policy *p, const struct policy_totals *t,
 		     int (*emit)(void *ctx, const struct alert *a), void *ctx);
+
+/*
+ * Duties whose clock runs as soon as it is known that a level will be met: an ALERT_DUTY for each, with the
+ * day on which that was first known, when it is due and the forecast of that day. `points`: the subject's
+ * training at the end of its days, as om_forecast() takes them; only days that are over at p->now_ns count.
+ * The same points give the same finding, whenever it is asked. A level that is met before it is known starts
+ * its clock by itself.
+ */
+#define POLICY_KNOWN_DAYS 90 /* known: even the latest date of the forecast lies within so many days */
+int policy_judge_known(const struct policy *p, const struct policy_subject *s,
+		       const struct om_forecast_point *points, size_t count,
+		       int (*emit)(void *ctx, const struct alert *a), void *ctx);
 
 /* What a rule about listed owners (REGIME_LISTED) says of a standing; a static text. */
 const char *policy_listed_verdict(const struct regime *g, enum owner_standing s);

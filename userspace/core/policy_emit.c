@@ -105,22 +105,31 @@ static int32_t next_calendar_day(const struct regime_notice *d, int32_t today)
 	return best;
 }
 
+const char *policy_due(const struct regime_notice *d, int32_t day, uint64_t from_ns, char out[OM_TIME_STRLEN])
+{
+	int32_t next = d->calendar_count ? next_calendar_day(d, day) : INT32_MAX;
+
+	if (next != INT32_MAX)
+		return date_format(next, out);
+	if (d->within_hours)
+		return om_time_format(from_ns + (uint64_t)d->within_hours * 3600000000000ULL, out);
+	return NULL;
+}
+
 static void add_due(const struct judgement *j, const struct regime_notice *d)
 {
 	char text[OM_TIME_STRLEN];
-	int32_t day = d->calendar_count ? next_calendar_day(d, j->day) : INT32_MAX;
-	uint64_t at = j->p->now_ns + (uint64_t)d->within_hours * 3600000000000ULL;
+	const char *due = policy_due(d, j->day, j->p->now_ns, text);
 
-	if (day != INT32_MAX)
-		json_out_string(j->out, date_format(day, text));
-	else if (d->within_hours)
-		json_out_string(j->out, om_time_format(at, text));
+	if (due)
+		json_out_string(j->out, due);
 	else
 		json_out_null(j->out);
 }
 
 /* Those whose clock starts at this level; those that start when it is known that it will be met come without
- * a date, from the level before on: whether it is known is for a person or a forecast to say. */
+ * a date, from the level before on: whether it is known is for a person to say, or for policy_judge_known().
+ */
 void policy_add_notices(const struct judgement *j, const struct regime *g, const struct regime_level *level)
 {
 	struct json_out *o = j->out;

@@ -67,6 +67,9 @@ bool policy_begin(const struct judgement *j, enum alert_type type, const struct 
 int policy_emit(const struct judgement *j, struct alert *a, const char *sentence);
 void policy_add_figures(struct json_out *o, const struct om_subject_total *s);
 void policy_add_notices(const struct judgement *j, const struct regime *g, const struct regime_level *level);
+/* When it is due, if its clock starts then. NULL: it has no such clock. */
+const char *policy_due(const struct regime_notice *d, int32_t day, uint64_t from_ns,
+		       char out[OM_TIME_STRLEN]);
 void policy_add_retention(struct json_out *o, const struct regime *g);
 void policy_case_id(const struct judgement *j, const struct regime *g, const char *subject, const char *level,
 		    char out[24]);

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Duties whose clock runs from the day on which a threshold's meeting is known (core/policy_known.c). Days
+ * that are over do not change any more but by assignments, so this is asked when a UTC day has ended, and at
+ * the beginning.
+ */
+#include <errno.h>
+
+#include "../core/history.h"
+#include "agent_internal.h"
+
+#define DAY_NS 86400000000000ULL
+
+static int take_assignment(void *ctx, const struct om_entry *e)
+{
+	struct om_assignment as;
+
+	if (e->kind != OM_ENTRY_ASSIGNMENT || !e->payload || om_assignment_decode(e->payload, e->len, &as))
+		return 0;
+	return history_assignment(ctx, &as);
+}
+
+static int take_reading(void *ctx, const struct om_reading *r)
+{
+	return history_reading(ctx, r);
+}
+
+static int no_day(void *ctx, uint32_t day)
+{
+	return 0;
+}
+
+static bool has_such_duties(const struct regimes *g)
+{
+	for (size_t i = 0; i < regimes_count(g); i++)
+		for (size_t k = 0; k < regimes_at(g, i)->notices; k++)
+			if (regimes_at(g, i)->notice[k].when_known)
+				return true;
+	return false;
+}
+
+int agent_duties(struct agent *a, const struct policy *p)
+{
+	_cleanup_(history_freep) struct history *h = NULL;
+	uint64_t day = p->now_ns / DAY_NS;
+	int r;
+
+	if (a->duties_day == day || !has_such_duties(p->regimes))
+		return 0;
+	a->duties_day = day;
+	h = history_new();
+	if (!h)
+		return -ENOMEM;
+	r = om_ledger_each_entry(a->ledger, 0, take_assignment, h);
+	r = r ?: om_ledger_each_register(a->ledger, take_reading, h);
+	r = r ?: history_play(h, (uint32_t)day - 1, no_day, NULL);
+	for (size_t i = 0; r == 0 && i < history_subjects(h); i++) {
+		const struct history_subject *s = history_at(h, i);
+		char name[POLICY_NAME_MAX];
+		struct policy_subject subject;
+
+		policy_subject_of(&s->total, name, &subject);
+		r = policy_judge_known(p, &subject, s->points, s->point_count, agent_raise, a);
+	}
+	return r;
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Duties whose clock runs from the day on which it is known that a level will be met (52(1) of the EU's AI
+ * Act: two weeks; proposed 7.308: 15 days). It is taken to be known on the first day at whose end the whole
+ * interval of the forecast lies within a horizon: even at the slow rate the level is met until then. That day
+ * is found by going through the days as they were, so that whoever judges, whenever, comes to the same one.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../base/text.h"
+#include "../base/yaml.h"
+#include "policy_internal.h"
+
+#define NS_PER_DAY 86400000000000ULL
+/* Left / slow <= horizon with slow <= total / days * 10/20: below a part of the threshold no day can tell it.
+ */
+#define LEAST_PART (2 * POLICY_KNOWN_DAYS)
+
+struct known {
+	const struct regime_notice *notice;
+	const struct om_forecast_point *point; /* of the day */
+	struct om_forecast forecast;
+	opcount limit, declared; /* declared: what is added to both bounds, with evidence */
+	char verdict[340];
+};
+
+static const struct regime_level *level_of(const struct regime *g, const struct regime_notice *d)
+{
+	for (size_t i = 0; d->level && i < g->level_count; i++)
+		if (!strcmp(g->levels[i].name, d->level))
+			return &g->levels[i];
+	return NULL;
+}
+
+/* As of the end of that day: declarations and windows too. False: nothing can be known of the level. */
+static bool limit_on(const struct policy *p, const struct policy_subject *s, const struct regime *g,
+		     const struct regime_level *level, struct known *k)
+{
+	struct policy then = *p;
+	struct om_subject_total total = *s->total;
+	struct policy_subject subject = *s;
+	struct verdict v = { .steps = NULL };
+
+	then.now_ns = ((uint64_t)k->point->day + 1) * NS_PER_DAY - 1;
+	total.training_low = k->point->low;
+	total.training_high = total.training_ceiling = k->point->high;
+	subject.total = &total;
+	policy_verdict(&then, &subject, g, &v);
+	if (v.standing == VERDICT_EXEMPT || v.standing == VERDICT_NOT_HELD)
+		return false;
+	verdict_words(&v, k->verdict, sizeof(k->verdict));
+	k->limit = regime_limit_figure(&v.limit, level->share_ppm);
+	k->declared = v.low > v.observed_low ? v.low - v.observed_low : 0;
+	return true;
+}
+
+/* 1: known for the first time on that day; 0: not yet; -1: the level is met first, which starts its own
+ * clock. */
+static int is_known_on(const struct policy *p, const struct policy_subject *s, const struct regime *g,
+		       const struct regime_level *level, const struct om_forecast_point *points, size_t i,
+		       struct known *k)
+{
+	k->point = &points[i];
+	if (!regime_holds_on(g, k->point->day) || !limit_on(p, s, g, level, k))
+		return 0;
+	if (k->limit <= k->declared)
+		return -1;
+	if (k->point->low < (k->limit - k->declared) / LEAST_PART)
+		return 0;
+	om_forecast(points, i + 1, k->point->day, k->limit - k->declared, &k->forecast);
+	if (k->forecast.state == OM_FORECAST_MET)
+		return -1;
+	return k->forecast.state == OM_FORECAST_WILL &&
+	       k->forecast.latest <= k->point->day + POLICY_KNOWN_DAYS;
+}
+
+static const char *day_text(int32_t day, char buf[16])
+{
+	return day == OM_FORECAST_NEVER ? "never" : date_format(day, buf);
+}
+
+static void add_count(struct json_out *o, const char *key, opcount v)
+{
+	json_out_key(o, key);
+	json_out_count(o, v);
+}
+
+static void add_day(struct json_out *o, const char *key, int32_t day)
+{
+	char text[16];
+
+	json_out_key(o, key);
+	if (day == OM_FORECAST_NEVER)
+		json_out_null(o);
+	else
+		json_out_string(o, date_format(day, text));
+}
+
+static void add_forecast(struct json_out *o, const struct known *k)
+{
+	const struct om_forecast *f = &k->forecast;
+
+	json_out_key(o, "forecast");
+	json_out_open(o, '{');
+	add_day(o, "earliest", f->earliest);
+	add_day(o, "likely", f->likely);
+	add_day(o, "latest", f->latest);
+	json_out_key(o, "operations_per_day");
+	json_out_open(o, '{');
+	add_count(o, "fast", f->fast);
+	add_count(o, "likely", f->likely_rate);
+	add_count(o, "slow", f->slow);
+	json_out_close(o, '}');
+	json_out_key(o, "days");
+	json_out_number(o, f->days);
+	json_out_key(o, "horizon_days");
+	json_out_number(o, POLICY_KNOWN_DAYS);
+	json_out_close(o, '}');
+}
+
+static void tell(const struct judgement *j, const struct regime *g, const struct known *k, const char *due,
+		 char *buf, size_t size)
+{
+	struct text_out t = { .buf = buf, .size = size };
+	char number[OPCOUNT_STRLEN], day[16];
+
+	text_add_cut(&t, j->s->name, 140);
+	text_add(&t, ": as of ");
+	text_add(&t, date_format(k->point->day, day));
+	text_add(&t, " level '");
+	text_add(&t, k->notice->level);
+	text_add(&t, "' (at least ");
+	text_add(&t, opcount_human(k->limit, number));
+	text_add(&t, ") will be met if training observed here goes on as it went: ");
+	text_add(&t, day_text(k->forecast.earliest, day));
+	text_add(&t, " to ");
+	text_add(&t, day_text(k->forecast.latest, day));
+	text_add(&t, ". The clock runs: ");
+	text_add_cut(&t, k->notice->what, 120);
+	text_add(&t, ", due ");
+	text_add(&t, due);
+	text_add(&t, " (");
+	text_add(&t, g->id);
+	text_add(&t, " version ");
+	text_add(&t, g->version);
+	text_add(&t, "; ");
+	text_add_cut(&t, k->notice->citation, 120);
+	text_add(&t, "). A forecast, no verdict.");
+}
+
+static int emit_known(const struct judgement *j, const struct regime *g, const struct known *k)
+{
+	const struct regime_notice *d = k->notice;
+	struct json_out *o = j->out;
+	char level[300], due[OM_TIME_STRLEN], day[16], sentence[1000];
+	struct alert a;
+
+	snprintf(level, sizeof(level), "known/%.60s/%.200s", d->level, d->what);
+	if (!policy_begin(j, ALERT_DUTY, g, j->s->name, level, &a))
+		return 0;
+	policy_due(d, k->point->day, ((uint64_t)k->point->day + 1) * NS_PER_DAY, due);
+	tell(j, g, k, due, sentence, sizeof(sentence));
+	json_out_member(o, "level", d->level);
+	json_out_member(o, "duty", d->what);
+	json_out_member(o, "who", d->who ? d->who : "");
+	json_out_member(o, "clock_from", d->clock_from ? d->clock_from : "");
+	json_out_member(o, "known_on", date_format(k->point->day, day));
+	json_out_member(o, "due", due);
+	json_out_member(o, "duty_citation", d->citation);
+	json_out_member(o, "duty_evidence", d->evidence);
+	json_out_member(o, "verdict", k->verdict);
+	add_count(o, "limit", k->limit);
+	json_out_key(o, "observed");
+	json_out_open(o, '{');
+	add_count(o, "low", k->point->low);
+	add_count(o, "high", k->point->high);
+	json_out_close(o, '}');
+	add_count(o, "declared", k->declared);
+	add_forecast(o, k);
+	json_out_key(o, "demo");
+	json_out_bool(o, g->demo);
+	return policy_emit(j, &a, sentence);
+}
+
+static int judge_notice(const struct judgement *j, const struct regime *g, const struct regime_notice *d,
+			const struct om_forecast_point *points, size_t count)
+{
+	const struct regime_level *level = level_of(g, d);
+	struct known k = { .notice = d };
+
+	if (!d->when_known || !level || (!d->within_hours && !d->calendar_count))
+		return 0;
+	for (size_t i = 0; i < count && (uint64_t)points[i].day + 1 <= (j->p->now_ns + 1) / NS_PER_DAY; i++) {
+		int known = is_known_on(j->p, j->s, g, level, points, i, &k);
+
+		if (known)
+			return known < 0 ? 0 : emit_known(j, g, &k);
+	}
+	return 0;
+}
+
+int policy_judge_known(const struct policy *p, const struct policy_subject *s,
+		       const struct om_forecast_point *points, size_t count,
+		       int (*emit)(void *ctx, const struct alert *a), void *ctx)
+{
+	struct json_out out = { .text = NULL };
+	struct judgement j = { .p = p,
+			       .s = s,
+			       .day = (int32_t)(p->now_ns / NS_PER_DAY),
+			       .out = &out,
+			       .emit = emit,
+			       .ctx = ctx };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < regimes_count(p->regimes); i++) {
+		const struct regime *g = regimes_at(p->regimes, i);
+
+		/* Points are of training as it is counted here, so of the algorithmic figure. */
+		if (g->kind != REGIME_THRESHOLD || g->threshold_missing || g->figure != REGIME_ALGORITHMIC)
+			continue;
+		for (size_t k = 0; r == 0 && k < g->notices; k++)
+			r = judge_notice(&j, g, &g->notice[k], points, count);
+	}
+	json_out_free(&out);
+	return r;
+}
