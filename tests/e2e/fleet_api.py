@@ -121,6 +121,39 @@ def check_forecasts(api, token, models, lineages, threshold):
     assert api.get("/v1/forecasts", token, model="x")[0] == 400 and api.get("/v1/forecasts", token, regime="none")[1]["forecasts"] == []
 
 
+def check_clients(api, broker, fleet, token, models, lineages, tmp):
+    """totals, top and forecast over the API, and totals straight from the topics."""
+    (tmp / "token").write_text(token + "\n")
+    (tmp / "wrong").write_text("opm_nobody\n")
+    over = ["--api", api.url + "/", "--ca", tmp / "ca.pem", "--token-file", tmp / "token"]
+
+    def run(*args, rc=0):
+        r = subprocess.run([str(a) for a in (OPMETER, *args)], capture_output=True, text=True, timeout=120)
+        assert r.returncode == rc, (args, r.returncode, r.stderr)
+        return r.stdout if rc == 0 else r.stderr
+
+    rows = lambda text: [json.loads(line) for line in text.splitlines()]
+    assert rows(run("totals", *over, "--json")) == models
+    assert rows(run("totals", *over, "--lineages", "--json")) == lineages
+    assert rows(run("totals", "--brokers", broker.brokers, "--name", fleet.name, "--json")) == models
+    one = models[0]
+    assert rows(run("totals", *over, "--json", "--tenant", one["tenant"], "--model", one["model"])) == [one]
+    assert rows(run("totals", "--brokers", broker.brokers, "--name", fleet.name, "--json", "--lineage", lineages[0]["lineage"])) == lineages[:1]
+    table = run("totals", *over).splitlines()
+    assert len(table) == len(models) + 1 and table[0].startswith("TENANT") and one["tenant"] in table[1]
+    top = json.loads(run("top", *over, "--once", "--json"))
+    assert top == sorted(models, key=lambda t: (-int(t["all"]["high"]), name_of(t)))[:50]
+    assert api.get("/v1/totals", token)[1]["as_of"]["view"][:12] in run("top", *over, "--once")
+    want, _ = api.pages("/v1/forecasts", token, "forecasts")
+    assert rows(run("forecast", *over, "--json")) == want and want
+    assert len(run("forecast", *over).splitlines()) == len(want) + 1
+    assert "403" not in run("totals", *over[:-1], tmp / "wrong", rc=4)
+    assert "--token-file" in run("totals", *over[:4], rc=2)
+    assert "TLS" in run("totals", "--api", "http://far.example:1", "--token-file", tmp / "token", rc=2)
+    run("totals", "--api", api.url, "--token-file", tmp / "token", rc=1)  # a CA that this machine does not know
+    run("totals", rc=2)
+
+
 class Reader(threading.Thread):
     """Asks for days while totals grow: what is read is never said to be what it is not."""
 
@@ -362,6 +395,7 @@ def main():
             for t in models + lineages:
                 assert twin.get(where(t), token)[1]["total"] == t, where(t)
             check_behind(twin, token, sorted(models, key=lambda t: -int(t["registers"]))[:3] + [t for t in models if t["tenant"] == "unknown"][:1] + lineages[:2])
+            check_clients(twin, broker, fleet, token, models, lineages, tmp)
             check_forecasts(twin, token, models, lineages, threshold)
             largest = twin.get("/v1/totals", token, largest=5)[1]["totals"]
             by_size = sorted(models, key=lambda t: (-int(t["all"]["high"]), name_of(t)))

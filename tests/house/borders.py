@@ -27,7 +27,7 @@ LIBRARIES = {
     "libyaml": (r"<yaml", ["userspace/base/yaml.c"]),
     "libmicrohttpd": (r"<microhttpd", ["exporters/openmetrics.c", "userspace/fleet/api_http.c"]),
     "OpenSSL": (r"<openssl/", ["userspace/agent/elf_image.c"]),
-    "libcurl": (r"<curl/", ["userspace/agent/resolve_http.c"]),
+    "libcurl": (r"<curl/", ["userspace/agent/resolve_http.c", "userspace/cli/api_client.c"]),
     "zlib": (r"<zlib", ["userspace/base/json_stream.c", "userspace/core/run_compact.c"]),
     "libbpf": (r"<bpf/", ["userspace/agent/probes*", "userspace/agent/drain*", "userspace/agent/counter*", "userspace/agent/collective*"]),
 }

@@ -16,7 +16,7 @@ in_help() { "$B/opmeter" $1 --help | sed -nE 's/^  (--[a-z-]+).*/\1/p' | sort; }
 cases=(take list show gather note fact assign checklist inquiry answer event hold release determine confirm escalate reopen erase)
 evidence=(keygen checkpoint tiles export verify)
 reports=(case period)
-for verb in standalone agent fleet "api serve" "api token" top explain "lineage list" "lineage join" "lineage part" replay "ledger verify" "ledger show" "ledger export" prove "policy check" "policy explain" "policy diff" "policy replay" tpp declare "topics list" "topics create" "topics check" "owners import" "owners list" "owners show" "owners bind" "owners suggest" "owners screen" "owners check" off on "${cases[@]/#/case }" "${evidence[@]/#/evidence }" "${reports[@]/#/report }"; do
+for verb in standalone agent fleet "api serve" "api token" totals top forecast explain "lineage list" "lineage join" "lineage part" replay "ledger verify" "ledger show" "ledger export" prove "policy check" "policy explain" "policy diff" "policy replay" tpp declare "topics list" "topics create" "topics check" "owners import" "owners list" "owners show" "owners bind" "owners suggest" "owners screen" "owners check" off on "${cases[@]/#/case }" "${evidence[@]/#/evidence }" "${reports[@]/#/report }"; do
 	[ -n "$(in_help "$verb")" ] || wrong "opmeter $verb --help lists no option"
 	diff <(in_page "$verb") <(in_help "$verb") >/dev/null || wrong "opmeter $verb: page and help differ: $(diff <(in_page "$verb") <(in_help "$verb") | tr '\n' ' ')"
 done

@@ -24,6 +24,7 @@ static const struct verb {
 	{ "fleet", verb_fleet, "keep the fleet's totals from Kafka and judge them by policy" },
 	{ "api", verb_api, "serve the fleet's figures over HTTP, and make tokens for it" },
 	{ "topics", verb_topics, "the topics on Kafka: list, create, check" },
+	{ "totals", verb_totals, "print the fleet's totals, from the API or from Kafka" },
 	{ "top", verb_top, "show what tenants compute, as it happens" },
 	{ "forecast", verb_forecast, "say when each model will meet each threshold" },
 	{ "explain", verb_explain, "say why a job counts as it does" },

@@ -12,10 +12,12 @@
 
 #include "../base/cleanup.h"
 #include "../base/options.h"
-#include "../core/forecast.h"
+#include "../core/forecast_json.h"
 #include "../core/ledger.h"
 #include "../core/regime.h"
 #include "../core/totals.h"
+#include "api_client.h"
+#include "show_total.h"
 #include "verbs.h"
 
 #define REGISTERS_MAX 4000000
@@ -37,6 +39,7 @@ struct series {
 };
 
 struct request {
+	struct api_client api;
 	const char *dir, *regimes_dir;
 	uint64_t horizon_days;
 	bool json;
@@ -137,100 +140,80 @@ static int series_read(struct series *s, struct om_ledger *l)
 	return r;
 }
 
-static void day_text(int32_t day, char buf[16])
+static const char *text_of(const json_t *row, const char *key)
 {
-	time_t t = (time_t)day * 86400;
-	struct tm tm;
-
-	if (day == OM_FORECAST_NEVER)
-		strcpy(buf, "-");
-	else
-		strftime(buf, 16, "%Y-%m-%d", gmtime_r(&t, &tm));
+	return json_string_value(json_object_get(row, key)) ?: "-";
 }
 
-static json_t *day_json(int32_t day)
+/* A row as om_forecast_json() makes it, here or at a server. */
+static int print_row(void *ctx, const json_t *row)
 {
-	char buf[16];
+	const struct request *q = ctx;
+	const char *lineage = json_string_value(json_object_get(row, "lineage"));
+	char figure[OPCOUNT_STRLEN], high[OPCOUNT_STRLEN], rate[OPCOUNT_STRLEN];
 
-	day_text(day, buf);
-	return day == OM_FORECAST_NEVER ? json_null() : json_string(buf);
-}
+	if (q->json) {
+		_cleanup_free_ char *text = json_dumps(row, JSON_COMPACT);
 
-static json_t *decimal(opcount v)
-{
-	char buf[OPCOUNT_STRLEN];
-
-	return json_string(opcount_format(v, buf));
-}
-
-static int print_json(const struct subject *u, const struct regime *g, opcount threshold,
-		      const struct om_forecast *f, bool is_due)
-{
-	const struct om_forecast_point *now = &u->points[u->count - 1];
-	json_t *o =
-		json_pack("{s:s,s:s,s:s,s:s,s:o,s:{s:o,s:o},s:s,s:o,s:o,s:o,s:{s:o,s:o,s:o},s:i,s:b}",
-			  "tenant", u->tenant, "model", u->model, "regime", g->id, "version", g->version,
-			  "threshold", decimal(threshold), "observed", "low", decimal(now->low), "high",
-			  decimal(now->high), "state", om_forecast_state_name(f->state), "earliest",
-			  day_json(f->earliest), "likely", day_json(f->likely), "latest", day_json(f->latest),
-			  "operations_per_day", "fast", decimal(f->fast), "likely", decimal(f->likely_rate),
-			  "slow", decimal(f->slow), "days", (int)f->days, "notice_due", is_due);
-	_cleanup_free_ char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-
-	json_decref(o);
-	if (!text)
-		return -ENOMEM;
-	printf("%s\n", text);
+		if (!text)
+			return -ENOMEM;
+		printf("%s\n", text);
+		return 0;
+	}
+	printf("%-14.14s %-16.16s %-16.16s %9s %9s %9s  %-10s  %-10s  %-10s  %s%s\n",
+	       lineage ? "(lineage)" : text_of(row, "tenant"), lineage ?: text_of(row, "model"),
+	       text_of(row, "regime"), opcount_human(show_total_figure(row, "threshold", NULL), figure),
+	       opcount_human(show_total_figure(row, "observed", "high"), high),
+	       opcount_human(show_total_figure(row, "operations_per_day", "likely"), rate),
+	       text_of(row, "earliest"), text_of(row, "likely"), text_of(row, "latest"),
+	       text_of(row, "state"),
+	       json_is_true(json_object_get(row, "notice_due")) &&
+			       !strcmp(text_of(row, "state"), "will-be-met")
+		       ? ", notice due"
+		       : "");
 	return 0;
 }
 
-static void print_row(const struct subject *u, const struct regime *g, opcount threshold,
-		      const struct om_forecast *f, bool is_due)
+static void print_header(const struct request *q)
 {
-	char figure[OPCOUNT_STRLEN], high[OPCOUNT_STRLEN], rate[OPCOUNT_STRLEN], earliest[16], likely[16],
-		latest[16];
-
-	day_text(f->earliest, earliest);
-	day_text(f->likely, likely);
-	day_text(f->latest, latest);
-	printf("%-14.14s %-16.16s %-16.16s %9s %9s %9s  %-10s  %-10s  %-10s  %s%s\n", u->tenant, u->model,
-	       g->id, opcount_human(threshold, figure), opcount_human(u->points[u->count - 1].high, high),
-	       opcount_human(f->likely_rate, rate), earliest, likely, latest,
-	       om_forecast_state_name(f->state),
-	       is_due && f->state == OM_FORECAST_WILL ? ", notice due" : "");
-}
-
-static int show(const struct request *q, const struct series *s, const struct regimes *regimes)
-{
-	int r = 0;
-
 	if (!q->json)
 		printf("%-14s %-16s %-16s %9s %9s %9s  %-10s  %-10s  %-10s  %s\n", "TENANT", "MODEL",
 		       "REGIME", "THRESHOLD", "OBSERVED", "A DAY", "EARLIEST", "LIKELY", "LATEST", "STATE");
-	for (const struct subject *u = s->subjects; u; u = u->next)
-		for (size_t i = 0; r == 0 && i < regimes_count(regimes); i++) {
-			const struct regime *g = regimes_at(regimes, i);
-			struct regime_limit limit = regime_limit_of(g);
-			opcount threshold = regime_limit_figure(&limit, 1000000);
-			struct om_forecast f;
-			bool is_due;
-
-			if (g->kind != REGIME_THRESHOLD || g->threshold_missing ||
-			    !regime_holds_on(g, q->today))
-				continue;
-			om_forecast(u->points, u->count, q->today, threshold, &f);
-			if (f.state == OM_FORECAST_NONE)
-				continue;
-			is_due = om_forecast_is_due(&f, q->today, (uint32_t)q->horizon_days);
-			if (q->json)
-				r = print_json(u, g, threshold, &f, is_due);
-			else
-				print_row(u, g, threshold, &f, is_due);
-		}
-	return r;
 }
 
-static int forecast(const struct request *q, struct error_text *err)
+static int show(struct request *q, const struct series *s, const struct regimes *regimes)
+{
+	int r = 0;
+
+	print_header(q);
+	for (const struct subject *u = s->subjects; u; u = u->next)
+		for (size_t i = 0; r >= 0 && i < regimes_count(regimes); i++) {
+			_cleanup_(json_decrefp) json_t *row =
+				json_pack("{s:s,s:s}", "tenant", u->tenant, "model", u->model);
+
+			r = row ? om_forecast_json(row, regimes_at(regimes, i), u->points, u->count, q->today,
+						   (uint32_t)q->horizon_days)
+				: -ENOMEM;
+			if (r == 0)
+				r = print_row(q, row);
+		}
+	return r < 0 ? r : 0;
+}
+
+static int ask(struct request *q, struct error_text *err)
+{
+	char target[96];
+	int r = api_client_check(&q->api, err);
+
+	if (r)
+		return r;
+	snprintf(target, sizeof(target), "/v1/forecasts?limit=10000&horizon=%llu",
+		 (unsigned long long)q->horizon_days);
+	print_header(q);
+	return api_client_pages(&q->api, target, "forecasts", print_row, q, NULL, err);
+}
+
+static int forecast(struct request *q, struct error_text *err)
 {
 	_cleanup_(regimes_freep) struct regimes *regimes = NULL;
 	_cleanup_ledger_ struct om_ledger *l = NULL;
@@ -250,6 +233,7 @@ int verb_forecast(int argc, char **argv)
 			     .today = (int32_t)(time(NULL) / 86400) };
 	const struct option options[] = {
 		{ "dir", "DIR", OPTION_STRING, &q.dir, "the ledger's directory (/var/lib/opmeter)" },
+		API_CLIENT_OPTIONS(q.api),
 		{ "regimes", "DIR", OPTION_STRING, &q.regimes_dir, "regimes (" OPMETER_DATADIR "/regimes)" },
 		{ "horizon", "DAYS", OPTION_UINT, &q.horizon_days,
 		  "a notice is due when the earliest date is within so many days (90)" },
@@ -268,13 +252,16 @@ int verb_forecast(int argc, char **argv)
 
 	if (r)
 		return r < 0 ? EXIT_USAGE : EXIT_OK;
-	if (q.horizon_days > 36500) {
-		log_error("--horizon: %llu days are more than a hundred years",
+	if (q.horizon_days < 1 || q.horizon_days > 36500) {
+		log_error("--horizon: a day to a hundred years, not %llu days",
 			  (unsigned long long)q.horizon_days);
 		return EXIT_USAGE;
 	}
-	r = forecast(&q, &err);
+	r = q.api.url ? ask(&q, &err) : forecast(&q, &err);
 	if (r)
 		log_error("%s", err.text[0] ? err.text : strerror(-r));
-	return r == -EINVAL ? EXIT_USAGE : r ? EXIT_FAILED : EXIT_OK;
+	return r == -EINVAL		   ? EXIT_USAGE
+	       : r == -EACCES && q.api.url ? EXIT_NOPERM
+	       : r			   ? EXIT_FAILED
+					   : EXIT_OK;
 }

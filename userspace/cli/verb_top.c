@@ -15,6 +15,7 @@
 #include "../base/options.h"
 #include "../core/ledger.h"
 #include "../core/totals.h"
+#include "top_api.h"
 #include "verbs.h"
 
 #define ROWS_MAX 4096
@@ -258,10 +259,12 @@ static int show(struct om_ledger *l, uint64_t interval_ns, bool once, bool json)
 int verb_top(int argc, char **argv)
 {
 	const char *dir = "/var/lib/opmeter";
+	struct api_client api = { 0 };
 	bool once = false, json = false;
 	uint64_t interval_ns = 2000000000ULL;
 	const struct option options[] = {
 		{ "dir", "DIR", OPTION_STRING, &dir, "the ledger's directory (/var/lib/opmeter)" },
+		API_CLIENT_OPTIONS(api),
 		{ "interval", "TIME", OPTION_DURATION, &interval_ns, "how often to look (2s)" },
 		{ "once", NULL, OPTION_FLAG, &once, "show once and end" },
 		{ "json", NULL, OPTION_FLAG, &json, "exact figures as one line of JSON each time" },
@@ -269,9 +272,12 @@ int verb_top(int argc, char **argv)
 	};
 	const struct option_spec spec = {
 		.verb = "top",
-		.summary = "Shows what tenants compute, from what the ledger holds. OPERATIONS is the upper "
-			   "bound; TRAINING\n"
-			   "a figure, or LOW..HIGH where the phase of some work is not known.",
+		.summary = "Shows what tenants compute, from what the ledger holds, or with --api the "
+			   "fleet's largest "
+			   "totals. OPERATIONS\n"
+			   "is the upper bound; TRAINING a figure, or LOW..HIGH where the phase of some work "
+			   "is not "
+			   "known.",
 		.options = options,
 	};
 	_cleanup_ledger_ struct om_ledger *l = NULL;
@@ -280,11 +286,13 @@ int verb_top(int argc, char **argv)
 
 	if (r)
 		return r < 0 ? EXIT_USAGE : EXIT_OK;
-	r = om_ledger_open(dir, OM_LEDGER_READ_ONLY, 0, &l, &err);
-	r = r ?: show(l, interval_ns, once, json);
-	if (r) {
-		log_error("%s", err.text[0] ? err.text : strerror(-r));
-		return EXIT_FAILED;
+	if (api.url) {
+		r = top_api(&api, interval_ns, once, json, &err);
+	} else {
+		r = om_ledger_open(dir, OM_LEDGER_READ_ONLY, 0, &l, &err);
+		r = r ?: show(l, interval_ns, once, json);
 	}
-	return EXIT_OK;
+	if (r)
+		log_error("%s", err.text[0] ? err.text : strerror(-r));
+	return r == -EINVAL ? EXIT_USAGE : r == -EACCES && api.url ? EXIT_NOPERM : r ? EXIT_FAILED : EXIT_OK;
 }

@@ -11,6 +11,7 @@ int verb_agent(int argc, char **argv);
 int verb_fleet(int argc, char **argv);
 int verb_api(int argc, char **argv);
 int verb_topics(int argc, char **argv);
+int verb_totals(int argc, char **argv);
 int verb_top(int argc, char **argv);
 int verb_forecast(int argc, char **argv);
 int verb_explain(int argc, char **argv);
