@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""record.py [DIR] [NAME...]: records the runs of tests/phases/README.md (all, or those named) into DIR (default: runs beside this file, held for those held out).
+"""record.py [DIR] [NAME...]: records the runs of tests/phases/README.md (all, or those named) into DIR (default: runs beside this file, held for those held out, ranks for those of one job).
 Needs PyTorch, any build, no GPU. What the records assume of a GPU is said in recorder.py; nothing in `make check` needs this."""
 import fnmatch
 import sys
@@ -17,6 +17,7 @@ import variants_heldout  # noqa: E402, F401
 import variants_inference  # noqa: E402, F401
 import variants_jobs  # noqa: E402, F401
 import variants_other  # noqa: E402, F401
+import variants_ranks  # noqa: E402, F401
 import variants_twins  # noqa: E402, F401
 
 
@@ -48,7 +49,7 @@ def main():
     torch.set_grad_enabled(True)
     total = 0
     for n in names:
-        here = to or Path(__file__).parent / ("held" if n.startswith("held_") else "runs")
+        here = to or Path(__file__).parent / ("held" if n.startswith("held_") else "ranks" if n.startswith("ranks_") else "runs")
         here.mkdir(exist_ok=True)
         total += record(n, here)
     print(f"{len(names)} runs, {total} bytes")

@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../bpf/collective.h"
 #include "../base/text.h"
 #include "../core/ledger_collectives.h"
 #include "../core/ledger_phases.h"
 #include "agent_internal.h"
+#include "collective.h"
 
 #define HOUR_NS 3600000000000ULL
 #define DAY_NS (24 * HOUR_NS)
@@ -169,31 +169,6 @@ static int load_shape(void *ctx, const struct om_shape_usage *s)
 	return om_id_equal(&s->map, l->map) ? om_tally_base(l->a->phases->tally, s) : 0;
 }
 
-/* What a collective is to a judgement; false: nothing. */
-static bool run_kind_of(uint32_t kind, enum run_collective_kind *ret)
-{
-	static const struct {
-		uint32_t from;
-		enum run_collective_kind to;
-	} kinds[] = {
-		{ OM_COLLECTIVE_ALL_REDUCE, RUN_ALLREDUCE },
-		{ OM_COLLECTIVE_REDUCE_SCATTER, RUN_REDUCESCATTER },
-		{ OM_COLLECTIVE_ALL_GATHER, RUN_ALLGATHER },
-		{ OM_COLLECTIVE_BROADCAST, RUN_BROADCAST },
-		{ OM_COLLECTIVE_REDUCE, RUN_REDUCE },
-		{ OM_COLLECTIVE_ALL_TO_ALL, RUN_ALLTOALL },
-		{ OM_COLLECTIVE_SEND, RUN_SENDRECV },
-		{ OM_COLLECTIVE_RECV, RUN_SENDRECV },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (kinds[i].from == kind) {
-			*ret = kinds[i].to;
-			return true;
-		}
-	return false;
-}
-
 static int put_collective(struct agent_phases *p, const struct om_collective_usage *u, bool is_base)
 {
 	struct om_tally_collective c = { .job = u->who.job,
@@ -203,7 +178,7 @@ static int put_collective(struct agent_phases *p, const struct om_collective_usa
 					 .calls = u->calls,
 					 .bytes = u->bytes };
 
-	return run_kind_of(u->kind, &c.kind) ? om_tally_collective(p->tally, &c, is_base) : 0;
+	return collective_run_kind(u->kind, &c.kind) ? om_tally_collective(p->tally, &c, is_base) : 0;
 }
 
 int agent_phases_collective(struct agent *a, const struct om_collective_usage *u)

@@ -398,6 +398,30 @@ int collective_cost(const struct collective *c, uint64_t *ret_runs, uint64_t *re
 
 /* --- for people --- */
 
+bool collective_run_kind(uint32_t kind, enum run_collective_kind *ret)
+{
+	static const struct {
+		uint32_t from;
+		enum run_collective_kind to;
+	} kinds[] = {
+		{ OM_COLLECTIVE_ALL_REDUCE, RUN_ALLREDUCE },
+		{ OM_COLLECTIVE_REDUCE_SCATTER, RUN_REDUCESCATTER },
+		{ OM_COLLECTIVE_ALL_GATHER, RUN_ALLGATHER },
+		{ OM_COLLECTIVE_BROADCAST, RUN_BROADCAST },
+		{ OM_COLLECTIVE_REDUCE, RUN_REDUCE },
+		{ OM_COLLECTIVE_ALL_TO_ALL, RUN_ALLTOALL },
+		{ OM_COLLECTIVE_SEND, RUN_SENDRECV },
+		{ OM_COLLECTIVE_RECV, RUN_SENDRECV },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (kinds[i].from == kind) {
+			*ret = kinds[i].to;
+			return true;
+		}
+	return false;
+}
+
 const char *collective_kind_name(uint32_t kind)
 {
 	static const char *const names[OM_COMMUNICATOR_KIND_END] = {

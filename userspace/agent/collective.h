@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../core/run.h"
 #include "../../bpf/collective.h"
 #include "../base/cleanup.h"
 #include "../base/log.h"
@@ -111,6 +112,8 @@ int collective_forget(struct collective *c, struct om_proc_key *processes, size_
 /* The programs' runs and time, while the kernel measures (probes_set_measured()). */
 int collective_cost(const struct collective *c, uint64_t *ret_runs, uint64_t *ret_time_ns);
 
+/* What it is to a judgement; false: nothing. */
+bool collective_run_kind(uint32_t kind, enum run_collective_kind *ret);
 const char *collective_kind_name(uint32_t kind);  /* "all-reduce", "init", ... */
 const char *collective_lost_name(uint32_t cause); /* enum om_collective_lost: "read", ... */
 

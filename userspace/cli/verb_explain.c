@@ -17,6 +17,8 @@
 #include "../core/ledger_phases.h"
 #include "../core/tally.h"
 #include "../core/totals.h"
+#include "explain_ranks.h"
+#include "replay_ranks.h"
 #include "show_model.h"
 #include "verbs.h"
 
@@ -35,6 +37,7 @@ struct explaining {
 	uint64_t communicators;
 	int32_t ranks;
 	uint32_t last_day;
+	struct job_judgement together; /* ranks 0: it has no products */
 };
 
 /* --- which job --- */
@@ -193,6 +196,9 @@ static int gather(struct explaining *x, const struct architectures *known, struc
 	r = r ?: om_ledger_each_communicator(x->ledger, take_communicator, x);
 	r = r ?: om_totals_each(x->totals, take_total, counts);
 	r = r ?: judge_model(x, known, f);
+	r = r ?: explain_ranks(x->ledger, &x->job, known, &x->together);
+	json_object_set_new(x->answer, "together",
+			    x->together.ranks ? show_job_json(&x->together) : json_null());
 	json_object_set_new(x->answer, "counts", counts);
 	json_object_set(x->answer, "assignments", x->assignments);
 	json_object_set(x->answer, "figures", x->figures);
@@ -318,6 +324,8 @@ static void print_words(const struct explaining *x, const struct model_fingerpri
 	for (int kind = 0; kind < OM_ASSIGN_FAMILY; kind++)
 		print_holding(x, (enum om_assignment_kind)kind);
 	show_model_print(f);
+	if (x->together.world > 1)
+		show_job_print(&x->together);
 	if (x->communicators)
 		printf("joined      %llu communicators of up to %d ranks: `opmeter ledger join` names the "
 		       "job's other processes\n",

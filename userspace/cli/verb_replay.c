@@ -17,6 +17,7 @@
 #include "../core/ledger.h"
 #include "../core/phase.h"
 #include "../core/run.h"
+#include "replay_ranks.h"
 #include "show_model.h"
 #include "verbs.h"
 
@@ -57,7 +58,7 @@ static json_t *shapes_json(const struct run *run)
 	return shapes;
 }
 
-static json_t *phase_json(const struct phase_judgement *p)
+json_t *replay_phase_json(const struct phase_judgement *p)
 {
 	return json_pack("{s:s,s:s,s:s,s:s?,s:{s:f,s:f}}", "verdict", phase_verdict_name(p->verdict),
 			 "confidence", p->confidence, "evidence", p->evidence, "suspicion", p->suspicion,
@@ -68,12 +69,13 @@ static void print_json(const struct run *run, opcount ops, const struct phase_ju
 		       const struct model_fingerprint *f)
 {
 	char text[OPCOUNT_STRLEN], algorithmic[OPCOUNT_STRLEN], executed[OPCOUNT_STRLEN], *line;
-	json_t *o = json_pack(
-		"{s:{s:s,s:I,s:o},s:o,s:f,s:{s:f,s:f},s:s,s:s,s:o}", "gemm", "ops", opcount_format(ops, text),
-		"calls", (json_int_t)run_calls(run), "shapes", shapes_json(run), "phase", phase_json(p),
-		"recompute_fraction", p->recompute_best, "recompute_bounds", "low", p->recompute_low, "high",
-		p->recompute_high, "algorithmic_ops", opcount_format(p->algorithmic, algorithmic),
-		"executed_ops", opcount_format(p->executed, executed), "model", show_model_json(f));
+	json_t *o =
+		json_pack("{s:{s:s,s:I,s:o},s:o,s:f,s:{s:f,s:f},s:s,s:s,s:o}", "gemm", "ops",
+			  opcount_format(ops, text), "calls", (json_int_t)run_calls(run), "shapes",
+			  shapes_json(run), "phase", replay_phase_json(p), "recompute_fraction",
+			  p->recompute_best, "recompute_bounds", "low", p->recompute_low, "high",
+			  p->recompute_high, "algorithmic_ops", opcount_format(p->algorithmic, algorithmic),
+			  "executed_ops", opcount_format(p->executed, executed), "model", show_model_json(f));
 
 	line = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	puts(line);
@@ -195,13 +197,15 @@ int verb_replay(int argc, char **argv)
 	};
 	const struct option_spec spec = {
 		.verb = "replay",
-		.operands = "FILE",
+		.operands = "FILE...",
 		.summary = "Counts the matrix products of a recorded run: a Kineto trace with input shapes "
 			   "(plain or gzip), or our\n"
 			   "compact form. Counted are the innermost operators mm, addmm, bmm, baddbmm and "
 			   "_scaled_mm that reached\n"
 			   "the GPU, each once; what is left out is said. What they were for (phase) and "
-			   "of which model is judged\nby shapes, order and threads alone.",
+			   "of which model is judged\nby shapes, order and threads alone. Several FILEs are "
+			   "the ranks of one job, judged each and "
+			   "together.",
 		.options = options,
 	};
 	_cleanup_(run_done) struct run run = { 0 };
@@ -211,8 +215,12 @@ int verb_replay(int argc, char **argv)
 
 	if (r)
 		return r < 0 ? EXIT_USAGE : EXIT_OK;
+	if (at + 1 < argc && !ledger.dir && !compact)
+		return replay_ranks(argv + at, (size_t)(argc - at), json, architectures);
 	if (at + 1 != argc) {
-		log_error("replay: name one FILE; `opmeter replay --help` tells more");
+		log_error("replay: name one FILE, or several without --ledger and --compact; `opmeter replay "
+			  "--help` "
+			  "tells more");
 		return EXIT_USAGE;
 	}
 	r = run_load(argv[at], &run, &err);

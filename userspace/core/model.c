@@ -11,9 +11,7 @@
 #include "../base/cleanup.h"
 
 #define RANKS_MAX 64
-#define ROUTED_MAX 1024 /* experts */
-#define ROUTED_FROM 4	/* a hidden size is so many times larger */
-#define CERTAIN 0.95	/* of the work fits what is said */
+#define CERTAIN 0.95 /* of the work fits what is said */
 #define AGAIN_AT_MOST 1.5
 #define ONE_EACH 0.9 /* of the operations: with just one dimension of tokens, else there is no telling */
 
@@ -27,7 +25,8 @@ static uint64_t router_of(const struct judging *j, double tokens)
 	for (size_t i = 0; i < j->count && j->f->layers > 1; i++) {
 		const struct pair *p = &j->pair[i];
 
-		if (p->small >= 2 && p->small <= ROUTED_MAX && p->large >= ROUTED_FROM * p->small &&
+		if (p->small >= 2 && p->small <= MODEL_ROUTED_MAX &&
+		    p->large >= MODEL_ROUTED_FROM * p->small && (!j->input || p->large == j->input) &&
 		    !p->is_uneven && model_is_near(model_mean_tokens(p), tokens) &&
 		    model_is_near(p->pass.calls, layers * j->f->passes))
 			return p->small;
@@ -42,6 +41,9 @@ static void take_router(const struct judging *j, struct pair *p, uint64_t router
 	double kinds = fmin(p->over_small.calls, p->over_large.calls), all;
 
 	kinds = kinds > 0 ? round((p->over_small.calls + p->over_large.calls) / kinds) : 1;
+	j->f->experts = router;
+	if (router && j->f->layers && model_is_whole(p->copies / (kinds * j->f->layers)))
+		j->f->experts_here = (uint32_t)round(p->copies / (kinds * j->f->layers));
 	all = (double)router * kinds * j->f->layers;
 	if (all <= p->copies || model_is_whole(p->copies / (kinds * j->f->layers)))
 		return;
@@ -64,8 +66,9 @@ static void set_copies(struct judging *j, double tokens, double passes)
 			once = by;
 		p->copies = once / passes;
 		p->active = p->pass.tokens / (passes * tokens);
-		p->is_experts = once == p->pass.calls && p->copies > 1.5 && p->active < 0.9 * p->copies &&
-				(p->has_many_tokens || p->is_batched);
+		p->is_experts = once == p->pass.calls && p->copies > 1.5 &&
+				((p->active < 0.9 * p->copies && (p->has_many_tokens || p->is_batched)) ||
+				 p->is_uneven);
 		if (!p->is_experts)
 			p->active = p->copies;
 		else
@@ -120,8 +123,14 @@ static int keep_weights(struct judging *j)
 	if (!all)
 		return -ENOMEM;
 	for (size_t i = 0; i < j->count; i++)
-		all[i] = (struct model_weight){ j->pair[i].small, j->pair[i].large, j->pair[i].copies,
-						j->pair[i].active, j->pair[i].is_experts };
+		all[i] = (struct model_weight){
+			.small = j->pair[i].small,
+			.large = j->pair[i].large,
+			.copies = j->pair[i].copies,
+			.active = j->pair[i].active,
+			.is_experts = j->pair[i].is_experts,
+			.narrows = j->by_side && j->pair[i].over_small.calls <= 0,
+		};
 	qsort(all, j->count, sizeof(*all), by_parameters);
 	f->weights = j->count < MODEL_WEIGHTS_MAX ? j->count : MODEL_WEIGHTS_MAX;
 	f->weights_left_out = j->left_out + j->count - f->weights;
@@ -291,7 +300,7 @@ static uint32_t shared_by(const struct model_fingerprint *f)
 			return 1;
 		for (uint32_t ranks = 2; ranks <= RANKS_MAX; ranks *= 2)
 			if (w->large == f->hidden && w->small * ranks == w->large && w->copies >= 1.5 &&
-			    (best == 0 || ranks < best))
+			    !w->narrows && (best == 0 || ranks < best))
 				best = ranks;
 	}
 	return best;
@@ -300,7 +309,6 @@ static uint32_t shared_by(const struct model_fingerprint *f)
 static void name_dims(struct model_fingerprint *f)
 {
 	double feed = 0, layers = f->layers ? f->layers : 1;
-	bool has_experts = false;
 
 	f->hidden = common_dim(f);
 	f->tensor_parallel = f->layers > 1 ? shared_by(f) : 0;
@@ -309,7 +317,6 @@ static void name_dims(struct model_fingerprint *f)
 		uint64_t other = partner(w, f->hidden);
 		double size = w->copies * (double)w->small * (double)w->large;
 
-		has_experts |= w->is_experts;
 		if (!other || other == f->hidden)
 			continue;
 		if (w->copies < 1.5 && f->layers > 1 && other > f->vocabulary)
@@ -320,13 +327,6 @@ static void name_dims(struct model_fingerprint *f)
 		}
 		if (other < f->hidden && model_is_near(w->copies, 2 * layers) && other > f->key_value)
 			f->key_value = other;
-	}
-	for (size_t i = 0; i < f->weights && has_experts; i++) {
-		uint64_t other = partner(&f->weight[i], f->hidden);
-
-		if (other && other <= 1024 && other < f->hidden &&
-		    model_is_near(f->weight[i].copies, layers) && !f->weight[i].is_experts)
-			f->experts = other;
 	}
 }
 
@@ -395,7 +395,7 @@ static int find_side(struct judging *j)
 	at_n = j->by_side ? model_same_tokens(j, false) : model_share_read(j->run, &j->dims, false);
 	if (at_m < 0 || at_n < 0)
 		return -ENOMEM;
-	j->at_m = at_m >= at_n;
+	j->at_m = at_m >= at_n - 1e-9;
 	if (only_forward)
 		model_side_by_values(&j->dims, &j->at_m);
 	return j->by_side || fmax(at_m, at_n) >= ONE_EACH ? 0 : 1;
@@ -411,7 +411,13 @@ static void judging_done(struct judging *j)
 int model_judge(const struct run *r, const struct phase_judgement *p, const struct architectures *known,
 		struct model_fingerprint *ret)
 {
-	_cleanup_(judging_done) struct judging j = { .run = r, .phase = p, .f = ret };
+	return model_judge_passes(r, p, known, 0, ret);
+}
+
+int model_judge_passes(const struct run *r, const struct phase_judgement *p,
+		       const struct architectures *known, double passes, struct model_fingerprint *ret)
+{
+	_cleanup_(judging_done) struct judging j = { .run = r, .phase = p, .f = ret, .told_passes = passes };
 	int rc;
 
 	memset(ret, 0, sizeof(*ret));

@@ -38,6 +38,7 @@ struct model_weight {
 	double copies;	 /* in one pass; of experts: all of them */
 	double active;	 /* that one token meets */
 	bool is_experts; /* each copy meets its own number of tokens */
+	bool narrows; /* forward goes from the larger side to the smaller one only, as far as that is seen */
 };
 
 #define MODEL_WEIGHTS_MAX 256
@@ -56,6 +57,7 @@ struct model_fingerprint {
 	 * `key_value` are this rank's part. */
 	uint32_t tensor_parallel;
 	uint32_t layers;
+	uint32_t experts_here;	/* in each layer of this rank; 0: not told */
 	bool is_certain;	/* the weights fit nearly all of the work: bounds are those of the copies */
 	bool has_passes;	/* how often a weight is met in one pass is known */
 	uint32_t seen_in_order; /* layers, by the order of calls; 0: it does not tell */
@@ -84,6 +86,9 @@ size_t architectures_count(const struct architectures *a);
 /* `known` may be NULL: no matches. 0; -ENOMEM. */
 int model_judge(const struct run *r, const struct phase_judgement *p, const struct architectures *known,
 		struct model_fingerprint *ret);
+/* The same where another rank tells how many passes were made (core/job_model.h). */
+int model_judge_passes(const struct run *r, const struct phase_judgement *p,
+		       const struct architectures *known, double passes, struct model_fingerprint *ret);
 /* Fills in `match`. */
 void model_match(const struct architectures *known, struct model_fingerprint *f);
 

@@ -9,8 +9,10 @@
 
 #include "model.h"
 
-#define MODEL_NEAR 0.02	     /* two figures that are the same but for chance */
-#define MODEL_LAYERS_MAX 512 /* no model is deeper: where the passes are not known */
+#define MODEL_NEAR 0.02	      /* two figures that are the same but for chance */
+#define MODEL_ROUTED_MAX 1024 /* experts */
+#define MODEL_ROUTED_FROM 4   /* a hidden size is so many times larger */
+#define MODEL_LAYERS_MAX 512  /* no model is deeper: where the passes are not known */
 
 /* A dimension by where it stands: tokens keep to one side, weights come on both. */
 struct dim {
@@ -60,7 +62,8 @@ struct judging {
 	size_t count, left_out;
 	double ops, other; /* other: calls x size of weights that nobody asks gradients through */
 	bool learns;
-	uint64_t input; /* what most forward products contract over */
+	double told_passes; /* by another rank; 0: none tells */
+	uint64_t input;	    /* what most forward products contract over */
 	struct model_fingerprint *f;
 };
 

@@ -337,20 +337,29 @@ static bool goes_up_and_down(const struct judging *j, const struct pair *p)
 	return !j->by_side || (p->over_small.calls > 0 && p->over_large.calls > 0);
 }
 
+/* Beside experts a narrow layer chooses among them: it is there once in a layer, not in a pass. */
+static bool is_router(const struct judging *j, const struct pair *p, bool has_uneven)
+{
+	return has_uneven && p->large == j->input && p->small <= MODEL_ROUTED_MAX &&
+	       p->large >= MODEL_ROUTED_FROM * p->small;
+}
+
 /* What the weights that are there more than once have in common. */
 static double find_layers(const struct judging *j, double tokens, double passes, int *ret_kinds,
 			  int *ret_once)
 {
 	double g = 0, most = 0;
-	bool has_fused = false, is_paired = true;
+	bool has_fused = false, is_paired = true, has_uneven = false;
 
+	for (size_t i = 0; i < j->count; i++)
+		has_uneven |= j->pair[i].is_uneven;
 	*ret_kinds = *ret_once = 0;
 	for (size_t i = 0; i < j->count; i++) {
 		const struct pair *p = &j->pair[i];
 		double copies = copies_in(p, tokens, passes);
 
 		if (copies <= 1) {
-			(*ret_once)++;
+			*ret_once += !is_router(j, p, has_uneven);
 		} else if (model_mean_tokens(p) >= 0.9 * tokens && !p->is_uneven) {
 			g = gcd(g, copies);
 			(*ret_kinds)++;
@@ -417,6 +426,12 @@ int model_passes(struct judging *j, double *ret_tokens, double *ret_passes)
 	}
 	if (!f->has_passes && !f->seen_in_order && take_tokens(j, &layers, &passes))
 		return -ENOMEM;
+	if (j->told_passes > 0 && fits(j, j->told_passes) > 0.9) {
+		passes = j->told_passes;
+		layers = find_layers(j, tokens, passes, &kinds, &once);
+		f->has_passes = true;
+		f->seen_in_order = f->by_tokens = 0;
+	}
 	f->layers = f->has_passes || f->seen_in_order || f->by_tokens ? (uint32_t)round(layers) : 0;
 	f->passes = *ret_passes = passes;
 	*ret_tokens = tokens;

@@ -285,7 +285,7 @@ double model_same_tokens(const struct judging *j, bool at_m)
 {
 	_cleanup_free_ struct side *s = calloc(j->run->product_count + 1, sizeof(*s));
 	_cleanup_(model_answers_done) struct answers answers = { 0 };
-	double all = 0, sum = 0, now = 0, best = 0;
+	double all = 0, sum = 0, now = 0, best = 0, forward = 0;
 	size_t n = 0, kept = 0;
 
 	if (!s || model_answers_make(j, at_m, &answers))
@@ -296,6 +296,7 @@ double model_same_tokens(const struct judging *j, bool at_m)
 		double calls = j->run->products[i].batch == 1 ? model_forward_calls(j, i, at_m) : 0,
 		       t = (double)(at_m ? p->m : p->n);
 
+		forward += calls > 0 ? model_ops_of(p) * calls / (double)p->calls : 0;
 		if (calls > 0 && model_is_answered(&answers, &x))
 			s[n++] = (struct side){ at_m ? p->n : p->m,
 						p->k,
@@ -330,5 +331,6 @@ double model_same_tokens(const struct judging *j, bool at_m)
 			now -= s[from++].ops;
 		best = fmax(best, now);
 	}
-	return sum > 0 ? best / sum : 0;
+	/* On the wrong side backward answers less of it. */
+	return sum > 0 ? best / sum * (all / forward) : 0;
 }

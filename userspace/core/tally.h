@@ -93,6 +93,12 @@ int om_tally_judge(struct om_tally *t, int (*fn)(void *ctx, const struct om_phas
 /* The run that the process with most operations of a job makes; the caller calls run_done(). -ENOENT,
  * -ENOMEM. */
 int om_tally_run(struct om_tally *t, const struct om_id *job, struct run *ret);
+/* The runs of all processes that have products, each with its job: fn takes what it wants out of it and may
+ * zero it, else it is freed. Any result but 0 ends it and is returned. -ENOMEM. */
+int om_tally_each_run(struct om_tally *t,
+		      int (*fn)(void *ctx, const struct om_id *job, uint32_t tgid, uint64_t start_ns,
+				struct run *r),
+		      void *ctx);
 /* A new hour begins with the counts as they are. */
 int om_tally_turn(struct om_tally *t); /* -ENOMEM */
 size_t om_tally_products(const struct om_tally *t);

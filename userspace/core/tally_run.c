@@ -115,3 +115,20 @@ int tally_process_run(const struct om_tally *t, const struct process *p, struct 
 		run_done(ret);
 	return rc;
 }
+
+int om_tally_each_run(struct om_tally *t,
+		      int (*fn)(void *ctx, const struct om_id *job, uint32_t tgid, uint64_t start_ns,
+				struct run *r),
+		      void *ctx)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < t->count && rc == 0; i++) {
+		_cleanup_(run_done) struct run r = { 0 };
+
+		rc = t->process[i].count ? tally_process_run(t, &t->process[i], &r) : 0;
+		if (rc == 0 && r.product_count)
+			rc = fn(ctx, &t->process[i].job, t->process[i].tgid, t->process[i].start_ns, &r);
+	}
+	return rc;
+}
