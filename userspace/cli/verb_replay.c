@@ -168,6 +168,21 @@ static int show(const struct run *run, opcount ops, bool json, const char *archi
 	return 0;
 }
 
+static int load(const char *path, struct run *run, opcount *ret_ops)
+{
+	struct error_text err = { 0 };
+	int r = run_load(path, run, &err);
+
+	if (r) {
+		log_error("%s", err.text[0] ? err.text : strerror(-r));
+		return r;
+	}
+	r = run_ops(run, ret_ops);
+	if (r)
+		log_error("%s: its operations pass 2^128", path);
+	return r;
+}
+
 int verb_replay(int argc, char **argv)
 {
 	struct agent_config ledger = { .standalone = true };
@@ -209,7 +224,6 @@ int verb_replay(int argc, char **argv)
 		.options = options,
 	};
 	_cleanup_(run_done) struct run run = { 0 };
-	struct error_text err = { 0 };
 	opcount ops;
 	int at, r = options_parse(&spec, argc, argv, &at);
 
@@ -218,20 +232,11 @@ int verb_replay(int argc, char **argv)
 	if (at + 1 < argc && !ledger.dir && !compact)
 		return replay_ranks(argv + at, (size_t)(argc - at), json, architectures);
 	if (at + 1 != argc) {
-		log_error("replay: name one FILE, or several without --ledger and --compact; `opmeter replay "
-			  "--help` "
-			  "tells more");
+		log_error("replay: name one FILE, or several without --ledger and --compact; see --help");
 		return EXIT_USAGE;
 	}
-	r = run_load(argv[at], &run, &err);
-	if (r) {
-		log_error("%s", err.text[0] ? err.text : strerror(-r));
+	if (load(argv[at], &run, &ops))
 		return EXIT_USAGE;
-	}
-	if (run_ops(&run, &ops)) {
-		log_error("%s: its operations pass 2^128", argv[at]);
-		return EXIT_USAGE;
-	}
 	ledger.json = json;
 	if (ledger.dir)
 		return agent_replay(&ledger, &run, cgroup, repeat);
