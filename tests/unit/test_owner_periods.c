@@ -224,11 +224,13 @@ static int collect(void *ctx, const struct alert *a)
 	return 0;
 }
 
+static bool is_until_due;
+
 static struct found judge(const struct owners *o, bool live, uint32_t first_day, const struct om_until *u, opcount high)
 {
 	struct error_text err = { 0 };
 	struct regimes *g = NULL;
-	struct policy p = { .owners = o, .source = "/opmeter/test", .now_ns = NOW, .is_live = live };
+	struct policy p = { .owners = o, .source = "/opmeter/test", .now_ns = NOW, .is_live = live, .is_until_due = is_until_due };
 	struct om_subject_total s = { .tenant = "t", .model = "m", .lineage = "", .training_low = high, .training_high = high,
 				      .training_ceiling = high, .meters = 2, .first_day = first_day, .until = u, .until_count = u ? 1 : 0 };
 	struct found f = { 0 };
@@ -271,6 +273,13 @@ static void an_earlier_owner_is_judged_by_what_it_was_owner_of(void **ctx)
 	f = judge(o, true, FIRST, NULL, half);
 	assert_true(f.owners == 1 && f.cases == 1);
 	assert_non_null(strstr(f.data, "\"owner_until_told\":false"));
+	/* A total that tells it may be on its way: the earlier owner is left for later, today's is not. */
+	is_until_due = true;
+	f = judge(o, true, FIRST, NULL, half);
+	assert_true(f.owners == 0 && f.cases == 0);
+	f = judge(o, true, FIRST, &at, 2 * half);
+	assert_true(f.owners == 1 && f.cases == 1);
+	is_until_due = false;
 	/* Who began under the new owner has nothing to do with the old one; so it is where the beginning is not known. */
 	f = judge(o, true, CHANGE, NULL, 2 * half);
 	assert_true(f.owners == 0 && f.cases == 0);

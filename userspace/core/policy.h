@@ -28,6 +28,9 @@ struct policy {
 	/* Judged now, and only now: owners that a tenant had earlier in a run are judged too
 	 * (owners_prepare(), and a total's first_day and until). A replay plays the days by itself. */
 	bool is_live;
+	/* Totals that tell what was trained under an earlier owner may be on their way: where none does, that
+	 * owner is left for later. */
+	bool is_until_due;
 	/* True: that finding was told before; it is not made again. May be NULL. */
 	bool (*is_known)(void *ctx, const struct om_id *alert);
 	void *known_ctx;

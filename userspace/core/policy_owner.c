@@ -248,6 +248,8 @@ static int judge_period(const struct judgement *j, const struct regime *g, int32
 	struct policy_subject subject = *j->s;
 	struct judgement one = *j;
 
+	if (!until && j->p->is_until_due)
+		return 0;
 	if (until) {
 		past.training_low = until->training_low;
 		past.training_high = past.training_ceiling = until->training_high;

@@ -96,6 +96,7 @@ struct fleet {
 	struct regimes *regimes;
 	struct law law;
 	bool is_law_changed; /* since the judge looked */
+	uint64_t days_ns;    /* CLOCK_MONOTONIC: since when the days on which owners change are those */
 	struct tenant_names *tenants;
 	rd_kafka_t *consumer;  /* member of the group: readings */
 	rd_kafka_t *companion; /* the same partitions of the other topics, assigned by hand */

@@ -18,6 +18,8 @@
 
 #define BATCH 20000
 #define SECOND_NS 1000000000ULL
+/* So long after owners were read anew every instance has read them, and its totals tell of their days. */
+#define DAYS_TOLD_NS (90 * SECOND_NS)
 #define RETRY_NS (2 * SECOND_NS)
 #define LOOK_NS (5 * SECOND_NS)
 #define REST_NS (SECOND_NS / 20)
@@ -338,14 +340,16 @@ int judge_tick(struct fleet *f)
 	f->is_law_changed = false;
 	findings.view = j->view;
 	findings.nodes = &j->nodes;
-	findings.policy = (struct policy){ .regimes = f->regimes,
-					   .owners = f->law.owners,
-					   .declarations = f->law.declarations,
-					   .is_live = true,
-					   .source = f->source,
-					   .now_ns = fleet_now_ns(CLOCK_REALTIME),
-					   .is_known = is_said,
-					   .known_ctx = j };
+	findings.policy =
+		(struct policy){ .regimes = f->regimes,
+				 .owners = f->law.owners,
+				 .declarations = f->law.declarations,
+				 .is_live = true,
+				 .is_until_due = !f->config->once && now - f->days_ns < DAYS_TOLD_NS,
+				 .source = f->source,
+				 .now_ns = fleet_now_ns(CLOCK_REALTIME),
+				 .is_known = is_said,
+				 .known_ctx = j };
 	r = findings_totals(&findings);
 	r = r ?: findings_refusals(&findings);
 	r = r ?: findings_silence(&findings);

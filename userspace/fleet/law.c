@@ -38,10 +38,13 @@ void fleet_look_at_law(struct fleet *f, bool forced)
 	struct law_news news;
 
 	law_look(&f->law, fleet_now_ns(CLOCK_MONOTONIC), forced, &news);
-	f->is_law_changed |= news.is_any;
-	for (int i = 0; i < LAW_FILES; i++)
+	for (int i = 0; i < LAW_FILES; i++) {
+		f->is_law_changed |= news.is_worth[i];
 		if (news.is_worth[i])
 			say(f, (enum law_file)i);
+	}
+	if (news.has_other_days)
+		f->days_ns = fleet_now_ns(CLOCK_MONOTONIC);
 	/* Totals tell what was trained before those days. */
 	for (uint32_t i = 0; news.has_other_days && i < f->partitions; i++)
 		if (f->parts[i])

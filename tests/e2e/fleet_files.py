@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What people write while the fleet runs: declarations and owners that are changed, damaged, tampered with, taken away, and flipped
+all the time. A change is judged, what is damaged is named and changes nothing, and nothing floods the topics."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../data"))
+from fleet import *
+import scenarios
+
+START = date.today() - timedelta(days=100)
+SOLD = START + timedelta(days=50)
+LAW = {"floor": "8e25", "enforce": ["us-bis-4e091", "us-bis-red-flag-28"]}
+JOBS = [{"tenant": "acme", "model": "lm", "from": START.isoformat(), "days": 100, "ops": 10**26 + 7},
+        {"tenant": "zeta", "model": "lm", "from": START.isoformat(), "days": 10, "ops": 4 * 10**25}]
+
+
+def owners(parents, name="far"):
+    """acme's parents over time: (country, from, to)."""
+    edges = ", ".join(f"{{entity: p{i}, share: 100%, source: s, as-of: {START}" + (f", from: {a}" if a else "") + (f", to: {b}" if b else "") + "}"
+                      for i, (_, a, b) in enumerate(parents))
+    return ("entities:\n" + f"  - {{id: sub, name: sub, headquarters: US, source: s, as-of: {START}, parents: [{edges}]}}\n"
+            + f"  - {{id: z, name: z, headquarters: IE, source: s, as-of: {START}, no-parent: true}}\n"
+            + "".join(f"  - {{id: p{i}, name: \"{name}\", headquarters: {c}, source: s, as-of: {START}, no-parent: true}}\n"
+                      for i, (c, _, _) in enumerate(parents)) + "tenants:\n  - {tenant: acme, entity: sub}\n  - {tenant: zeta, entity: z}\n")
+
+
+IRISH = owners([("IE", None, None)])
+SOLD_TO_IRISH = owners([("CN", None, SOLD), ("IE", SOLD, None)])
+
+
+class Running:
+    """One instance, and the lines that it prints: alerts, and what became of its files."""
+
+    def __init__(self, broker, d, regimes):
+        self.out = d / "fleet.out"
+        self.p = subprocess.Popen([OPMETER, "fleet", "--brokers", broker.brokers, "--name", "files", "--regimes", regimes, "--owners",
+                                   d / "owners.yaml", "--declarations", d / "declarations.jsonl", "--json", "--interval", "200ms"],
+                                  stdout=open(self.out, "w"), stderr=open(d / "fleet.log", "w"))
+        self.log = d / "fleet.log"
+
+    def lines(self):
+        text = self.out.read_text()
+        return [json.loads(l) for l in text[:text.rfind("\n") + 1].splitlines()]
+
+    def files(self, which, state):
+        return [l for l in self.lines() if l.get("file") == which and l["state"] == state]
+
+    def events(self, kind, subject=None):
+        return [l for l in self.lines() if l.get("type") == f"opmeter.{kind}.v1" and subject in (None, l["subject"])]
+
+    def wait(self, what, predicate, timeout=60):
+        end = time.monotonic() + timeout
+        while not (found := predicate()):
+            assert self.p.poll() is None, f"the fleet ended: {self.log.read_text()[-800:]}"
+            assert time.monotonic() < end, f"{what}: not within {timeout} s: {self.log.read_text()[-800:]}"
+            time.sleep(0.1)
+        return found
+
+    def close(self):
+        if self.p.poll() is None:
+            self.p.kill()
+            self.p.wait()
+
+
+def replace(path, text):
+    """As people should: in one step."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    os.replace(new, path)
+
+
+def levels(f, subject):
+    return {e["data"]["level"] for e in f.events("alert.level", subject) if e["data"]["regime"] == "us-bis-4e091"}
+
+
+def declarations(f, d):
+    file = d / "declarations.jsonl"
+    before = len(f.events("alert.level"))
+    acme = len(f.events("alert.level", "acme/lm"))
+    scenarios.run("declare", "external-operations", "zeta/lm", "--provider", "elsewhere", "--operations", "7e25", "--evidence-file",
+                  d / "letter.txt", "--by", "Jane Doe", "--file", file)
+    f.wait("what is declared of zeta", lambda: "exceeded" in levels(f, "zeta/lm"))
+    assert len(f.events("alert.level", "acme/lm")) == acme, "a declaration of zeta moved acme"
+    assert len(f.events("alert.level")) > before
+    good = file.read_text()
+    replace(file, good.replace("7" + 25 * "0", "1" + 25 * "0", 1) + good)  # tampered with, and said again behind it
+    bad = f.wait("a tampered file is refused", lambda: f.files("declarations", "refused"))
+    assert "declarations.jsonl:2:" in bad[0]["error"], bad
+    said = f.wait("and is said", lambda: f.events("alert.data", "file/declarations"))
+    assert said[0]["data"]["cause"] == "file-refused" and "jsonl:2" not in json.dumps(said), said
+    replace(file, good)
+    f.wait("the right one is read", lambda: len(f.files("declarations", "read")) > 1)
+
+
+def late_fact(f, d):
+    """That acme had another parent in the first half is learned now."""
+    assert not f.events("alert.owner"), "an owner that is clear calls for a look"
+    replace(d / "owners.yaml", SOLD_TO_IRISH)
+    case = f.wait("a case of the earlier owner", lambda: f.events("case", "acme"))[0]["data"]
+    assert case["cause"] == "material-training" and not case["hold"], case
+    half = sum(scenarios.split(10**26 + 7, 100)[:50])
+    assert case["observed"] == {"low": str(half), "high": str(half)} and case["owner_until_told"], case["observed"]
+    assert [int(p["training"]["low"]) for p in case["periods"]] == [half, 10**26 + 7 - half], case["periods"]
+    assert len(f.events("alert.owner", "acme")) == 1
+
+
+def damaged(f, d):
+    """Half a file, none, and one that nobody may have meant: each named, and what was read before stays in use."""
+    file = d / "owners.yaml"
+    for text, why in ((SOLD_TO_IRISH[:200], "owners.yaml:"), (None, "cannot be read"), (SOLD_TO_IRISH.replace("100%", "180%", 1), "owners.yaml:2:")):
+        n = len(f.files("owners", "refused"))
+        file.unlink() if text is None else replace(file, text)
+        f.wait(f"refused: {why}", lambda: len(f.files("owners", "refused")) > n)
+        assert why in f.files("owners", "refused")[-1]["error"], f.files("owners", "refused")[-1]
+    f.wait("it is said", lambda: f.events("alert.data", "file/owners"))
+    assert len(f.events("alert.data", "file/owners")) <= 2, "a file that is refused is said once a day"  # midnight may pass
+    n = len(f.files("owners", "read"))
+    replace(file, SOLD_TO_IRISH)
+    f.p.send_signal(signal.SIGHUP)
+    f.wait("told to look, it reads at once", lambda: len(f.files("owners", "read")) > n, timeout=10)
+    assert len(f.events("alert.owner")) == 1, "the same owners are said again"
+
+
+def flipping(f, d):
+    """Every fifth of a second another owner: first two that take turns, then one that nobody has seen."""
+    reads = len(f.files("owners", "read"))
+    for i in range(20):
+        replace(d / "owners.yaml", (IRISH, SOLD_TO_IRISH)[i % 2])
+        time.sleep(0.2)
+    for i in range(20):
+        replace(d / "owners.yaml", owners([("CN", None, None)], name=f"far {i}"))
+        time.sleep(0.2)
+    f.wait("the last one is read", lambda: len(f.files("owners", "read")) > reads)
+    time.sleep(1)
+    taken = len(f.files("owners", "read")) - reads
+    assert taken <= 3, f"{taken} reads of a file that never rests"
+    events = f.events("alert.owner", "acme")
+    assert len(events) <= 1 + taken, f"{len(events)} events about acme's owners"
+    ids = [e["id"] for e in f.lines() if "specversion" in e]
+    assert len(ids) == len(set(ids)), "said twice"
+    return taken
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="opmeter-files-") as tmp, Broker() as broker:
+        d = Path(tmp)
+        s = scenarios.Scenario({"id": "files", "jobs": JOBS, "owners": IRISH}, d)
+        subprocess.run([OPMETER, "topics", "create", "--brokers", broker.brokers, "--partitions", "2", "--replication", "1"], check=True,
+                       stdout=subprocess.DEVNULL)
+        subprocess.run([BUILD / "tests/tools/publish", broker.brokers, d / "readings", d / "assignments.jsonl"], check=True,
+                       stdout=subprocess.DEVNULL)
+        f = Running(broker, d, s.regimes("old", LAW))
+        try:
+            f.wait("acme's total", lambda: "exceeded" in levels(f, "acme/lm"))
+            assert not levels(f, "zeta/lm"), levels(f, "zeta/lm")
+            declarations(f, d)
+            late_fact(f, d)
+            damaged(f, d)
+            taken = flipping(f, d)
+        finally:
+            f.close()
+    print(f"declarations and owners changed, damaged and flipped: judged, named, not flooding ({taken} reads of 40 flips)")
+
+
+if __name__ == "__main__":
+    os.chdir(SOURCE)
+    main()
