@@ -29,6 +29,8 @@ struct kin {
 	size_t tenants, tenant_room;
 	struct family *family;
 	size_t families, family_room;
+	uint32_t *slot; /* families by parent: position + 1, 0: free */
+	size_t slots;	/* a power of two, over twice the families */
 };
 
 struct kin *kin_new(void)
@@ -42,6 +44,7 @@ struct kin *kin_free(struct kin *k)
 		return NULL;
 	free(k->tenant);
 	free(k->family);
+	free(k->slot);
 	free(k);
 	return NULL;
 }
@@ -71,16 +74,46 @@ static void pseudonym(const char *parent, char out[32])
 	snprintf(out, 32, "family/%.16s", hex);
 }
 
+static uint32_t *slot_of(const struct kin *k, const char *parent)
+{
+	size_t at = 0xcbf29ce484222325ULL;
+
+	for (const char *p = parent; *p; p++)
+		at = (at ^ (unsigned char)*p) * 0x100000001b3ULL;
+	for (at &= k->slots - 1; k->slot[at] && strcmp(k->family[k->slot[at] - 1].parent, parent) != 0;)
+		at = (at + 1) & (k->slots - 1);
+	return &k->slot[at];
+}
+
+static int grow_slots(struct kin *k)
+{
+	size_t slots = k->slots ? 2 * k->slots : 64;
+	uint32_t *old = k->slot, *bigger;
+
+	if (2 * (k->families + 1) <= k->slots)
+		return 0;
+	bigger = calloc(slots, sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	free(old);
+	k->slot = bigger;
+	k->slots = slots;
+	for (size_t i = 0; i < k->families; i++)
+		*slot_of(k, k->family[i].parent) = (uint32_t)i + 1;
+	return 0;
+}
+
 static int need_family(struct kin *k, const char *parent, uint32_t *ret)
 {
+	int r = grow_slots(k);
+	uint32_t *slot = r ? NULL : slot_of(k, parent);
 	struct family *f;
-	int r;
 
-	for (size_t i = 0; i < k->families; i++) {
-		if (!strcmp(k->family[i].parent, parent)) {
-			*ret = (uint32_t)i;
-			return 0;
-		}
+	if (r)
+		return r;
+	if (*slot) {
+		*ret = *slot - 1;
+		return 0;
 	}
 	r = grow(&k->family, k->families, &k->family_room, sizeof(*k->family));
 	if (r)
@@ -90,6 +123,7 @@ static int need_family(struct kin *k, const char *parent, uint32_t *ret)
 	snprintf(f->parent, sizeof(f->parent), "%s", parent);
 	pseudonym(parent, f->name);
 	*ret = (uint32_t)k->families++;
+	*slot = *ret + 1;
 	return 0;
 }
 

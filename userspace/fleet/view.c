@@ -42,6 +42,10 @@ struct view {
 	uint32_t partitions;
 	struct view_part *part;
 	bool is_changed;
+	/* All totals by group and names, as view_each() goes; made anew when subjects come or go. */
+	const struct om_subject_total **order;
+	size_t ordered;
+	bool is_order_stale;
 	uint64_t later; /* records of a later version */
 };
 
@@ -88,8 +92,10 @@ struct view *view_free(struct view *v)
 		}
 		key_map_done(&v->part[i].seen, free_seen);
 	}
-	if (v)
+	if (v) {
 		free(v->part);
+		free(v->order);
+	}
 	free(v);
 	return NULL;
 }
@@ -177,7 +183,15 @@ static int stage(struct view *v, uint32_t partition, const struct view_record *m
 	return 0;
 }
 
-static int take_staged(struct view_part *p, struct staged *s)
+static int compare_subjects(const struct om_subject_total *a, const struct om_subject_total *b)
+{
+	int r = a->group != b->group ? (a->group < b->group ? -1 : 1) : strcmp(a->tenant, b->tenant);
+
+	r = r ?: strcmp(a->model, b->model);
+	return r ?: strcmp(a->lineage, b->lineage);
+}
+
+static int take_staged(struct view *v, struct view_part *p, struct staged *s)
 {
 	struct seen *known = (struct seen *)key_map_find(&p->seen, s->key, s->key_len);
 
@@ -185,9 +199,12 @@ static int take_staged(struct view_part *p, struct staged *s)
 		if (known) {
 			key_map_remove(&p->seen, &known->node);
 			free_seen(&known->node);
+			v->is_order_stale = true;
 		}
 		return 0;
 	}
+	v->is_order_stale |=
+		!known || !known->has_record || compare_subjects(&known->record.total, &s->record.total) != 0;
 	if (!known) {
 		known = calloc(1, sizeof(*known));
 		if (!known || key_map_add(&p->seen, &known->node, s->key, s->key_len)) {
@@ -205,20 +222,27 @@ static int take_staged(struct view_part *p, struct staged *s)
 }
 
 /* What an earlier writer left is not part of this one's totals. */
+struct dropping {
+	struct view *v;
+	struct view_part *p;
+};
+
 static int drop_below(void *ctx, struct key_node *n)
 {
-	struct view_part *p = ctx;
+	struct dropping *d = ctx;
 	struct seen *s = (struct seen *)n;
 
-	if (epoch_compare(s->epoch, p->head.epoch) != 0) {
-		key_map_remove(&p->seen, n);
+	if (epoch_compare(s->epoch, d->p->head.epoch) != 0) {
+		key_map_remove(&d->p->seen, n);
 		free_seen(n);
+		d->v->is_order_stale = true;
 	}
 	return 0;
 }
 
-static int take_head(struct view_part *p, const struct view_head *head)
+static int take_head(struct view *v, struct view_part *p, const struct view_head *head)
 {
+	struct dropping dropping = { v, p };
 	struct staged *s = p->first, *next;
 	bool is_new = epoch_compare(head->epoch, p->head.epoch) != 0;
 	int r = 0;
@@ -237,11 +261,11 @@ static int take_head(struct view_part *p, const struct view_head *head)
 			continue;
 		}
 		if (r == 0 && epoch_compare(s->epoch, head->epoch) == 0)
-			r = take_staged(p, s);
+			r = take_staged(v, p, s);
 		free_staged(s);
 	}
 	if (is_new)
-		key_map_each(&p->seen, drop_below, p);
+		key_map_each(&p->seen, drop_below, &dropping);
 	p->head.is_whole = p->seen.count == head->subjects;
 	return r;
 }
@@ -259,7 +283,7 @@ int view_take(struct view *v, const struct view_record *m)
 		return stage(v, number, m);
 	if (!m->value || parse_head(m, &head))
 		return 0;
-	r = take_head(&v->part[number], &head);
+	r = take_head(v, &v->part[number], &head);
 	v->is_changed = true;
 	return r;
 }
@@ -288,7 +312,6 @@ const struct view_head *view_head(const struct view *v, uint32_t partition)
 struct listing {
 	const struct om_subject_total **item;
 	size_t count;
-	enum om_group group;
 };
 
 static int list_one(void *ctx, struct key_node *n)
@@ -296,17 +319,9 @@ static int list_one(void *ctx, struct key_node *n)
 	struct listing *l = ctx;
 	const struct seen *s = (const struct seen *)n;
 
-	if (s->has_record && s->record.total.group == l->group)
+	if (s->has_record)
 		l->item[l->count++] = &s->record.total;
 	return 0;
-}
-
-static int compare_subjects(const struct om_subject_total *a, const struct om_subject_total *b)
-{
-	int r = strcmp(a->tenant, b->tenant);
-
-	r = r ?: strcmp(a->model, b->model);
-	return r ?: strcmp(a->lineage, b->lineage);
 }
 
 static int compare_items(const void *a, const void *b)
@@ -378,27 +393,38 @@ static int give_sum(const struct om_subject_total *const *part, size_t n,
 	return fn(ctx, &sum);
 }
 
+static int put_in_order(struct view *v)
+{
+	const struct om_subject_total **bigger;
+	struct listing l = { .count = 0 };
+	size_t n = 0;
+
+	if (!v->is_order_stale)
+		return 0;
+	for (uint32_t i = 0; i < v->partitions; i++)
+		n += v->part[i].seen.count;
+	bigger = reallocarray(v->order, n + 1, sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	v->order = l.item = bigger;
+	for (uint32_t i = 0; i < v->partitions; i++)
+		key_map_each(&v->part[i].seen, list_one, &l);
+	qsort(v->order, l.count, sizeof(*v->order), compare_items);
+	v->ordered = l.count;
+	v->is_order_stale = false;
+	return 0;
+}
+
 int view_each(struct view *v, enum om_group group, int (*fn)(void *ctx, const struct om_subject_total *s),
 	      void *ctx)
 {
-	_cleanup_free_ const struct om_subject_total **item = NULL;
-	struct listing l = { .group = group };
-	size_t n = 0;
-	int r = 0;
+	int r = put_in_order(v);
 
-	for (uint32_t i = 0; i < v->partitions; i++)
-		n += v->part[i].seen.count;
-	item = calloc(n + 1, sizeof(*item));
-	if (!item)
-		return -ENOMEM;
-	l.item = item;
-	for (uint32_t i = 0; i < v->partitions; i++)
-		key_map_each(&v->part[i].seen, list_one, &l);
-	qsort(item, l.count, sizeof(*item), compare_items);
-	for (size_t i = 0, j; r == 0 && i < l.count; i = j) {
-		for (j = i + 1; j < l.count && !compare_subjects(item[i], item[j]); j++)
+	for (size_t i = 0, j; r == 0 && i < v->ordered; i = j) {
+		for (j = i + 1; j < v->ordered && !compare_subjects(v->order[i], v->order[j]); j++)
 			;
-		r = give_sum(item + i, j - i, fn, ctx);
+		if (v->order[i]->group == group)
+			r = give_sum(v->order + i, j - i, fn, ctx);
 	}
 	return r;
 }
