@@ -54,7 +54,7 @@ int law_open(struct law *l, const char *owners_path, const char *declarations_pa
 	     struct error_text *err)
 {
 	const char *const paths[LAW_FILES] = { owners_path, declarations_path };
-	struct law_news news;
+	struct law_news news = { 0 };
 	int r = 0;
 
 	*l = (struct law){ 0 };
