@@ -84,8 +84,16 @@ def answers(w):
     w.token.write_text("second-token\n")
     a = w.ask(good(pods, namespace("team-a"), namespace("team-b")), UID)
     assert a.end == "answered" and a.requests[0][1]["Authorization"] == "Bearer second-token"
-    # A static pod is named by its manifest's hash, and only its mirror, which the kubelet made, may say so.
+    # A static pod is named by its manifest's hash, and only its mirror may say so. Whoever makes pods can write all of a mirror's marks: it is
+    # believed in the cluster's own namespace alone, and one that a tenant made neither names the pod nor stops the true one from naming it.
     note = {"kubernetes.io/config.hash": HASH}
+    of_node = [{"kind": "Node", "name": "n1", "controller": True}]
+    forged = pod(UID, "evil", annotations={**note, "kubernetes.io/config.mirror": HASH, "kubernetes.io/config.source": "file"}, ownerReferences=of_node)
+    a = w.ask(good([forged], namespace("evil", **{"opmeter.example__tenant": "evil"})), HASH)
+    assert a.end == "answered" and not a.facts, "a tenant's pod took the identity of a static one"
+    for pods in ([forged, pod(UID2, "kube-system", annotations=note, ownerReferences=of_node)], [pod(UID2, "kube-system", annotations=note, ownerReferences=of_node), forged]):
+        a = w.ask(good(pods, namespace("kube-system"), namespace("evil")), HASH)
+        assert a.end == "answered" and a.facts[HASH]["namespace"] == "kube-system", (a.end, a.why, a.facts)
     a = w.ask(good([pod(UID, "evil", annotations=note), pod(UID2, "kube-system", annotations=note,
                                                             ownerReferences=[{"kind": "Node", "name": "n1", "controller": True}])],
                    namespace("kube-system")), HASH)

@@ -170,6 +170,10 @@ static const struct {
 	{ "kubernetes: {api: \"ftp:x\"}", "must be https" },
 	{ "kubernetes: {api: \"https://127.0.0.1@x\"}", "must be https" },
 	{ "kubernetes: {api: \"https://127.0.0.1:1/x\"}", "must be https" },
+	{ "kubernetes: {api: \"http://10.0.0.1:6443\"}", "token in clear" },
+	{ "kubernetes: {api: \"http://localhost:6443\"}", "token in clear" },
+	{ "kubernetes: {api: \"http://127.0.0.1.example.org\"}", "token in clear" },
+	{ "kubernetes: {api: \"http://[::1].example.org\"}", "token in clear" },
 	{ "kubernetes: {colour: red}", "colour" },
 	{ "trust: [namespace-label/t]\ntenant: [{from: namespace-label/t}]\nkubernetes: {kubelet: \"http://127.0.0.1:10255\"}",
 	  "kubelet does not know" },
@@ -180,6 +184,23 @@ static const struct {
 	{ "[]", "key: value" },
 	{ "colour: red", "colour" },
 };
+
+/* Behind a proxy on the node itself nothing goes over a network. */
+static void a_proxy_on_the_node_may_speak_plainly(void **state)
+{
+	static const char *const good[] = { "http://127.0.0.1:8001", "http://127.0.0.1", "http://[::1]:8001", "https://10.0.0.1:6443" };
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		struct om_identity_rules *r = NULL;
+		struct error_text err = { 0 };
+		char text[100];
+
+		snprintf(text, sizeof(text), "kubernetes: {api: \"%s\"}", good[i]);
+		if (om_identity_parse("f.yaml", text, strlen(text), &r, &err))
+			fail_msg("%s: %s", good[i], err.text);
+		om_identity_free(r);
+	}
+}
 
 static void bad_files_are_told_with_their_line(void **state)
 {
@@ -240,7 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rules_apply_in_order),	  cmocka_unit_test(evidence_tells_rule_and_claims),
 		cmocka_unit_test(facts_are_bounded),	  cmocka_unit_test(sources_and_wants),
-		cmocka_unit_test(bad_files_are_told_with_their_line),
+		cmocka_unit_test(bad_files_are_told_with_their_line), cmocka_unit_test(a_proxy_on_the_node_may_speak_plainly),
 		cmocka_unit_test(a_persons_word_holds_before_resolvers),
 	};
 

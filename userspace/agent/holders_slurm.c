@@ -8,16 +8,15 @@
  */
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../base/cleanup.h"
 #include "../base/exit_code.h"
 #include "holders.h"
+#include "program.h"
 
 #define JOBS_MAX 1024
 #define TEXT_MAX 65536
@@ -133,52 +132,14 @@ uint64_t holders_slurm_indices(const char *text, const char *node)
 
 /* --- asking --- */
 
-/* Text of a program, cut at size. False: it did not end well. */
-static bool ask(char *const argv[], char *ret, size_t size)
-{
-	size_t len = 0;
-	ssize_t n = 1;
-	int fds[2], status;
-	char rest[4096];
-	pid_t pid;
-
-	if (pipe(fds))
-		return false;
-	pid = fork();
-	if (pid == 0) {
-		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-		dup2(fds[1], STDOUT_FILENO);
-		/* What it complains of is one line of the agent's own log. */
-		if (null >= 0)
-			dup2(null, STDERR_FILENO);
-		close(fds[0]);
-		close(fds[1]);
-		execvp(argv[0], argv);
-		_exit(127);
-	}
-	close(fds[1]);
-	while (pid > 0 && n > 0) {
-		bool has_room = len + 1 < size;
-
-		n = read(fds[0], has_room ? ret + len : rest, has_room ? size - 1 - len : sizeof(rest));
-		if (n > 0 && has_room)
-			len += (size_t)n;
-	}
-	close(fds[0]);
-	ret[len] = '\0';
-	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 static bool ask_job(const char *id, const char *node, FILE *out)
 {
 	static char text[TEXT_MAX];
-	char *const argv[] = { (char *)"scontrol", (char *)"-o", (char *)"-d", (char *)"show",
-			       (char *)"job",	   (char *)id,	 NULL };
+	const char *const argv[] = { "scontrol", "-o", "-d", "show", "job", id, NULL };
 	uint64_t indices;
 
 	/* One that has ended since is none. */
-	if (!ask(argv, text, sizeof(text)))
+	if (program_output(argv, text, sizeof(text)))
 		return true;
 	indices = holders_slurm_indices(text, node);
 	for (unsigned i = 0; i < 64; i++)
@@ -190,19 +151,12 @@ static bool ask_job(const char *id, const char *node, FILE *out)
 int holders_slurm(const char *node, int fd)
 {
 	static char list[JOBS_MAX * 12];
-	char *const argv[] = { (char *)"squeue",
-			       (char *)"-h",
-			       (char *)"-t",
-			       (char *)"RUNNING,SUSPENDED,COMPLETING",
-			       (char *)"-w",
-			       (char *)node,
-			       (char *)"-o",
-			       (char *)"%A",
-			       NULL };
+	const char *const argv[] = { "squeue", "-h", "-t", "RUNNING,SUSPENDED,COMPLETING", "-w", node,
+				     "-o",     "%A", NULL };
 	_cleanup_fclose_ FILE *out = fdopen(dup(fd), "w");
 	char *save = NULL;
 
-	if (!out || !ask(argv, list, sizeof(list)))
+	if (!out || program_output(argv, list, sizeof(list)))
 		return EXIT_FAILED;
 	for (char *id = strtok_r(list, " \n", &save); id; id = strtok_r(NULL, " \n", &save))
 		if (strspn(id, "0123456789") == strlen(id) && !ask_job(id, node, out))

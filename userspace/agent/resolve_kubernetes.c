@@ -18,6 +18,7 @@
 
 #define SERVICE_ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount/"
 #define FOUND_MAX RESOLVE_KEYS_MAX
+#define STATIC_NAMESPACE "kube-system"
 
 struct found {
 	char key[RESOLVE_KEY_MAX];
@@ -75,10 +76,16 @@ static const char *key_of(const struct cluster *c, const struct resolve_pod *p)
 {
 	if (resolve_is_asked(c->asking, p->uid))
 		return p->uid;
-	/* A static pod's cgroup has the hash of its manifest. The annotation says it, and who made the pod:
-	 * any tenant can write the first, but the second is the kubelet's. */
-	return p->is_of_node && strlen(p->hash) == 32 && resolve_is_asked(c->asking, p->hash) ? p->hash
-											      : NULL;
+	/*
+	 * A static pod's cgroup has the hash of its manifest, and the API server knows it by a mirror pod
+	 * whose annotation says that hash. Whoever may make pods in a namespace can write all of a mirror's
+	 * marks, its owner too. So one is believed only in the cluster's own namespace, where tenants make no
+	 * pods; a static pod of another is named by the kubelet, whose list has the hash as its uid.
+	 */
+	return p->is_of_node && !strcmp(p->namespace, STATIC_NAMESPACE) && !strcmp(p->node, c->node) &&
+			       strlen(p->hash) == 32 && resolve_is_asked(c->asking, p->hash)
+		       ? p->hash
+		       : NULL;
 }
 
 static int on_pod(void *ctx, struct resolve_pod *p)

@@ -6,14 +6,12 @@
  * that begins with the job's own number believed.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "../base/cleanup.h"
+#include "program.h"
 #include "resolve_internal.h"
 
 #define TEXT_MAX 65536
@@ -58,66 +56,19 @@ int resolve_slurm_who(const char *line, struct om_facts *f)
 
 /* --- asking --- */
 
-static void exec_squeue(const char *id, const char *format, int out)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	dup2(out, STDOUT_FILENO);
-	/* What it complains of is said in one line of the agent's own. */
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDERR_FILENO);
-	}
-	execlp("squeue", "squeue", "-h", "-t", "all", "-j", id, "-o", format, (char *)NULL);
-	_exit(127);
-}
-
-/* -1: it could not be run; else its exit status, its text cut at size. */
 static int squeue(const char *id, const char *format, char *ret, size_t size)
 {
-	size_t len = 0;
-	ssize_t n = 1;
-	int fds[2], status;
-	char rest[4096];
-	pid_t pid;
-
-	if (pipe2(fds, O_CLOEXEC))
-		return -1;
-	pid = fork();
-	if (pid == 0)
-		exec_squeue(id, format, fds[1]);
-	close(fds[1]);
-	while (pid > 0 && n > 0) {
-		bool has_room = len + 1 < size;
-
-		n = read(fds[0], has_room ? ret + len : rest, has_room ? size - 1 - len : sizeof(rest));
-		if (n > 0 && has_room)
-			len += (size_t)n;
-	}
-	close(fds[0]);
-	ret[len] = '\0';
-	if (strlen(ret) != len)
-		return -1;
-	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	return program_output((const char *[]){ "squeue", "-h", "-t", "all", "-j", id, "-o", format, NULL },
+			      ret, size);
 }
 
 /* slurmctld answers; a job it does not know makes squeue fail as well. */
 static bool is_up(void)
 {
-	pid_t pid = fork();
-	int status;
+	static char text[TEXT_MAX];
 
-	if (pid == 0) {
-		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-		if (null >= 0) {
-			dup2(null, STDOUT_FILENO);
-			dup2(null, STDERR_FILENO);
-		}
-		execlp("squeue", "squeue", "-h", "-t", "RUNNING", "-o", "%A", (char *)NULL);
-		_exit(127);
-	}
-	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	return program_output((const char *[]){ "squeue", "-h", "-t", "RUNNING", "-o", "%A", NULL }, text,
+			      sizeof(text)) == 0;
 }
 
 static int add_field(const char *id, const char *format, const char *name, struct om_facts *f)

@@ -149,6 +149,27 @@ static int check_url(struct yaml_node *n, const char *key, const char *url, stru
 	return 0;
 }
 
+/* By its address alone: a name could be anybody's. */
+static bool is_loopback(const char *host)
+{
+	size_t n = strcspn(host, ":");
+
+	if (!strncmp(host, "[::1]", 5))
+		return !host[5] || host[5] == ':';
+	return !strncmp(host, "127.", 4) && strspn(host, "0123456789.") == n;
+}
+
+/* Every asking carries the token: it is not sent over a network for all to read. */
+static int check_api(struct yaml_node *n, const char *url, struct error_text *err)
+{
+	if (url && !strncmp(url, "http://", 7) && !is_loopback(url + 7))
+		return yaml_error(
+			n, err,
+			"'api' by http would send the token in clear: use https, or 127.0.0.1 with a proxy "
+			"there");
+	return 0;
+}
+
 static int read_kubernetes(struct om_identity_rules *r, struct error_text *err)
 {
 	struct yaml_node *n = yaml_take(yaml_root(r->yaml), "kubernetes");
@@ -168,6 +189,7 @@ static int read_kubernetes(struct om_identity_rules *r, struct error_text *err)
 	rc = rc ?: yaml_optional_string(n, "ca", &k->ca, err);
 	rc = rc ?: yaml_optional_string(n, "kubelet-ca", &k->kubelet_ca, err);
 	rc = rc ?: check_url(n, "api", k->api, err);
+	rc = rc ?: check_api(n, k->api, err);
 	rc = rc ?: check_url(n, "kubelet", k->kubelet, err);
 	return rc ?: yaml_done(n, err);
 }
