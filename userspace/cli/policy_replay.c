@@ -8,6 +8,7 @@
 #include "../base/cleanup.h"
 #include "../base/options.h"
 #include "../base/yaml.h"
+#include "../core/decimal.h"
 #include "policy_play.h"
 
 struct replay {
@@ -16,13 +17,6 @@ struct replay {
 	bool has_new, json, all;
 	size_t rows, changed;
 };
-
-static json_t *decimal(opcount v)
-{
-	char buf[OPCOUNT_STRLEN];
-
-	return json_string(opcount_format(v, buf));
-}
 
 static json_t *outcome_json(const struct play_outcome *o)
 {

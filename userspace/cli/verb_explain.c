@@ -13,6 +13,7 @@
 #include "../base/options.h"
 #include "../base/text.h"
 #include "../base/yaml.h"
+#include "../core/decimal.h"
 #include "../core/ledger_collectives.h"
 #include "../core/ledger_phases.h"
 #include "../core/tally.h"
@@ -88,13 +89,6 @@ static int take_entry(void *ctx, const struct om_entry *e)
 		json_array_append(x->alerts, json_object_get(json_object_get(o, "data"), "sentence"));
 	json_decref(o);
 	return 0;
-}
-
-static json_t *decimal(opcount v)
-{
-	char text[OPCOUNT_STRLEN];
-
-	return json_string(opcount_format(v, text));
 }
 
 static int take_register(void *ctx, const struct om_reading *r)

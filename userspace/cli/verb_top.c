@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "../base/options.h"
+#include "../core/decimal.h"
 #include "../core/ledger.h"
 #include "../core/totals.h"
 #include "top_api.h"
@@ -178,13 +179,6 @@ static void print_table(const struct row *const *rows, size_t n)
 	if (attempted)
 		printf("* attempted: what processes asked the library for; no device meter stands behind "
 		       "it\n");
-}
-
-static json_t *decimal(opcount v)
-{
-	char buf[OPCOUNT_STRLEN];
-
-	return json_string(opcount_format(v, buf));
 }
 
 static void print_json(const struct row *const *rows, size_t n)

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "../base/yaml.h"
+#include "decimal.h"
 
 static json_t *day_json(int32_t day)
 {
@@ -13,13 +14,6 @@ static json_t *day_json(int32_t day)
 		return json_null();
 	date_format(day, buf);
 	return json_string(buf);
-}
-
-static json_t *decimal(opcount v)
-{
-	char buf[OPCOUNT_STRLEN];
-
-	return json_string(opcount_format(v, buf));
 }
 
 int om_forecast_json(json_t *o, const struct regime *g, const struct om_forecast_point *points, size_t count,

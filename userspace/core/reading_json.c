@@ -5,13 +5,7 @@
 
 #include "../base/yaml.h"
 #include "assignment.h"
-
-static json_t *decimal(opcount v)
-{
-	char buf[OPCOUNT_STRLEN];
-
-	return json_string(opcount_format(v, buf));
-}
+#include "decimal.h"
 
 static json_t *time_or_null(uint64_t ns)
 {

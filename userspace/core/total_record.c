@@ -10,6 +10,7 @@
 
 #include "../base/cleanup.h"
 #include "../base/yaml.h"
+#include "decimal.h"
 
 #define VERSION 3
 #define NAME_MAX_BYTES 128
@@ -46,13 +47,6 @@ int om_total_key(const char *fleet, uint32_t partition, const struct om_subject_
 		n = put_name(out, n, s->model);
 	}
 	return n < OM_TOTAL_KEY_MAX ? 0 : -ENAMETOOLONG;
-}
-
-static json_t *decimal(opcount v)
-{
-	char buf[OPCOUNT_STRLEN];
-
-	return json_string(opcount_format(v, buf));
 }
 
 static json_t *bounds(opcount low, opcount high, opcount ceiling)
