@@ -86,7 +86,7 @@ def check_explained(rig, got):
     assert {a["kind"] for a in one["assignments"]} == {"tenant", "phase"}
     words = subprocess.run([*explain, one["job"][:12]], check=True, capture_output=True, text=True).stdout
     print(words)
-    for word in ("training", "said by phase-shapes", "Thread 1 asks for twice", "gpt2", one["job"]):
+    for word in ("training", "said by phase-shapes", "It learns: ", "Confidence: high", " % of its operations count as training", "Thread 1 asks for twice", "gpt2", one["job"]):
         assert word in words, (word, words)
     for bad in ("ffffffffffff", rig.tag + "/"):
         out = subprocess.run([*explain, bad], capture_output=True, text=True)

@@ -16,7 +16,7 @@
 #include "userspace/base/options.h"
 
 struct options {
-	const char *lib_dir, *run, *trans, *report, *cgroup, *seconds;
+	const char *lib_dir, *run, *trans, *report, *cgroup, *seconds, *nccl;
 	struct option_list products, vias;
 	uint64_t calls, repeat, threads, rate, wait_ms;
 	bool as_recorded;
@@ -168,6 +168,7 @@ static int run(const struct options *o, struct error_text *err)
 {
 	_cleanup_(program_done) struct program p = { 0 };
 	struct stage s = { 0 };
+	void *nccl = NULL;
 	struct play_config config;
 	struct tally t;
 	int r = read_program(o, &p, err);
@@ -178,9 +179,14 @@ static int run(const struct options *o, struct error_text *err)
 		r = prepare(o, &p, &s, err);
 	if (!r)
 		r = configure(o, &s, &config, err);
+	if (!r && o->nccl && o->run)
+		r = collectives_load(o->nccl, &nccl, err);
 	if (r)
 		return r;
 	wait_ms(o->wait_ms);
+	r = nccl ? collectives_play(nccl, o->run, err) : 0;
+	if (r)
+		return r;
 	r = play(&config, s.calls, s.n_calls, s.order, s.n_order, &t);
 	return r ? r : report_write(o->report, &p, s.calls, s.n_calls, &t, err);
 }
@@ -207,6 +213,8 @@ int main(int argc, char **argv)
 		  "between loading the libraries and the first call (0)" },
 		{ "cgroup", "DIR", OPTION_STRING, &o.cgroup,
 		  "move into this cgroup2 directory before loading" },
+		{ "nccl", "FILE", OPTION_STRING, &o.nccl,
+		  "also ask this libnccl for the run's all-reduces, before its products" },
 		{ "report", "FILE", OPTION_STRING, &o.report, "JSON of what was asked for (-: stdout)" },
 		{ 0 },
 	};

@@ -96,4 +96,8 @@ void play_stop(void); /* async-signal-safe */
 int report_write(const char *path, const struct program *p, const struct call *calls, size_t n_calls,
 		 const struct tally *t, struct error_text *err);
 
+/* collectives.c */
+int collectives_load(const char *path, void **ret, struct error_text *err); /* stays loaded */
+int collectives_play(void *library, const char *run, struct error_text *err);
+
 #endif

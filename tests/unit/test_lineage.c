@@ -163,6 +163,27 @@ static void order_plays_no_part(void **state)
 	}
 }
 
+/* Two models of no likeness, the one trained on from the other as people declare: with evidence and without, over tenants; a
+ * person's word that parts them holds. */
+static void declared_checkpoints_join(void **state)
+{
+	static const struct lineage_parent proven[] = { { "acme/base", true } }, said[] = { { "else/where", true }, { "acme/base", false } };
+	struct lineage_run runs[] = { run(1, "acme", 10, 20, &small), run(2, "zeta", 30, 40, &large), run(3, "acme", 50, 60, NULL) };
+
+	runs[0].subject = "acme/base";
+	runs[1].subject = "zeta/tuned";
+	runs[1].parent = proven;
+	runs[1].parents = 1;
+	runs[2].subject = "acme/small";
+	expect(runs, 3, "l-010000000000 0.950: 1 2\nl-030000000000 1.000: 3\n0 findings\n");
+	runs[2].parent = said;
+	runs[2].parents = 2;
+	expect(runs, 3, "l-010000000000 0.700: 1 2 3\n0 findings\n");
+	runs[1].is_parted = true;
+	runs[1].declared = "p-02";
+	expect(runs, 3, "l-010000000000 0.700: 1 3\np-02 1.000: 2\n0 findings\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +193,7 @@ int main(void)
 		cmocka_unit_test(communicators_join_accounts),
 		cmocka_unit_test(a_persons_word_beats_the_rule),
 		cmocka_unit_test(parted_and_joined),
+		cmocka_unit_test(declared_checkpoints_join),
 		cmocka_unit_test(order_plays_no_part),
 	};
 

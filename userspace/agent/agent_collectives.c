@@ -348,7 +348,7 @@ static int remember_processes(struct agent_collectives *c, const struct collecti
 
 /* --- one drain --- */
 
-int agent_collectives_drain(struct agent *a, bool is_last, uint64_t now_ns)
+int agent_collectives_drain(struct agent *a, bool with_all, uint64_t now_ns)
 {
 	struct agent_collectives *c = a->collectives;
 	struct collective_snapshot s;
@@ -357,7 +357,7 @@ int agent_collectives_drain(struct agent *a, bool is_last, uint64_t now_ns)
 
 	if (!c)
 		return 0;
-	with_sums = is_last || agent_boot_ns() >= c->next_sums_ns;
+	with_sums = with_all || agent_boot_ns() >= c->next_sums_ns;
 	if (with_sums)
 		r = find_dead(c);
 	r = r ?: collective_read(c->meter, with_sums, &s);

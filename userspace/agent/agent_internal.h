@@ -159,7 +159,7 @@ void agent_collectives_follow(struct agent *a, const struct library *lib);
 void agent_collectives_released(struct agent *a, const struct library *lib);
 int agent_collectives_mapped(struct agent *a, const struct library *lib, pid_t tgid, uint64_t mapped_ns);
 int agent_collectives_sweep(struct agent *a);
-int agent_collectives_drain(struct agent *a, bool is_last, uint64_t now_ns);
+int agent_collectives_drain(struct agent *a, bool with_all, uint64_t now_ns);
 int agent_collectives_cost(const struct agent *a, struct probes_cost *ret);
 uint64_t agent_collectives_events(const struct agent *a); /* written down by this agent */
 uint64_t agent_collectives_lost(const struct agent *a);	  /* calls and events, of processes that are there */

@@ -148,8 +148,9 @@ int agent_meter(struct agent *a, bool is_last)
 	agent_switch_probes(a);
 	r = drain_read(a->drain, (with_shapes ? DRAIN_SHAPES : 0) | (with_launches ? DRAIN_LAUNCHES : 0), &d);
 	r = r ?: commit(a, &d, now);
+	/* A process that has ended is judged now, or by less: the sums of its ranks first. */
+	r = r ?: agent_collectives_drain(a, is_last || with_shapes || d.dead_count, now);
 	r = r ?: agent_phases_look(a, &d, with_shapes, now);
-	r = r ?: agent_collectives_drain(a, is_last, now);
 	if (r == 0) {
 		a->last_drain_ns = now;
 		if (with_shapes)

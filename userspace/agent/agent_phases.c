@@ -343,8 +343,8 @@ static int say(struct agent *a, struct job *j, uint64_t day, uint64_t now_ns)
 	shares_set(&as, &d);
 	if (!is_worth_saying(j, &as))
 		return 0;
-	snprintf(as.evidence, sizeof(as.evidence), "%s confidence; the largest process: %.440s", d.confidence,
-		 d.evidence);
+	snprintf(as.evidence, sizeof(as.evidence), "Confidence: %s. Of the largest process: %.440s",
+		 d.confidence, d.evidence);
 	r = agent_assign_record(a, &as);
 	if (r)
 		return r;

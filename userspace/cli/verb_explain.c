@@ -236,12 +236,46 @@ static void print_counts(const json_t *answer)
 	}
 }
 
+static const char *range(double low, double high, char *buf, size_t size)
+{
+	if (high - low < 5e-5)
+		snprintf(buf, size, "%.4g %%", 100 * high);
+	else
+		snprintf(buf, size, "%.4g to %.4g %%", 100 * low, 100 * high);
+	return buf;
+}
+
+/* What the verdict comes to, for who has to act on it. */
+static void print_meaning(const struct om_dated *d)
+{
+	double low = d->share_low_ppm / 1e6, high = d->share_high_ppm / 1e6;
+	char part[48];
+
+	printf("            ");
+	if (!strcmp(d->value, "inference"))
+		printf("It answers and does not learn: %s of its operations may count as training.\n",
+		       range(1 - high, 1 - low, part, sizeof(part)));
+	else if (!strcmp(d->value, "unknown"))
+		printf("What it is for is not told: %s of its operations count as training (lower and upper "
+		       "bound).\n",
+		       range(low, high, part, sizeof(part)));
+	else
+		printf("%s: %s of its operations count as training (lower and upper bound; recomputation is "
+		       "left "
+		       "out).\n",
+		       !strcmp(d->value, "mixed") ? "It learns and answers"
+		       : !strcmp(d->value, "frozen-weight-training")
+			       ? "It learns, but most of its weights do not"
+			       : "It learns",
+		       range(low, high, part, sizeof(part)));
+}
+
 static void print_holding(const struct explaining *x, enum om_assignment_kind kind)
 {
 	const struct om_dated *d =
 		om_totals_holds(x->totals, om_ledger_id(x->ledger), &x->job, kind, x->last_day);
 	const json_t *one, *from = NULL;
-	char when[OM_TIME_STRLEN];
+	char when[OM_TIME_STRLEN], part[48];
 	size_t i;
 
 	if (!d) {
@@ -258,11 +292,14 @@ static void print_holding(const struct explaining *x, enum om_assignment_kind ki
 		const json_t *author = json_object_get(from, "author"),
 			     *share = json_object_get(from, "share");
 
-		printf("said by %s at %s (entry %lld), for %s to %s of the operations. %s\n",
+		printf("said by %s at %s (entry %lld), for %s of the operations. %s\n",
 		       json_string_value(json_object_get(author, "person")) ?: text_of(author, "rule"), when,
-		       (long long)json_integer_value(json_object_get(from, "entry")), text_of(share, "low"),
-		       text_of(share, "high"), text_of(from, "evidence"));
+		       (long long)json_integer_value(json_object_get(from, "entry")),
+		       range(atof(text_of(share, "low")), atof(text_of(share, "high")), part, sizeof(part)),
+		       text_of(from, "evidence"));
 	}
+	if (kind == OM_ASSIGN_PHASE)
+		print_meaning(d);
 }
 
 static void print_hours(const json_t *answer)

@@ -15,6 +15,7 @@
 #include "../base/options.h"
 #include "../base/text.h"
 #include "../core/ledger_collectives.h"
+#include "../core/declaration.h"
 #include "../core/lineage.h"
 #include "../core/spool.h"
 #include "../core/tally.h"
@@ -26,7 +27,10 @@
 
 struct known_job {
 	struct om_id job;
-	char path[256], tenant[128], declared[128];
+	char path[256], tenant[128], declared[128],
+		subject[260]; /* subject: "tenant/model"; empty: no model is assigned */
+	struct lineage_parent *parent;
+	size_t parents;
 	uint64_t from_ns, to_ns;
 	uint32_t last_day;
 	struct model_fingerprint *model; /* NULL: not told */
@@ -39,11 +43,20 @@ struct looking {
 	struct om_totals *totals;
 	struct om_tally *tally;
 	struct architectures *known;
+	struct declarations *declarations; /* NULL: none */
 	struct known_job *job;
 	size_t jobs, room;
 	struct om_join_claim *claim;
 	size_t claims, claim_room;
 };
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 static struct known_job *find(struct looking *k, const struct om_id *job)
 {
@@ -166,9 +179,30 @@ static void take_words(struct looking *k, struct known_job *j)
 		om_totals_holds(k->totals, ledger, &j->job, OM_ASSIGN_TENANT, j->last_day);
 	const struct om_dated *word =
 		om_totals_holds(k->totals, ledger, &j->job, OM_ASSIGN_LINEAGE, j->last_day);
+	const struct om_dated *model =
+		om_totals_holds(k->totals, ledger, &j->job, OM_ASSIGN_MODEL, j->last_day);
 
 	snprintf(j->tenant, sizeof(j->tenant), "%s", tenant ? tenant->value : "unknown");
 	snprintf(j->declared, sizeof(j->declared), "%s", word && word->is_person ? word->value : "");
+	if (model)
+		snprintf(j->subject, sizeof(j->subject), "%s/%s", j->tenant, model->value);
+}
+
+/* What people declare the run's model to have been trained on from. */
+static int take_parents(const struct looking *k, struct known_job *j)
+{
+	const struct declaration *d = NULL;
+
+	while (j->subject[0] &&
+	       (d = declarations_next(k->declarations, j->subject, DECLARE_PARENT, now_ns(), d))) {
+		struct lineage_parent *more = reallocarray(j->parent, j->parents + 1, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		j->parent = more;
+		j->parent[j->parents++] = (struct lineage_parent){ d->other, d->digest[0] };
+	}
+	return 0;
 }
 
 static int read_all(struct looking *k)
@@ -183,7 +217,8 @@ static int read_all(struct looking *k)
 	r = r ?: unite_jobs(k);
 	for (size_t i = 0; i < k->jobs && r == 0; i++) {
 		take_words(k, &k->job[i]);
-		r = judge_model(k, &k->job[i]);
+		r = take_parents(k, &k->job[i]);
+		r = r ?: judge_model(k, &k->job[i]);
 	}
 	return r;
 }
@@ -222,6 +257,9 @@ static int make(struct looking *k, struct lineage_run **ret_runs, struct lineage
 						.model = j->model,
 						.declared = j->declared[0] ? j->declared : NULL,
 						.is_parted = is_own(j),
+						.subject = j->subject[0] ? j->subject : NULL,
+						.parent = j->parent,
+						.parents = j->parents,
 						.is_united = j->is_united,
 						.united = j->united };
 	}
@@ -303,8 +341,11 @@ static void print_words(const json_t *o)
 
 static void done(struct looking *k)
 {
-	for (size_t i = 0; i < k->jobs; i++)
+	for (size_t i = 0; i < k->jobs; i++) {
 		free(k->job[i].model);
+		free(k->job[i].parent);
+	}
+	declarations_free(k->declarations);
 	free(k->job);
 	free(k->claim);
 	architectures_free(k->known);
@@ -318,10 +359,15 @@ static uint32_t no_name(const struct om_shape_usage *s)
 	return 0;
 }
 
-static int look(struct looking *k, const char *dir, const char *architectures)
+static int look(struct looking *k, const char *dir, const char *architectures, const char *declarations)
 {
 	struct error_text err = { 0 };
-	int r;
+	int r = declarations ? declarations_load(declarations, &k->declarations, &err) : 0;
+
+	if (r) {
+		log_error("%s: %s", declarations, err.text[0] ? err.text : strerror(-r));
+		return r;
+	}
 
 	k->totals = om_totals_new(4000000);
 	k->tally = om_tally_new(no_name);
@@ -344,12 +390,14 @@ static int list(int argc, char **argv)
 	_cleanup_(done) struct looking k = { 0 };
 	_cleanup_(lineages_freep) struct lineages *l = NULL;
 	_cleanup_free_ struct lineage_run *runs = NULL;
-	const char *dir = DEFAULT_DIR, *architectures = NULL;
+	const char *dir = DEFAULT_DIR, *architectures = NULL, *declarations = NULL;
 	bool json = false;
 	const struct option options[] = {
 		{ "dir", "DIR", OPTION_STRING, &dir, "the ledger's directory (" DEFAULT_DIR ")" },
 		{ "architectures", "FILE", OPTION_STRING, &architectures,
 		  "known models (" SHOW_MODEL_DEFAULT ")" },
+		{ "declarations", "FILE", OPTION_STRING, &declarations,
+		  "what was trained on from what, as people declared it (none)" },
 		{ "json", NULL, OPTION_FLAG, &json, "as one object" },
 		{ 0 },
 	};
@@ -367,7 +415,7 @@ static int list(int argc, char **argv)
 
 	if (r)
 		return r < 0 ? EXIT_USAGE : EXIT_OK;
-	r = look(&k, dir, architectures);
+	r = look(&k, dir, architectures, declarations);
 	r = r ?: make(&k, &runs, &l);
 	if (r)
 		return r == -EUCLEAN ? EXIT_FINDING : EXIT_FAILED;
@@ -383,14 +431,6 @@ static int list(int argc, char **argv)
 }
 
 /* --- a person's word --- */
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* By the ledger's writer: by us if there is none else. */
 static int record(const char *dir, const char *text)
@@ -487,7 +527,7 @@ static int speak(int argc, char **argv, bool is_part)
 				    "and the JOBs");
 		return EXIT_USAGE;
 	}
-	if (look(&k, dir, NULL))
+	if (look(&k, dir, NULL, NULL))
 		return EXIT_FAILED;
 	for (int i = at; i < argc; i++)
 		if (!find_named(&k, argv[i]))

@@ -8,6 +8,9 @@
 
 #include "../base/cleanup.h"
 
+#define DECLARED_PROVEN 0.95
+#define DECLARED 0.7
+
 struct tie {
 	double confidence;
 	uint32_t a, b;
@@ -41,9 +44,20 @@ static bool same_time(const struct lineage_run *a, const struct lineage_run *b)
 	return a->from_ns < b->to_ns && b->from_ns < a->to_ns;
 }
 
+/* The child's declared parent is what the other run is. */
+static double declared_parent(const struct lineage_run *child, const struct lineage_run *of)
+{
+	double best = 0;
+
+	for (size_t i = 0; i < child->parents && of->subject; i++)
+		if (!strcmp(child->parent[i].name, of->subject))
+			best = child->parent[i].has_evidence ? DECLARED_PROVEN : best > 0 ? best : DECLARED;
+	return best;
+}
+
 double lineage_tie(const struct lineage_run *a, const struct lineage_run *b, const char **ret_why)
 {
-	double like;
+	double like, declared = declared_parent(a, b), back = declared_parent(b, a);
 
 	*ret_why = "nothing";
 	if (a->declared && b->declared) {
@@ -57,6 +71,10 @@ double lineage_tie(const struct lineage_run *a, const struct lineage_run *b, con
 	if (a->is_united && b->is_united && om_id_equal(&a->united, &b->united)) {
 		*ret_why = "one job";
 		return 0.99;
+	}
+	if (declared > 0 || back > 0) {
+		*ret_why = "a declared checkpoint";
+		return declared > back ? declared : back;
 	}
 	if (!a->model || !b->model || strcmp(a->tenant, b->tenant) || is_other_size(a, b))
 		return 0;

@@ -8,11 +8,13 @@
  *
  * Two runs are joined by
  *   a person's word       1     the same name given to both; different names part them whatever else is
- * alike, and what was parted is joined by nothing else one job               0.99  a communicator unites
- * their processes (core/joining.h) a like model          0.9 x likeness of the fingerprints (core/model.h),
- * from 0.9 on, of one tenant; 0.6 x where the model is a known open one, which anybody may train anew; half
- * of it where both ran at the same time, as experiments beside each other do and only from LINEAGE_JOINS on.
- * Runs of two tenants are never joined by likeness: that is a finding for a person.
+ *alike, and what was parted is joined by nothing else one job               0.99  a communicator unites their
+ *processes (core/joining.h) a declared checkpoint 0.95  a person declares that the one's model was trained on
+ *from the other's (kind `parent`, docs/formats.md), with the digest of the evidence; 0.7 without. Over
+ *tenants too a like model          0.9 x likeness of the fingerprints (core/model.h), from 0.9 on, of one
+ *tenant; 0.6 x where the model is a known open one, which anybody may train anew; half of it where both ran
+ *at the same time, as experiments beside each other do and only from LINEAGE_JOINS on. Runs of two tenants
+ *are never joined by likeness: that is a finding for a person.
  */
 
 #include <stdbool.h>
@@ -27,6 +29,11 @@
 #define LINEAGE_RUNS_MAX 20000
 #define LINEAGE_NAME_MAX 64
 
+struct lineage_parent {
+	const char *name;  /* "tenant/model"; a loan */
+	bool has_evidence; /* a digest was given */
+};
+
 /* What is known of one run of one job instance; pointers are loans. */
 struct lineage_run {
 	struct om_id ledger, job;
@@ -35,6 +42,11 @@ struct lineage_run {
 	const struct model_fingerprint *model; /* NULL: not told */
 	const char *declared;		       /* a person's name for its lineage; NULL: none */
 	bool is_parted; /* a person says that it is of no other's: `declared` is its own */
+	/* What it is assigned to be, "tenant/model"; NULL: not known. And what it was trained on from, as
+	 * declared. */
+	const char *subject;
+	const struct lineage_parent *parent;
+	size_t parents;
 	bool is_united; /* `united` is the job that communicators unite it into */
 	struct om_id united;
 };
