@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Owners and declarations that change while a node is metered: what is learned late of an owner is judged by the days it was one, what is
+declared counts, and a damaged file is named and changes nothing."""
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../data"))
+from opm import *
+import scenarios
+from fleet_files import IRISH, SOLD_TO_IRISH, START, replace
+
+JOBS = [{"tenant": "acme", "model": "lm", "from": START.isoformat(), "days": 100, "ops": 10**16 + 7},
+        {"tenant": "zeta", "model": "lm", "from": START.isoformat(), "days": 10, "ops": 4 * 10**15}]
+
+
+def events(rig, kind, subject):
+    return [e["payload"] for e in rig.export("entries") if e["kind"] in ("alert", "case") and e["payload"]["subject"] == subject
+            and e["payload"]["type"] == f"opmeter.{kind}.v1"]
+
+
+def main():
+    need_live()
+    with Rig("files") as rig:
+        scenarios.Scenario({"id": "files", "jobs": JOBS, "owners": IRISH}, rig.dir)
+        owners, declared = rig.dir / "owners.yaml", rig.dir / "declarations.jsonl"
+        subprocess.run([BUILD / "tests/tools/make_ledger", rig.ledger, rig.dir / "readings", rig.dir / "assignments.jsonl"], check=True,
+                       capture_output=True)
+        rig.start("--owners", owners, "--declarations", declared)
+        replace(owners, SOLD_TO_IRISH)
+        rig.wait_for(lambda: events(rig, "case", "acme"), "a case of the earlier owner")
+        case = [c["data"] for c in events(rig, "case", "acme")]
+        half = sum(scenarios.split(10**16 + 7, 100)[:50])
+        assert len(case) == 1 and case[0]["observed"] == {"low": str(half), "high": str(half)} and case[0]["owner_until_told"], case
+        assert [int(p["training"]["low"]) for p in case[0]["periods"]] == [half, 10**16 + 7 - half], case[0]["periods"]
+        scenarios.run("declare", "external-operations", "zeta/lm", "--provider", "elsewhere", "--operations", "7e15", "--evidence-file",
+                      rig.dir / "letter.txt", "--by", "Jane Doe", "--file", declared)
+        rig.wait_for(lambda: any(e["data"]["level"] == "exceeded" for e in events(rig, "alert.level", "zeta/lm")), "what is declared to count")
+        replace(owners, SOLD_TO_IRISH[:200])
+        file = f"file/owners/{time.strftime('%Y-%m-%d', time.gmtime())}"
+        rig.wait_for(lambda: events(rig, "alert.data", file), "the damaged file to be said")
+        assert "owners.yaml:" not in events(rig, "alert.data", file)[0]["data"]["sentence"]
+        assert "owners: what was read before stays in use" in (rig.dir / "agent.log").read_text()
+        assert len(events(rig, "case", "acme")) == 1
+        rig.stop()
+    print("owners and declarations of a node: read anew, judged by their days; a damaged file is named")
+
+
+if __name__ == "__main__":
+    main()
