@@ -216,11 +216,35 @@ static void shares_of_an_owner(void **state)
 	assert_int_equal(judged(ROWS "a,US,o,unit,5,2026-01-05\nb,JP,o,unit,6,2026-01-05\n", "2026-02-01", "uveu-us-abroad", NULL, "JP").count, 0);
 }
 
+/* What no text was read for is conditional where it may hold, whatever the amount, and nothing elsewhere. */
+static void exceptions_that_were_not_read_are_conditional(void **state)
+{
+	static const struct {
+		const char *country;
+		int nac, aca;
+	} cases[] = { { "CN", 1, 0 }, { "HK", 1, 0 }, { "MO", 1, 0 }, { "RU", 1, 0 }, { "IN", 0, 1 }, { "CH", 0, 1 }, { "US", 0, 0 }, { "DE", 0, 0 } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (int big = 0; big < 2; big++) {
+			char rows[200];
+			struct seen nac, aca;
+
+			snprintf(rows, sizeof(rows), ROWS "a,%s,o,unit,%s,2026-01-05\n", cases[i].country, big ? "500000000" : "1");
+			nac = judged(rows, "2026-02-01", "nac", NULL, NULL);
+			aca = judged(rows, "2026-02-01", "aca", NULL, NULL);
+			assert_int_equal(nac.count, cases[i].nac);
+			assert_int_equal(aca.count, cases[i].aca);
+			assert_true(!nac.count || (nac.f.is_conditional && !nac.f.is_met));
+			assert_true(!aca.count || (aca.f.is_conditional && !aca.f.is_met));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_shipped_chips_are_what_their_rates_say), cmocka_unit_test(a_bad_row_refuses_the_whole),
-		cmocka_unit_test(quotes_are_of_rfc_4180),		      cmocka_unit_test(caps_to_one_tpp),
+		cmocka_unit_test(quotes_are_of_rfc_4180),		      cmocka_unit_test(caps_to_one_tpp), cmocka_unit_test(exceptions_that_were_not_read_are_conditional),
 		cmocka_unit_test(what_counts_where),			      cmocka_unit_test(shares_of_an_owner),
 	};
 

@@ -80,14 +80,26 @@ static void showing_done(struct showing *g)
 	owner_store_free(g->store);
 }
 
+/* Those of the rule that covers the day; without one those of the shipped rule. */
+static const char *const *lists_on(const struct showing *g, int32_t day)
+{
+	for (size_t i = 0; g->regimes && i < regimes_count(g->regimes); i++) {
+		const struct regime *r = regimes_at(g->regimes, i);
+
+		if (r->kind == REGIME_LISTED && regime_covers(r, day))
+			return (const char *const *)r->lists;
+	}
+	return owners_share_lists;
+}
+
 static int ask(struct showing *g, int32_t day, struct owner_answer *a, struct owner_share_answer *s)
 {
 	if (g->is_entity) {
 		owners_resolve_entity(g->owners, g->what, day, a);
-		return owners_standing_entity(g->owners, g->what, day, owners_share_lists, HALF_PPB, s);
+		return owners_standing_entity(g->owners, g->what, day, lists_on(g, day), HALF_PPB, s);
 	}
 	owners_resolve(g->owners, g->what, day, a);
-	return owners_standing(g->owners, g->what, day, owners_share_lists, HALF_PPB, s);
+	return owners_standing(g->owners, g->what, day, lists_on(g, day), HALF_PPB, s);
 }
 
 static int told_json(void *ctx, const struct owner_told *t)

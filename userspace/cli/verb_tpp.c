@@ -41,6 +41,12 @@ static double share_of(const struct capacity_finding *f)
 
 static const char *state_text(const struct capacity_finding *f)
 {
+	static char text[300];
+
+	if (f->is_conditional && f->limit->missing) {
+		snprintf(text, sizeof(text), "conditional(%s)", f->limit->missing);
+		return text;
+	}
 	if (f->is_conditional)
 		return "conditional(the owner's home: --home OWNER=CC)";
 	if (!f->is_met)
@@ -51,12 +57,13 @@ static const char *state_text(const struct capacity_finding *f)
 static void print_json(const struct capacity_finding *f)
 {
 	char tpp[OPCOUNT_STRLEN], cap[OPCOUNT_STRLEN];
-	json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s?,s:s?,s:s,s:s,s:s,s:s}", "regime", f->regime->id,
-			      "version", f->regime->version, "mode", regime_mode_name(f->regime->mode),
-			      "limit", f->limit->id, "owner", f->owner, "country", f->country, "tpp",
-			      opcount_format(f->tpp, tpp), f->limit->share_ppm ? "of" : "cap",
-			      opcount_format(f->limit->share_ppm ? f->of : f->cap, cap), "state",
-			      state_text(f), "citation", f->limit->citation);
+	json_t *o = json_pack(
+		"{s:s,s:s,s:s,s:s,s:s?,s:s?,s:s,s:s?,s:s,s:s,s:s}", "regime", f->regime->id, "version",
+		f->regime->version, "mode", regime_mode_name(f->regime->mode), "limit", f->limit->id, "owner",
+		f->owner, "country", f->country, "tpp", opcount_format(f->tpp, tpp),
+		f->limit->share_ppm ? "of" : "cap",
+		f->limit->missing ? NULL : opcount_format(f->limit->share_ppm ? f->of : f->cap, cap), "state",
+		state_text(f), "citation", f->limit->citation, "evidence", f->limit->evidence);
 	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 
 	if (text)
@@ -82,6 +89,13 @@ static int tell(void *ctx, const struct capacity_finding *f)
 	}
 	if (f->line)
 		snprintf(line, sizeof(line), " line %u", f->line);
+	if (f->limit->missing) {
+		printf("%-26s %-24s %-3s%s %14s TPP: %s  (%s, %s; mode %s)\n", f->limit->id,
+		       f->owner ? f->owner : "all owners", f->country ? f->country : "", line,
+		       opcount_format(f->tpp, tpp), state_text(f), f->limit->citation, f->limit->evidence,
+		       regime_mode_name(f->regime->mode));
+		return 0;
+	}
 	opcount_format(f->limit->share_ppm ? f->of : f->cap, cap);
 	printf("%-26s %-24s %-3s%s %14s TPP of %14s: %6.2f %%%s%s  (%s; mode %s)\n", f->limit->id,
 	       f->owner ? f->owner : "all owners", f->country ? f->country : "", line,

@@ -58,7 +58,7 @@ struct capacity_finding {
 	opcount cap;		     /* of amounts */
 	unsigned line;		     /* of a lot; else 0 */
 	bool is_met;		     /* the figure meets the comparator: reached, or exceeded */
-	bool is_conditional;	     /* the owner's home is not known */
+	bool is_conditional;	     /* limit->missing, or the owner's home is not known */
 };
 /* Every cap of every regime of kind capacity that covers the day, whatever its mode. fn returns 0 to go on.
  */

@@ -115,7 +115,9 @@ static bool counts(const struct judging *j, const struct inventory_row *row)
 	if (l->set && l->scope < CAPACITY_SHARE_OUTSIDE &&
 	    regimes_country_in(j->regimes, l->set, row->country))
 		return false;
-	return true;
+	if (l->in && !regimes_country_in(j->regimes, l->in, row->country))
+		return false;
+	return !l->except || !regimes_country_in(j->regimes, l->except, row->country);
 }
 
 static bool meets(const struct capacity_limit *l, opcount figure, opcount cap)
@@ -137,7 +139,8 @@ static int amount(const struct judging *j, const struct line *line, opcount tpp,
 		return 0; /* the schedule has not begun */
 	f.owner = by_owner(l->scope) ? line->owner : NULL;
 	f.country = by_country(l->scope) || number ? line->country : NULL;
-	f.is_met = meets(l, tpp, f.cap);
+	f.is_conditional = l->missing != NULL;
+	f.is_met = !f.is_conditional && meets(l, tpp, f.cap);
 	return j->fn(j->ctx, &f);
 }
 

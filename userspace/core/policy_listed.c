@@ -54,8 +54,6 @@ static int emit_listed(const struct judgement *j, const char *tenant, const stru
 
 int policy_judge_listed(const struct judgement *j)
 {
-	/* The lists that the rule names: Entity List, Military End User List, SDNs. */
-	static const char *const lists[] = { "EL", "MEU", "SDN", NULL };
 	const char *tenant = j->s->tenant;
 	struct owner_answer a;
 	int r = 0;
@@ -73,7 +71,7 @@ int policy_judge_listed(const struct judgement *j)
 		if (g->kind != REGIME_LISTED || !regime_holds_on(g, j->day))
 			continue;
 		owners_resolve(j->p->owners, tenant, j->day, &a);
-		r = owners_standing(j->p->owners, tenant, j->day, lists, g->listed_ppm * 1000, &s);
+		r = owners_standing(j->p->owners, tenant, j->day, g->lists, g->listed_ppm * 1000, &s);
 		if (r == 0 && s.standing != OWNER_CLEAR)
 			r = emit_listed(j, tenant, g, &a, &s);
 	}

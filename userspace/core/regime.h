@@ -51,6 +51,7 @@ const char *regime_case_name(enum regime_case c); /* "exceeded", "partial-view",
 #define REGIME_REQUIRES_MAX 8
 #define REGIME_EVENTS_MAX 16
 #define REGIME_CALENDAR_MAX 8
+#define REGIME_LISTS_MAX 8
 
 struct regime_level {
 	const char *name;   /* "notice", "warn", "urgent", "exceeded" */
@@ -108,6 +109,8 @@ struct capacity_limit {
 	opcount tpp;		  /* of the amounts */
 	uint32_t share_ppm;	  /* of the shares */
 	const char *set;	  /* countries inside which it does not hold; NULL: it holds everywhere */
+	const char *in, *except;  /* countries in which alone it holds; in which it does not, beside `set` */
+	const char *missing;	  /* what the text was not read for: conditional(...), whatever the amount */
 	const char *home;	  /* only owners whose home is this country; NULL: any */
 	int32_t from_day, to_day; /* of what is added; INT32_MIN: open */
 	struct {
@@ -190,7 +193,9 @@ struct regime {
 	const char **checklist;
 	size_t checklist_count;
 	uint32_t listed_ppm; /* REGIME_LISTED: together, directly or indirectly */
-	bool is_suspended;   /* REGIME_LISTED: a red flag to look at, no restriction */
+	const char *lists[REGIME_LISTS_MAX +
+			  1]; /* REGIME_LISTED: whose entries count, by their codes; NULL ends */
+	bool is_suspended;    /* REGIME_LISTED: a red flag to look at, no restriction */
 	/* REGIME_CAPACITY */
 	struct capacity_limit limit[REGIME_LIMITS_MAX];
 	size_t limits;

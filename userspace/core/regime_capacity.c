@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../base/cleanup.h"
 #include "regime_internal.h"
 
 static const char *const scopes[] = { "owner-year",    "owner-total",	"owner-country", "country", "lot",
@@ -38,11 +39,26 @@ static int read_bound(struct capacity_limit *l, struct yaml_node *n, struct erro
 {
 	struct yaml_node *schedule = yaml_take(n, "schedule");
 
+	if (l->missing)
+		return 0; /* nothing to compare with */
 	if (is_share(l->scope))
 		return yaml_share(n, "share", &l->share_ppm, err);
 	if (schedule)
 		return read_quarters(l, schedule, err);
 	return yaml_need_ops(n, "tpp", &l->tpp, err);
+}
+
+static int check_sets(const struct regimes *r, const struct capacity_limit *l, const struct yaml_node *n,
+		      struct error_text *err)
+{
+	const char *const sets[] = { l->set, l->in, l->except };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		if (sets[i] && !regimes_has_set(r, sets[i]))
+			return yaml_error(n, err, "no country set '%s' in country-sets.yaml", sets[i]);
+	if ((l->in || l->except) && is_share(l->scope))
+		return yaml_error(n, err, "'in' and 'except' are for amounts, not for shares");
+	return 0;
 }
 
 static int read_limit(struct regimes *r, struct regime *g, struct yaml_node *n, struct error_text *err)
@@ -56,11 +72,16 @@ static int read_limit(struct regimes *r, struct regime *g, struct yaml_node *n, 
 	rc = yaml_need_string(n, "id", &l->id, err);
 	rc = rc ?: yaml_need_string(n, "what", &l->what, err);
 	rc = rc ?: yaml_need_word(n, "scope", scopes, &scope, err);
-	rc = rc ?: yaml_need_word(n, "comparator", comparators, &cmp, err);
+	rc = rc ?: yaml_optional_string(n, "missing", &l->missing, err);
+	cmp = REGIME_MORE_THAN;
+	if (rc == 0 && !l->missing)
+		rc = yaml_need_word(n, "comparator", comparators, &cmp, err);
 	l->citation = g->citation;
 	rc = rc ?: yaml_optional_string(n, "citation", &l->citation, err);
 	rc = rc ?: regime_read_evidence(n, g->evidence, &l->evidence, err);
 	rc = rc ?: yaml_optional_string(n, "not-in", &l->set, err);
+	rc = rc ?: yaml_optional_string(n, "in", &l->in, err);
+	rc = rc ?: yaml_optional_string(n, "except", &l->except, err);
 	rc = rc ?: yaml_optional_string(n, "home", &l->home, err);
 	rc = rc ?: yaml_date(n, "from", &l->from_day, err) ?: yaml_date(n, "to", &l->to_day, err);
 	if (rc)
@@ -69,8 +90,7 @@ static int read_limit(struct regimes *r, struct regime *g, struct yaml_node *n, 
 	l->comparator = (enum regime_comparator)cmp;
 	g->limits++;
 	rc = read_bound(l, n, err);
-	if (rc == 0 && l->set && !regimes_has_set(r, l->set))
-		return yaml_error(n, err, "no country set '%s' in country-sets.yaml", l->set);
+	rc = rc ?: check_sets(r, l, n, err);
 	if (rc == 0 && !l->set && (l->scope == CAPACITY_SHARE_OUTSIDE || l->scope == CAPACITY_SHARE_COUNTRY))
 		return yaml_error(n, err, "'not-in' is missing: outside which set of countries?");
 	return rc ?: yaml_done(n, err);

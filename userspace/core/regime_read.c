@@ -113,11 +113,20 @@ static int read_owner(struct regimes *r, struct regime *g, struct yaml_node *roo
 
 static int read_listed(struct regime *g, struct yaml_node *root, struct error_text *err)
 {
-	struct yaml_node *n;
+	const char **codes = NULL;
+	struct yaml_node *n, *lists;
+	size_t count = 0;
 	int rc = yaml_need(root, "listed", &n, err);
 
 	rc = rc ?: yaml_share(n, "share", &g->listed_ppm, err);
 	rc = rc ?: yaml_bool(n, "suspended", &g->is_suspended, err);
+	rc = rc ?: yaml_need(n, "lists", &lists, err);
+	rc = rc ?: regime_read_texts(lists, &codes, &count, err);
+	if (rc == 0 && (!count || count > REGIME_LISTS_MAX))
+		rc = yaml_error(n, err, "'lists' names 1 to %d lists", REGIME_LISTS_MAX);
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		g->lists[i] = codes[i];
+	free(codes);
 	rc = rc ?: yaml_done(n, err);
 	if (rc == 0 && g->listed_ppm == 0)
 		return yaml_error(n, err, "'share' must be above 0");

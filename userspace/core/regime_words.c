@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/text.h"
 #include "../base/yaml.h"
 #include "regime.h"
 
@@ -137,7 +138,10 @@ static void tell_limits(struct teller *t, const struct regime *g)
 	for (size_t i = 0; i < g->limits; i++) {
 		const struct capacity_limit *l = &g->limit[i];
 
-		if (l->share_ppm)
+		if (l->missing)
+			tell(t, "limit", "%s: %s: conditional(%s) (%s, %s)", l->id, l->what, l->missing,
+			     l->citation, l->evidence);
+		else if (l->share_ppm)
 			tell(t, "limit", "%s: %s: %s %g %% of the owner's TPP (%s)", l->id, l->what,
 			     regime_comparator_text(l->comparator), l->share_ppm / 1e4, l->citation);
 		else if (!l->quarters)
@@ -152,6 +156,10 @@ static void tell_limits(struct teller *t, const struct regime *g)
 			     day_text(l->from_day, a), day_text(l->to_day, b));
 		if (l->set)
 			tell(t, "limit", "%s: not in %s", l->id, l->set);
+		if (l->in)
+			tell(t, "limit", "%s: in %s", l->id, l->in);
+		if (l->except)
+			tell(t, "limit", "%s: not in %s either", l->id, l->except);
 	}
 }
 
@@ -197,6 +205,20 @@ static void tell_rest(struct teller *t, const struct regime *g)
 	tell_each(t, "unverified", g->unverified, g->unverified_count);
 }
 
+static void tell_listed(struct teller *t, const struct regime *g)
+{
+	char codes[100];
+	struct text_out out = TEXT_OUT(codes);
+
+	codes[0] = '\0';
+	for (size_t i = 0; g->lists[i]; i++) {
+		text_add(&out, i ? ", " : "");
+		text_add(&out, g->lists[i]);
+	}
+	tell(t, "listed owners", "%g %% or more by parties of %s, direct or indirect, alone or together: %s",
+	     g->listed_ppm / 1e4, codes, g->is_suspended ? "suspended, a red flag to look at" : "restricted");
+}
+
 int regime_each_fact(const struct regime *g, int (*fn)(void *ctx, const char *field, const char *text),
 		     void *ctx)
 {
@@ -213,9 +235,7 @@ int regime_each_fact(const struct regime *g, int (*fn)(void *ctx, const char *fi
 		     "case from %g %% of %s",
 		     g->clear_set, g->apart_set, g->material_ppm / 1e4, g->threshold_of);
 	if (g->kind == REGIME_LISTED)
-		tell(&t, "listed owners", "%g %% or more, direct or indirect, alone or together: %s",
-		     g->listed_ppm / 1e4,
-		     g->is_suspended ? "suspended, a red flag to look at" : "restricted");
+		tell_listed(&t, g);
 	tell_limits(&t, g);
 	tell_rest(&t, g);
 	return t.r;
