@@ -99,6 +99,25 @@ static void a_bad_one_is_said_once_and_tried_again(void **state)
 	assert_false(reload_is_due(&r, 3600 * SECOND, false));
 }
 
+/* An import into a database takes its time; nobody is told of it, and nobody waits for it every second. */
+static void one_that_is_being_written_is_tried_later(void **state)
+{
+	struct error_text busy = { "database is locked" };
+	struct reload r;
+
+	write_file("");
+	reload_begin(&r, path, 0);
+	write_file("");
+	reload_is_due(&r, SECOND, false);
+	assert_true(reload_is_due(&r, 2 * SECOND, false));
+	assert_false(reload_tried(&r, 2 * SECOND, -EAGAIN, &busy));
+	assert_true(!r.has_failed && r.failures_total == 0);
+	assert_false(reload_is_due(&r, 31 * SECOND, false));
+	assert_true(reload_is_due(&r, 32 * SECOND, false)); /* though it looks as it did */
+	assert_true(reload_tried(&r, 32 * SECOND, 0, NULL));
+	assert_false(reload_is_due(&r, 3600 * SECOND, false));
+}
+
 static void no_file_is_never_due(void **state)
 {
 	struct reload r;
@@ -130,6 +149,7 @@ int main(void)
 		cmocka_unit_test(it_is_read_when_it_changed_and_rests),
 		cmocka_unit_test(one_that_never_rests_is_read_now_and_then),
 		cmocka_unit_test(a_bad_one_is_said_once_and_tried_again),
+		cmocka_unit_test(one_that_is_being_written_is_tried_later),
 		cmocka_unit_test(no_file_is_never_due),
 	};
 

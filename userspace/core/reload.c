@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "reload.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,7 +55,9 @@ bool reload_is_due(struct reload *r, uint64_t now_ns, bool forced)
 	}
 	changed = memcmp(&r->seen, &r->loaded, sizeof(mark)) != 0;
 	rests = now_ns - r->seen_ns >= RELOAD_REST_NS;
-	return forced || (changed && rests) ||
+	if (r->was_busy && !forced && now_ns - r->tried_ns < RELOAD_EVERY_NS)
+		return false;
+	return forced || r->was_busy || (changed && rests) ||
 	       ((changed || r->has_failed) && now_ns - r->tried_ns >= RELOAD_EVERY_NS);
 }
 
@@ -64,6 +67,9 @@ bool reload_tried(struct reload *r, uint64_t now_ns, int result, const struct er
 
 	r->loaded = r->seen;
 	r->tried_ns = now_ns;
+	r->was_busy = result == -EAGAIN;
+	if (r->was_busy)
+		return false;
 	r->has_failed = result != 0;
 	r->failures_total += result != 0;
 	r->loads_total += result == 0;

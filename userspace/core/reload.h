@@ -34,6 +34,7 @@ struct reload {
 	uint64_t seen_ns, tried_ns;	 /* since when it looks so; when it was tried last */
 	uint64_t loads_total, failures_total;
 	bool has_failed;	 /* at the last try */
+	bool was_busy;		 /* it could not be looked at: somebody writes it */
 	struct error_text error; /* of the last failure: what is wrong, with file and line */
 };
 
@@ -41,7 +42,8 @@ struct reload {
 void reload_begin(struct reload *r, const char *path, uint64_t now_ns);
 /* Looks at the file. True: load it now, and say what became of it. `forced`: somebody asks for it. */
 bool reload_is_due(struct reload *r, uint64_t now_ns, bool forced);
-/* True: worth saying: it was read, or the failure is another one than the last. */
+/* -EAGAIN is no failure: the file is tried again half a minute later. True: worth saying: it was read, or the
+ * failure is another one than the last. */
 bool reload_tried(struct reload *r, uint64_t now_ns, int result, const struct error_text *err);
 
 #endif
