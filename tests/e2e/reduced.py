@@ -51,6 +51,31 @@ def main():
         assert "finding" in words and "Deception suspected" in words and "What it is for is not told: 0 to 100 % of its operations" in words, words
 
 
+def together():
+    """Two ranks of one job under two accounts: one learns, one only answers. What it answers may serve the learning: the upper bound has it. The
+    same run beside a learner that no communicator joins it with does not."""
+    with Rig("reduced-joined", ["--library", CUDA13 / "libcublasLt.so.13"]) as rig:
+        library = rig.dir / "libnccl.so.2"
+        subprocess.run(["cp", "--reflink=auto", LIBRARY, library], check=True)
+        rig.start("--no-devices")
+        runs = {"learns": ("gpt2_bf16", 0), "answers": ("inf_gpt2_beam", 1), "other": ("inf_gpt2_beam", None)}
+        players = [rig.play(rig.cgroup(name), "--lib-dir", CUDA13, "--run", f"tests/phases/runs/{run}.run.gz", "--as-recorded", "--wait-ms", "6000",
+                            *(["--nccl", library, "--ranks", "2", "--rank", rank] if rank is not None else []),
+                            env={**os.environ, "NCCL_COMM_ID": "127.0.0.1:29517"}) for name, (run, rank) in runs.items()]
+        for p in players:
+            rig.finish(p)
+        rig.wait_for(lambda: set(judged(rig)) >= set(runs) and judged(rig)["answers"]["share"]["low"] == "0", "the judgements")
+        rig.stop()
+        got = judged(rig)
+        assert {n: got[n]["value"] for n in runs} == {"learns": "training", "answers": "inference", "other": "inference"}, got
+        assert got["other"]["share"] == {"low": "1", "high": "1"} and "communicator joins it" in got["answers"]["evidence"], got
+        one = json.loads(subprocess.run([OPMETER, "explain", "--dir", rig.ledger, "--json", f"{rig.tag}/answers"], check=True, capture_output=True,
+                                        text=True).stdout)["together"]
+        print(one)
+        assert one["verdict"] == "training" and one["ranks"] == one["world"] == 2, one
+        assert one["phases"] == {"learning": 1, "inferring": 1, "unknown": 0} and one["training"]["high"] == one["executed"], one
+
+
 def forward_only(source, to, times):
     """The products of the forward thread alone, and `times` the all-reduces."""
     lines = source.read_text().splitlines()
@@ -72,3 +97,4 @@ def forward_only(source, to, times):
 
 
 main()
+together()

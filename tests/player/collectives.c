@@ -21,6 +21,22 @@ int collectives_load(const char *path, void **ret, struct error_text *err)
 	return *ret ? 0 : error_set(err, -ENOENT, "%s", dlerror());
 }
 
+/* With NCCL_COMM_ID all that ask get one id. */
+int collectives_join(void *library, int rank, int ranks)
+{
+	struct id {
+		char byte[128];
+	} id;
+	int (*unique)(struct id *) = (int (*)(struct id *))dlsym(library, "ncclGetUniqueId");
+	int (*init)(void **, int, struct id, int) = (int (*)(void **, int, struct id, int))dlsym(library, "ncclCommInitRank");
+	void *comm = NULL;
+
+	if (!unique || !init || unique(&id))
+		return -ENOENT;
+	init(&comm, ranks, id, rank); /* refuses without a GPU, after its entry */
+	return 0;
+}
+
 int collectives_play(void *library, const char *path, struct error_text *err)
 {
 	_cleanup_(run_done) struct run r = { 0 };

@@ -18,7 +18,7 @@
 struct options {
 	const char *lib_dir, *run, *trans, *report, *cgroup, *seconds, *nccl;
 	struct option_list products, vias;
-	uint64_t calls, repeat, threads, rate, wait_ms;
+	uint64_t calls, repeat, threads, rate, wait_ms, rank, ranks;
 	bool as_recorded;
 };
 
@@ -184,7 +184,9 @@ static int run(const struct options *o, struct error_text *err)
 	if (r)
 		return r;
 	wait_ms(o->wait_ms);
-	r = nccl ? collectives_play(nccl, o->run, err) : 0;
+	r = nccl && o->ranks ? collectives_join(nccl, (int)o->rank, (int)o->ranks) : 0;
+	if (!r)
+		r = nccl ? collectives_play(nccl, o->run, err) : 0;
 	if (r)
 		return r;
 	r = play(&config, s.calls, s.n_calls, s.order, s.n_order, &t);
@@ -215,6 +217,9 @@ int main(int argc, char **argv)
 		  "move into this cgroup2 directory before loading" },
 		{ "nccl", "FILE", OPTION_STRING, &o.nccl,
 		  "also ask this libnccl for the run's all-reduces, before its products" },
+		{ "rank", "N", OPTION_UINT, &o.rank, "with --nccl and --ranks: this process's (0)" },
+		{ "ranks", "N", OPTION_UINT, &o.ranks,
+		  "with --nccl: of a communicator that is made first, its id from NCCL_COMM_ID (0: none)" },
 		{ "report", "FILE", OPTION_STRING, &o.report, "JSON of what was asked for (-: stdout)" },
 		{ 0 },
 	};

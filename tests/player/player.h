@@ -98,6 +98,7 @@ int report_write(const char *path, const struct program *p, const struct call *c
 
 /* collectives.c */
 int collectives_load(const char *path, void **ret, struct error_text *err); /* stays loaded */
+int collectives_join(void *library, int rank, int ranks);
 int collectives_play(void *library, const char *run, struct error_text *err);
 
 #endif

@@ -67,6 +67,7 @@ struct agent *agent_free(struct agent *a)
 	agent_counter_free(a->counter);
 	agent_collectives_free(a->collectives);
 	agent_phases_free(a->phases);
+	agent_joins_free(a->joins);
 	agent_checkpoints_free(a->checkpoints);
 	om_peaks_free(a->peaks);
 	free(a->device_lines);
@@ -206,6 +207,7 @@ static int open_probes(struct agent *a, struct error_text *err)
 			return -EINVAL;
 		log_warn("no collective meter: %s", err->text);
 	}
+	r = r ?: agent_joins_open(a);
 	r = r ?: agent_phases_open(a);
 	a->off = r == 0 ? probes_off(a->probes) : 0;
 	r = r ?: discovery_open(&dc, &agent_discovery_ops, a, &a->discovery, err);

@@ -205,6 +205,7 @@ static int store_events(struct agent *a, const struct collective_snapshot *s)
 			.b = e->b,
 		};
 		r = who_of(a, e->key.tgid, e->key.start_ns, e->cgroup_id, &rows[i].who);
+		r = r ?: agent_joins_event(a, &rows[i]);
 	}
 	return r ?: om_ledger_store_communicators(a->ledger, rows, s->event_count);
 }

@@ -45,8 +45,10 @@ struct agent_device_line {
 #define AGENT_GUARDED 4
 struct agent_counter;	  /* agent_counter.c */
 struct agent_collectives; /* agent_collectives.c */
-struct agent_phases;	  /* agent_phases.c */
-struct agent_checkpoints; /* agent_checkpoints.c */
+struct agent_phases;
+struct agent_joins;
+struct om_communicator_event; /* agent_phases.c */
+struct agent_checkpoints;     /* agent_checkpoints.c */
 struct om_collective_usage;
 
 struct agent_guard_state {
@@ -72,6 +74,7 @@ struct agent {
 	struct agent_counter *counter;	       /* NULL: it could not be opened */
 	struct agent_collectives *collectives; /* NULL: likewise */
 	struct agent_phases *phases;
+	struct agent_joins *joins;
 	struct agent_checkpoints *checkpoints; /* NULL: the log is not signed here */
 	struct resolve *resolve;	       /* NULL: identity is not asked for */
 	char identity_version[72]; /* of the rules that the ledger's last answers were given under */
@@ -166,6 +169,15 @@ uint64_t agent_collectives_lost(const struct agent *a);	  /* calls and events, o
 
 bool agent_collectives_has(const struct agent *a,
 			   const struct om_id *map); /* the kernel's sums are of that map */
+
+/* agent_joins.c: which jobs of this node communicators join. */
+int agent_joins_open(struct agent *a);
+struct agent_joins *agent_joins_free(struct agent_joins *j); /* NULL is fine; returns NULL */
+int agent_joins_event(struct agent *a, const struct om_communicator_event *e);
+/* Once for each look at all phases: begin, then who learns, then who is joined with one that does. */
+int agent_joins_begin(struct agent *a);
+void agent_joins_learns(struct agent *a, const struct om_id *job);
+bool agent_joins_with_learner(const struct agent *a, const struct om_id *job);
 
 /* agent_phases.c: what jobs are judged to do. */
 int agent_phases_open(struct agent *a);

@@ -23,6 +23,7 @@
 #define DAY_NS (24 * HOUR_NS)
 #define RULE "phase-shapes"
 #define RULE_VERSION "2"
+#define SERVES "A communicator joins it with a job that learns, for which it may answer, judge or teach. "
 #define NAMED_MAX 65536 /* kernels: what further ones are called is not looked at */
 #define JOBS_MAX 8192	/* of one day; what others do stays unknown, and that is said */
 #define MOVED_PPM 5000
@@ -34,6 +35,7 @@ struct job {
 	struct om_phase_hour now;     /* this hour, by us */
 	struct om_assignment said;    /* at_ns 0: nothing yet for this day */
 	bool is_to_say;		      /* exactly, however little it has moved */
+	bool serves_learning;	      /* it only infers, and a communicator joins it with a job that learns */
 	const char *suspected;	      /* said of this day; NULL: nothing */
 };
 
@@ -302,6 +304,15 @@ static int compare_declared(struct agent *a, const struct om_assignment *as, uin
 	return agent_say(a, "what a person declared contradicts what its products show", subject, what);
 }
 
+static struct om_phase_hour day_of(const struct job *j)
+{
+	struct om_phase_hour d = j->day;
+
+	om_phase_hour_add(&d, &j->earlier);
+	om_phase_hour_add(&d, &j->now);
+	return d;
+}
+
 /* For a person to look at: nothing else follows from it than that the work counts in the upper bound. */
 static int say_suspicion(struct agent *a, struct job *j, const struct om_phase_hour *d)
 {
@@ -329,13 +340,13 @@ static int say(struct agent *a, struct job *j, uint64_t day, uint64_t now_ns)
 				    .at_ns = now_ns,
 				    .rule = RULE,
 				    .version = RULE_VERSION };
-	struct om_phase_hour d = j->day;
+	struct om_phase_hour d = day_of(j);
 	int r;
 
-	om_phase_hour_add(&d, &j->earlier);
-	om_phase_hour_add(&d, &j->now);
 	if (!d.executed)
 		return 0;
+	if (j->serves_learning)
+		d.training_high = d.executed;
 	r = say_suspicion(a, j, &d);
 	if (r)
 		return r;
@@ -343,8 +354,8 @@ static int say(struct agent *a, struct job *j, uint64_t day, uint64_t now_ns)
 	shares_set(&as, &d);
 	if (!is_worth_saying(j, &as))
 		return 0;
-	snprintf(as.evidence, sizeof(as.evidence), "Confidence: %s. Of the largest process: %.440s",
-		 d.confidence, d.evidence);
+	snprintf(as.evidence, sizeof(as.evidence), "%sConfidence: %s. Of the largest process: %.330s",
+		 j->serves_learning ? SERVES : "", d.confidence, d.evidence);
 	r = agent_assign_record(a, &as);
 	if (r)
 		return r;
@@ -377,6 +388,32 @@ static int on_hour(void *ctx, const struct om_phase_hour *h)
 	row.hour = p->hour;
 	r = om_ledger_store_phase_hours(g->a->ledger, &row, 1, g->now_ns);
 	return r ?: say(g->a, j, p->hour / 24, g->now_ns);
+}
+
+/* Ranks of one job under several cgroups: what infers beside what learns counts in the upper bound
+ * (core/job_model.h). */
+static int look_together(struct agent *a, uint64_t now_ns)
+{
+	struct agent_phases *p = a->phases;
+	int r = agent_joins_begin(a);
+
+	for (size_t i = 0; i < p->count && r == 0; i++) {
+		enum phase_verdict v = day_of(&p->job[i]).verdict;
+
+		if (v == PHASE_IS_TRAINING || v == PHASE_IS_FROZEN || v == PHASE_IS_MIXED)
+			agent_joins_learns(a, &p->job[i].now.job);
+	}
+	for (size_t i = 0; i < p->count && r == 0; i++) {
+		struct job *j = &p->job[i];
+		bool serves =
+			day_of(j).verdict == PHASE_IS_INFERENCE && agent_joins_with_learner(a, &j->now.job);
+
+		if (serves == j->serves_learning)
+			continue;
+		j->serves_learning = serves;
+		r = say(a, j, p->hour / 24, now_ns);
+	}
+	return r;
 }
 
 /* The hour that was is over: its judgements are final. */
@@ -455,6 +492,7 @@ int agent_phases_look(struct agent *a, const struct drain_result *d, bool had_al
 	for (size_t i = 0; i < d->dead_count; i++)
 		om_tally_ended(p->tally, d->processes[d->dead[i]].tgid, d->processes[d->dead[i]].start_ns);
 	r = om_tally_judge(p->tally, on_hour, &g);
+	r = r ?: look_together(a, now_ns);
 	if (r == 0 && agent_phases_hour_is_over(a, now_ns))
 		r = turn(a, now_ns);
 	return r == 0 && had_all ? drain_next_burst(a->drain) : r;

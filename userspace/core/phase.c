@@ -473,7 +473,11 @@ int phase_judge(const struct run *r, struct phase_judgement *ret)
 	if (rc)
 		return rc;
 	ret->verdict = by_families(&j, &g, r, ret, &cues);
-	if (ret->verdict == PHASE_IS_UNKNOWN) {
+	/* Adapters pass input gradients on through what is frozen: a thread of weight gradients alone is none
+	 * of theirs. */
+	if (ret->verdict == PHASE_IS_FROZEN && ret->complete < ADAPTERS)
+		rc = phase_only_gradients(&j, &g, &cues.only);
+	if (rc == 0 && (ret->verdict == PHASE_IS_UNKNOWN || cues.only.thread >= 0)) {
 		rc = phase_only_gradients(&j, &g, &cues.only);
 		if (rc)
 			return rc;

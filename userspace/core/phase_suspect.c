@@ -102,6 +102,37 @@ static bool is_rare(const struct reads *r, uint64_t over, uint64_t side)
 	return own > 0 && own <= HEAD_CALLS * second;
 }
 
+static int by_number(const void *x, const void *y)
+{
+	uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+
+	return a < b ? -1 : a > b;
+}
+
+/* Whether any product has two sides that nothing contracts over: most runs have none, and are done with.
+ * -ENOMEM; 0, 1. */
+static int has_unreturned(const struct judge *j)
+{
+	_cleanup_free_ uint64_t *over = calloc(j->shapes + 1, sizeof(*over));
+	size_t n = 0;
+
+	if (!over)
+		return -ENOMEM;
+	for (size_t i = 0; i < j->shapes; i++)
+		over[n++] = j->shape[i].k;
+	if (n)
+		qsort(over, n, sizeof(*over), by_number);
+	for (size_t i = 0; i < j->shapes; i++) {
+		const struct shape *s = &j->shape[i];
+
+		if (s->batch == 1 && s->n >= HEAD_FROM &&
+		    !bsearch(&s->m, over, n, sizeof(*over), by_number) &&
+		    !bsearch(&s->n, over, n, sizeof(*over), by_number))
+			return 1;
+	}
+	return 0;
+}
+
 /* Weights with that dimension are there in all three forms. */
 static bool learns_with(const struct groups *g, uint64_t dim)
 {
@@ -120,9 +151,12 @@ static bool learns_with(const struct groups *g, uint64_t dim)
 static int has_unreturned_head(const struct judge *j, const struct groups *g, bool *ret)
 {
 	_cleanup_(reads_done) struct reads r = { 0 };
-	int rc = reads_make(j, &r);
+	int rc = has_unreturned(j);
 
 	*ret = false;
+	if (rc <= 0)
+		return rc;
+	rc = reads_make(j, &r);
 	for (size_t i = 0; i < j->shapes && rc == 0 && !*ret; i++) {
 		const struct shape *s = &j->shape[i];
 
