@@ -118,6 +118,12 @@ $(B)/%.o: %.c
 
 $(B)/userspace/fleet/api_openapi.o: docs/openapi.json
 
+# A table that is data, built in: two fields a line, else nothing is built.
+$(B)/screening_lists.h: data/screening-lists.csv
+	@mkdir -p $(@D)
+	$(Q)awk -F, '/^#/ || $$1 == "begins" { next } NF != 2 { exit 1 } { printf "\t{ \"%s\", \"%s\" },\n", $$1, $$2 }' $< >$@.new && mv $@.new $@
+$(B)/userspace/core/owner_csl.o: $(B)/screening_lists.h
+
 # The skeleton exists before any file of agent/ is compiled; after that the
 # dependency files know who includes it.
 ifneq ($(BPF_SRCS),)

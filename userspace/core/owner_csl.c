@@ -7,25 +7,11 @@
 
 #include "../base/cleanup.h"
 
-/* The lists by their names in the column `source`; what stands in brackets is not always the code. */
+/* The lists by their names in the column `source`: data/screening-lists.csv. */
 static const struct {
 	const char *begins, *code;
 } lists[] = {
-	{ "Entity List", "EL" },
-	{ "Military End User", "MEU" },
-	{ "Specially Designated Nationals", "SDN" },
-	{ "Denied Persons List", "DPL" },
-	{ "Unverified List", "UVL" },
-	{ "Foreign Sanctions Evaders", "FSE" },
-	{ "Sectoral Sanctions Identifications", "SSI" },
-	{ "Palestinian Legislative Council", "PLC" },
-	{ "Nonproliferation Sanctions", "ISN" },
-	{ "ITAR Debarred", "DTC" },
-	{ "AECA Debarred", "DTC" },
-	{ "Capta List", "CAP" },
-	{ "CAPTA List", "CAP" },
-	{ "Non-SDN Menu-Based Sanctions", "MBS" },
-	{ "Non-SDN Chinese Military-Industrial Complex", "CMIC" },
+#include "screening_lists.h"
 };
 
 static int reject(struct owner_reject *note, const char *column, enum owner_reject_kind kind,
