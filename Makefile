@@ -70,6 +70,7 @@ install: all ## install binary, data, man page and systemd units (DESTDIR, PREFI
 	$(Q)install -Dm755 -t $(DESTDIR)$(PREFIX)/lib/opmeter $(CUPTI_SO)
 	$(Q)install -Dm644 -t $(DESTDIR)$(DATADIR) data/offsets.csv data/kernels.csv data/peaks.csv data/architectures.csv data/retention.yaml data/tpp.csv
 	$(Q)install -Dm644 -t $(DESTDIR)$(DATADIR)/regimes data/regimes/*.yaml
+	$(Q)install -Dm644 -t $(DESTDIR)$(DATADIR)/prometheus data/prometheus/*.yml
 	$(Q)install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man1 docs/man/opmeter.1
 	$(Q)install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system dist/systemd/*.service
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `make bench`: every program and script here prints rows of a table; nothing is compared with a limit.
 BENCH_KIT := $(B)/tests/bpf/kit.o
-BENCH_PROGRAMS := $(addprefix $(B)/tests/bench/,probe_cost launch_cost collective_cost judge_cost policy_cost judge_pass checkpoint_cost totals_memory totals_cost fleet_consume)
+BENCH_PROGRAMS := $(addprefix $(B)/tests/bench/,probe_cost launch_cost collective_cost judge_cost policy_cost judge_pass checkpoint_cost totals_memory totals_cost fleet_consume api_load)
 
 bench: all $(BENCH_PROGRAMS) $(TEST_PROGRAMS) $(B)/tests/bench/plain.bpf.o $(B)/tests/bench/streams/Totals.class ## measure: cost of a probe, drain rate, loader
 	@B=$(B) tests/bench/bench

@@ -253,6 +253,14 @@ def check_hostile(api, token):
     for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE"):
         status, headers, _ = api.ask("/v1/totals", token, method=method)
         assert status == 405 and headers["Allow"] == "GET, HEAD", method
+    # A connection stays open from answer to answer, after a refusal and after a body that nobody asked for, too.
+    c = api.connect()
+    for target, body, want in (("/v1/totals", None, 200), ("/v1/totals?limit=0", None, 400), ("/livez", b"x" * 100000, 200), ("/livez", None, 200)):
+        c.request("GET", target, body=body, headers={"Authorization": f"Bearer {token}"})
+        socket_before = c.sock
+        r = c.getresponse()
+        assert r.status == want and r.read() and c.sock is socket_before, (target, r.status, "the connection is closed")
+    c.close()
     status, headers, body = api.ask("/v1/totals", token, method="HEAD")
     assert status == 200 and body == b"" and int(headers["Content-Length"]) > 100
     for bad in ("", "opm_", token[:-1], token + "x", token.upper(), "x" * 5000):

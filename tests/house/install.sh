@@ -9,7 +9,8 @@ bad=0
 wrong() { printf '%s\n' "$*"; bad=1; }
 make -s B="$B" DESTDIR="$T" install >"$T/log" 2>&1 || { cat "$T/log"; exit 1; }
 for f in bin/opmeter share/man/man1/opmeter.1 share/opmeter/offsets.csv share/opmeter/regimes/us-bis-4e091.yaml \
-	lib/opmeter/libopmeter-cupti.so lib/systemd/system/opmeter-agent.service lib/systemd/system/opmeter-fleet.service; do
+	lib/opmeter/libopmeter-cupti.so lib/systemd/system/opmeter-agent.service lib/systemd/system/opmeter-fleet.service \
+	lib/systemd/system/opmeter-api.service share/opmeter/prometheus/opmeter.rules.yml; do
 	[ -s "$T/usr/$f" ] || wrong "not installed: $f"
 done
 "$T/usr/bin/opmeter" policy check --regimes "$T/usr/share/opmeter/regimes" >/dev/null || wrong "the installed regimes are refused"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the HTTP API makes of what comes from outside: targets of requests, cursors, tokens; and what it keeps of alerts. */
 #include <errno.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -287,6 +288,23 @@ static void of_too_many_alerts_the_latest_stay(void **state)
 	api_alerts_done(&a);
 }
 
+static void figures_are_rounded_outward(void **state)
+{
+	const opcount e26 = (opcount)10000000000000ULL * 10000000000000ULL;
+	const opcount values[] = { 0, 1, 1ULL << 53, (1ULL << 53) + 1, (1ULL << 53) + 3, e26 - 1, e26, e26 + 1, OPCOUNT_MAX - 1, OPCOUNT_MAX };
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		double down = api_metrics_round(values[i], true), up = api_metrics_round(values[i], false);
+
+		assert_true(down >= 0 && down < 0x1p128 && (opcount)down <= values[i]);
+		assert_true(up >= 0x1p128 || (opcount)up >= values[i]);
+		assert_true(up == down || nextafter(down, INFINITY) == up); /* and no further than it must be */
+	}
+	assert_true(api_metrics_round((1ULL << 53) + 1, true) == 0x1p53);
+	assert_true(api_metrics_round((1ULL << 53) + 1, false) == 0x1p53 + 2);
+	assert_true(api_metrics_round(OPCOUNT_MAX, false) == 0x1p128);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +315,7 @@ int main(void)
 		cmocka_unit_test(a_file_of_tokens_that_is_wrong_is_refused),
 		cmocka_unit_test(alerts_come_in_the_order_of_their_times_each_once),
 		cmocka_unit_test(of_too_many_alerts_the_latest_stay),
+		cmocka_unit_test(figures_are_rounded_outward),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

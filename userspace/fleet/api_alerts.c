@@ -140,6 +140,16 @@ int api_alerts_take(struct api_alerts *a, const json_t *event, bool is_shadow)
 	return r;
 }
 
+uint64_t api_alerts_dropped(struct api_alerts *a)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&a->lock);
+	n = a->dropped;
+	pthread_mutex_unlock(&a->lock);
+	return n;
+}
+
 static bool fits(const struct api_alert *one, const struct api_alerts_ask *ask)
 {
 	if (ask->tenant && (!one->tenant || strcmp(one->tenant, ask->tenant)))

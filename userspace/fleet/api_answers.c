@@ -363,7 +363,7 @@ int answer_alerts(struct call *c)
 	fprintf(b.f, "{\"as_of\":%s,\"alerts\":[", c->snapshot->as_of);
 	page.f = b.f;
 	r = api_alerts_each(&c->api->alerts, &ask, put_alert, &page, &has_more);
-	dropped = c->api->alerts.dropped;
+	dropped = api_alerts_dropped(&c->api->alerts);
 	if (has_more)
 		r = api_cursor_encode((const char *const[]){ "alert", page.last_time, page.last_id }, next);
 	fprintf(b.f, "],\"dropped\":\"%llu\",\"next\":%s%s%s}", (unsigned long long)dropped,

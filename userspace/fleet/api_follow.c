@@ -217,11 +217,11 @@ static void take(struct follow *f, const rd_kafka_message_t *m)
 {
 	enum followed t = followed_of(m);
 
-	f->contact_ns = fleet_now_ns(CLOCK_REALTIME);
 	if (m->err && m->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
 		take_error(f, m);
 		return;
 	}
+	f->contact_ns = fleet_now_ns(CLOCK_REALTIME);
 	if (t == FOLLOWED_END || m->partition < 0 || m->partition >= (int32_t)f->partitions[t])
 		return;
 	if (m->err) {

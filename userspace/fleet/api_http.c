@@ -253,6 +253,12 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 		answer_problem(rq, 405, "read-only", "Only GET and HEAD: nothing can be changed here.");
 		return send_answer(h, c, rq);
 	}
+	/* An answer before the request is through would end the connection; what a GET brings is passed over. */
+	if (!rq->is_seen || *size) {
+		rq->is_seen = true;
+		*size = 0;
+		return MHD_YES;
+	}
 	rq->authorization = MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
 	if (api_answer(h->api, rq, &ask)) {
 		/* Before it is asked for: it may be there at once. */
@@ -482,7 +488,12 @@ uint16_t api_http_port(const struct api_http *h)
 	return h->port;
 }
 
-unsigned api_http_connections(const struct api_http *h)
+unsigned api_http_connections(struct api_http *h)
 {
-	return h->count;
+	unsigned n;
+
+	pthread_mutex_lock(&h->lock);
+	n = h->count;
+	pthread_mutex_unlock(&h->lock);
+	return n;
 }

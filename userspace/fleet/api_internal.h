@@ -12,6 +12,7 @@
  *   api_tokens.c     who may ask what
  *   api_answers.c    from a request and a snapshot to an answer
  *   api_study.c      days of and registers behind a total, read on demand from the topics
+ *   api_days.c       what such a reading comes to
  *   api_studies.c    who waits for that, and what of it is kept
  *   api_behind.c     answers of it: days, registers, forecasts
  *   api_metrics.c    the page for Prometheus
@@ -108,6 +109,8 @@ struct api_alerts_ask {
 	size_t limit;
 	const struct api_token *token;
 };
+/* Older ones that there was no room for. */
+uint64_t api_alerts_dropped(struct api_alerts *a);
 /* Those that fit, in the order of time and id; fn returns 0 to go on. *ret_more: the limit stopped it. */
 int api_alerts_each(struct api_alerts *a, const struct api_alerts_ask *ask,
 		    int (*fn)(void *ctx, const struct api_alert *alert), void *ctx, bool *ret_more);
@@ -152,7 +155,7 @@ void follow_state(struct follow *f, struct follow_state *ret);
 struct api_request {
 	char *target; /* raw */
 	size_t target_len;
-	bool is_too_long;
+	bool is_too_long, is_seen;
 	const char *authorization; /* of the header; a loan; NULL: none */
 	struct study *study;	   /* what was read for it; a reference */
 	int study_error;	   /* instead of it: an -errno */
@@ -241,6 +244,6 @@ int api_http_reload(struct api_http *h, struct error_text *err);
 void api_http_reap(struct api_http *h);
 
 uint16_t api_http_port(const struct api_http *h);
-unsigned api_http_connections(const struct api_http *h);
+unsigned api_http_connections(struct api_http *h);
 
 #endif

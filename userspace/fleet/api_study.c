@@ -64,25 +64,6 @@ static void free_node(struct key_node *n)
 	free(n);
 }
 
-static void free_subject(struct key_node *n)
-{
-	free(((struct study_subject *)n)->day);
-	free(n);
-}
-
-struct study *study_unref(struct study *s)
-{
-	if (!s || atomic_fetch_sub(&s->refs, 1) > 1)
-		return NULL;
-	key_map_done(&s->subjects, free_subject);
-	key_map_done(&s->names, free_node);
-	free(s->sorted);
-	free(s->reg);
-	free(s->offset);
-	free(s);
-	return NULL;
-}
-
 static void reader_done(struct reader *r)
 {
 	for (uint32_t i = 0; r->f && i < r->f->partitions; i++)
@@ -261,102 +242,10 @@ static int read_topics(struct reader *r, const enum om_topic *topics, size_t n, 
 	return r->error;
 }
 
-/* One of a name for all who have it; NULL: out of memory. */
-static const char *intern(struct study *s, const char *name)
-{
-	struct key_node *n = key_map_find(&s->names, name, strlen(name) + 1);
-
-	if (n)
-		return n->key;
-	n = calloc(1, sizeof(*n));
-	if (!n || key_map_add(&s->names, n, name, strlen(name) + 1)) {
-		free(n);
-		return NULL;
-	}
-	return n->key;
-}
-
-void study_figures(const struct om_subject_total *t, opcount ret[STUDY_FIGURES])
-{
-	const opcount figures[STUDY_FIGURES] = { t->training_low, t->training_high, t->training_ceiling,
-						 t->all_low,	  t->all_high,	    t->all_ceiling,
-						 t->registers };
-
-	memcpy(ret, figures, sizeof(figures));
-}
-
 static bool is_asked(const struct study_ask *ask, const char *first, const char *second)
 {
 	return (!ask->first[0] || !strcmp(ask->first, first)) &&
 	       (!ask->second[0] || !strcmp(ask->second, second));
-}
-
-static size_t subject_key(const char *first, const char *second, char out[2 * 128])
-{
-	size_t n = strlen(first) + 1, m = strlen(second);
-
-	memcpy(out, first, n);
-	memcpy(out + n, second, m);
-	return n + m;
-}
-
-static struct study_subject *subject_get(struct study *s, const char *first, const char *second)
-{
-	char key[2 * 128];
-	size_t len = subject_key(first, second, key);
-	struct study_subject *u = (struct study_subject *)key_map_find(&s->subjects, key, len);
-
-	if (u)
-		return u;
-	u = calloc(1, sizeof(*u));
-	if (u) {
-		u->first = intern(s, first);
-		u->second = intern(s, second);
-	}
-	if (!u || !u->first || !u->second || key_map_add(&s->subjects, &u->node, key, len)) {
-		free(u);
-		return NULL;
-	}
-	return u;
-}
-
-const struct study_subject *study_find(const struct study *s, const char *first, const char *second)
-{
-	char key[2 * 128];
-
-	if (strlen(first) >= 128 || strlen(second) >= 128)
-		return NULL;
-	return (const struct study_subject *)key_map_find(&s->subjects, key, subject_key(first, second, key));
-}
-
-static void add(opcount *to, opcount v)
-{
-	if (opcount_add(*to, v, to))
-		*to = OPCOUNT_MAX;
-}
-
-/* The day's place; days of one partition ascend, those of the next begin anew. */
-static struct study_day *day_get(struct study_subject *u, uint32_t day)
-{
-	size_t i = u->days;
-
-	while (i && u->day[i - 1].day > day)
-		i--;
-	if (i && u->day[i - 1].day == day)
-		return &u->day[i - 1];
-	if (u->days == u->room) {
-		size_t room = u->room ? 2 * u->room : 16;
-		struct study_day *more = reallocarray(u->day, room, sizeof(*more));
-
-		if (!more)
-			return NULL;
-		u->day = more;
-		u->room = room;
-	}
-	memmove(u->day + i + 1, u->day + i, (u->days - i) * sizeof(*u->day));
-	u->days++;
-	u->day[i] = (struct study_day){ .day = day };
-	return &u->day[i];
 }
 
 static int take_day(void *ctx, uint32_t day)
@@ -374,13 +263,13 @@ static int take_day(void *ctx, uint32_t day)
 
 		if (!h->changed || t->group != r->s->ask.group || !is_asked(&r->s->ask, first, second))
 			continue;
-		u = subject_get(r->s, first, second);
-		d = u ? day_get(u, day) : NULL;
+		u = study_subject_get(r->s, first, second);
+		d = u ? study_day_get(u, day) : NULL;
 		if (!d)
 			return -ENOMEM;
 		study_figures(t, now);
 		for (int k = 0; k < STUDY_FIGURES; k++) {
-			add(&d->figure[k], now[k] > u->before[k] ? now[k] - u->before[k] : 0);
+			study_add(&d->figure[k], now[k] > u->before[k] ? now[k] - u->before[k] : 0);
 			u->before[k] = now[k];
 		}
 	}
@@ -392,32 +281,6 @@ static int forget_before(void *ctx, struct key_node *n)
 	struct study_subject *u = (struct study_subject *)n;
 
 	memset(u->before, 0, sizeof(u->before));
-	return 0;
-}
-
-static int keep_register(struct reader *r, const struct om_attributed *a)
-{
-	struct study *s = r->s;
-	struct study_register *g;
-
-	if (s->registers == s->room) {
-		size_t room = s->room ? 2 * s->room : 256;
-
-		g = reallocarray(s->reg, room, sizeof(*g));
-		if (!g)
-			return -ENOMEM;
-		s->reg = g;
-		s->room = room;
-	}
-	g = &s->reg[s->registers];
-	om_register_key_encode(&a->reading->key, g->key);
-	g->reading = *a->reading;
-	g->tenant = intern(s, a->tenant);
-	g->model = intern(s, a->model);
-	g->phase = a->phase;
-	if (!g->tenant || !g->model)
-		return -ENOMEM;
-	s->registers++;
 	return 0;
 }
 
@@ -445,7 +308,7 @@ static int take_register(void *ctx, const struct om_attributed *a)
 			return 0;
 	}
 	rc = history_reading(r->history, a->reading);
-	return rc ?: ask->wants_registers ? keep_register(r, a) : 0;
+	return rc ?: ask->wants_registers ? study_keep_register(r->s, a) : 0;
 }
 
 static int read_partitions(struct reader *r, uint32_t first, uint32_t count)
@@ -477,45 +340,6 @@ static int read_partitions(struct reader *r, uint32_t first, uint32_t count)
 	return rc;
 }
 
-static int compare_registers(const void *x, const void *y)
-{
-	return memcmp(x, y, OM_REGISTER_KEY_SIZE);
-}
-
-static int compare_subjects(const void *x, const void *y)
-{
-	const struct study_subject *a = *(const struct study_subject *const *)x,
-				   *b = *(const struct study_subject *const *)y;
-
-	return strcmp(a->first, b->first) ?: strcmp(a->second, b->second);
-}
-
-struct filling {
-	struct study_subject **at;
-};
-
-static int list_subject(void *ctx, struct key_node *n)
-{
-	*((struct filling *)ctx)->at++ = (struct study_subject *)n;
-	return 0;
-}
-
-static int sort(struct study *s)
-{
-	struct filling fill;
-
-	s->sorted = calloc(s->subjects.count + 1, sizeof(*s->sorted));
-	if (!s->sorted)
-		return -ENOMEM;
-	fill.at = s->sorted;
-	key_map_each(&s->subjects, list_subject, &fill);
-	if (s->subjects.count)
-		qsort(s->sorted, s->subjects.count, sizeof(*s->sorted), compare_subjects);
-	if (s->registers)
-		qsort(s->reg, s->registers, sizeof(*s->reg), compare_registers);
-	return 0;
-}
-
 /* The total now; false: there is none. */
 static bool total_now(struct api *a, const struct study_ask *ask, opcount ret[STUDY_FIGURES])
 {
@@ -545,7 +369,7 @@ static void compare(struct reader *r)
 	for (size_t i = 0; i < s->subjects.count; i++)
 		for (size_t d = 0; d < s->sorted[i]->days; d++)
 			for (int k = 0; k < STUDY_FIGURES; k++)
-				add(&s->sum[k], s->sorted[i]->day[d].figure[k]);
+				study_add(&s->sum[k], s->sorted[i]->day[d].figure[k]);
 	s->agrees = STUDY_EQUAL;
 	for (;;) {
 		s->has_total = total_now(r->api, &s->ask, s->after);
@@ -620,7 +444,7 @@ int study_read(struct api *a, const struct study_ask *ask, const atomic_bool *is
 	}
 	for (uint32_t i = 0; rc == 0 && !r.filters && i < r.f->partitions; i++)
 		rc = read_partitions(&r, i, 1);
-	rc = rc ?: sort(r.s);
+	rc = rc ?: study_sort(r.s);
 	if (rc)
 		return rc;
 	r.s->time_ns = fleet_now_ns(CLOCK_REALTIME);
