@@ -134,14 +134,15 @@ int subject_of(struct call *c, enum om_group *ret_group, const char **ret_first,
 	return 1;
 }
 
-static int put_total(FILE *f, const struct om_subject_total *t, bool is_first)
+static int put_total(struct call *c, FILE *f, const struct om_subject_total *t, bool is_first)
 {
-	_cleanup_(json_decrefp) json_t *o = om_total_json(t, -1);
-	_cleanup_free_ char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	const char *text = snapshot_text(c->snapshot, t);
 
 	if (!text)
 		return -ENOMEM;
-	fprintf(f, "%s%s", is_first ? "" : ",", text);
+	if (!is_first)
+		fputc(',', f);
+	fputs(text, f);
 	return 0;
 }
 
@@ -160,7 +161,7 @@ int answer_total(struct call *c)
 	if (body_open(&b))
 		return -ENOMEM;
 	fprintf(b.f, "{\"as_of\":%s,\"total\":", c->snapshot->as_of);
-	put_total(b.f, t, true);
+	put_total(c, b.f, t, true);
 	fputc('}', b.f);
 	body_close(&b, c->rq);
 	return 0;
@@ -272,7 +273,7 @@ static int put_page(struct call *c, const struct totals_ask *ask, FILE *f)
 			fputs("],\"next\":", f);
 			return ask->largest ? (fputs("null}", f), 0) : put_next(f, last) ?: (fputc('}', f), 0);
 		}
-		r = put_total(f, t, n++ == 0);
+		r = put_total(c, f, t, n++ == 0);
 		last = t;
 	}
 	fputs("],\"next\":null}", f);

@@ -49,7 +49,8 @@ struct snapshot {
 	atomic_uint refs;
 	struct om_subject_total *total[2]; /* by enum om_group, in the order of their names */
 	size_t count[2];
-	uint32_t *by_size; /* indices of models, the largest upper bound of all work first */
+	_Atomic(char *) *text[2]; /* of each its JSON, once somebody asked for it */
+	uint32_t *by_size;	  /* indices of models, the largest upper bound of all work first */
 	struct snapshot_head *head;
 	uint32_t partitions;
 	uint64_t time_ns;	     /* of the latest head */
@@ -72,6 +73,9 @@ size_t snapshot_at(const struct snapshot *s, enum om_group group, const char *fi
 /* NULL: none. */
 const struct om_subject_total *snapshot_find(const struct snapshot *s, enum om_group group, const char *first,
 					     const char *second);
+
+/* The total's JSON: a loan, as long as the snapshot. NULL: out of memory. From any thread. */
+const char *snapshot_text(const struct snapshot *s, const struct om_subject_total *t);
 
 enum api_severity { API_INFO, API_WARNING, API_CRITICAL, API_SEVERITIES };
 extern const char *const api_severity_names[API_SEVERITIES];

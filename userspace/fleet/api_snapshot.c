@@ -121,6 +121,35 @@ static int rank(struct snapshot *s)
 	return 0;
 }
 
+static int prepare_texts(struct snapshot *s)
+{
+	for (int g = 0; g < 2; g++) {
+		s->text[g] = calloc(s->count[g] + 1, sizeof(*s->text[g]));
+		if (!s->text[g])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Two that make it at once make the same. */
+const char *snapshot_text(const struct snapshot *s, const struct om_subject_total *t)
+{
+	_Atomic(char *) *at = &s->text[t->group][t - s->total[t->group]];
+	char *text = atomic_load(at), *none = NULL;
+	json_t *o;
+
+	if (text)
+		return text;
+	o = om_total_json(t, -1);
+	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	json_decref(o);
+	if (text && !atomic_compare_exchange_strong(at, &none, text)) {
+		free(text);
+		text = none;
+	}
+	return text;
+}
+
 static int take_heads(struct snapshot *s, struct view *v, const int64_t *offsets)
 {
 	s->head = calloc(s->partitions, sizeof(*s->head));
@@ -194,6 +223,7 @@ int snapshot_make(struct view *v, const char *fleet, uint32_t partitions, const 
 	r = view_each(v, OM_GROUP_MODEL, copy_total, &c);
 	r = r ?: view_each(v, OM_GROUP_LINEAGE, copy_total, &c);
 	r = r ?: rank(s);
+	r = r ?: prepare_texts(s);
 	r = r ?: take_heads(s, v, offsets);
 	r = r ?: cite(s, fleet);
 	if (r)
@@ -219,8 +249,12 @@ struct snapshot *snapshot_unref(struct snapshot *s)
 		s->strings = b->next;
 		free(b);
 	}
-	for (int g = 0; g < 2; g++)
+	for (int g = 0; g < 2; g++) {
+		for (size_t i = 0; s->text[g] && i < s->count[g]; i++)
+			free(s->text[g][i]);
+		free(s->text[g]);
 		free(s->total[g]);
+	}
 	free(s->by_size);
 	free(s->head);
 	free(s->as_of);
