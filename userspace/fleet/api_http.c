@@ -253,7 +253,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 		answer_problem(rq, 405, "read-only", "Only GET and HEAD: nothing can be changed here.");
 		return send_answer(h, c, rq);
 	}
-	/* An answer before the request is through would end the connection; what a GET brings is passed over. */
+	/* An answer before the request is through would end the connection; what a GET brings is passed over.
+	 */
 	if (!rq->is_seen || *size) {
 		rq->is_seen = true;
 		*size = 0;
