@@ -205,7 +205,8 @@ static int send_event(struct om_feed *f, struct om_event *ev, enum om_entry_kind
 	uint32_t i;
 	int r;
 
-	if (f->free_head == WINDOW)
+	/* The last place is for a sign of life: a node with a backlog is not silent. */
+	if (f->free_head == WINDOW || (kind && f->under_way >= WINDOW - 1))
 		return 1;
 	i = take_off(f);
 	f->flight[i].kind = kind;

@@ -22,8 +22,8 @@ def records(broker):
     return [json.loads(line) for line in out.splitlines()]
 
 
-def produce(broker, lines):
-    subprocess.run([BUILD / "tests/kafka/produce", "--brokers", broker.brokers, "--topic", ASSIGNMENTS], check=True, text=True,
+def produce(broker, lines, topic=ASSIGNMENTS):
+    subprocess.run([BUILD / "tests/kafka/produce", "--brokers", broker.brokers, "--topic", topic], check=True, text=True,
                    input="".join(line + "\n" for line in lines))
 
 
@@ -57,13 +57,21 @@ def main():
         truth, before = json.loads(open(path).read()), last_of(broker)
         keys = overwrite(broker, before)
         assert last_of(broker)[keys[0]] != before[keys[0]], "nothing was overwritten"
-        fleet = Fleet(broker, "heal", [Regime("heal", 10**30)], tmp)
+        # Whoever knows how ids are made writes them down beforehand: it keeps nobody from saying what they stand for.
+        regimes = [Regime("heal", choose_threshold(truth))]
+        fleet = Fleet(broker, "heal", regimes, tmp)
+        expected = expected_alerts(truth, regimes, fleet.source)
+        assert expected, "nothing to be said"
+        produce(broker, [i + "\t" + json.dumps({"id": i, "source": fleet.source, "type": "opmeter.alert.level.v1", "subject": "x/y",
+                                                "data": {}}) for i in expected], "opmeter.alerts.v1")
         follower = Follower(broker.brokers, "heal", 2)
         try:
             fleet.start()
             wait_for(lambda: last_of(broker) == before, 30, "what holds")
             lines = wait_for_truth(follower, fleet, truth, 30)
             assert not lines, "\n".join(lines[:10]) + fleet.logs()
+            wait_for(lambda: {r["key"] for r in follower.level_alerts(fleet.source) if r["value"]["subject"] != "x/y"} >= set(expected),
+                     20, "an alert whose id was forged")
             # Written once, and an instance that reads all of it anew has nothing to add.
             count = len(records(broker))
             fleet.start()

@@ -132,6 +132,8 @@ def main():
         check_heartbeats(kafka)
         totals, said = fleet(kafka, "test-fleet")
         assert int(totals["acme"]["all"]["low"]) == OPS * ACME and int(totals["cirrus"]["all"]["low"]) == OPS * CIRRUS
+        gone = [s["data"] for s in said if s["data"].get("cause") == "node-retired"]
+        assert [(g["person"], g["reason"]) for g in gone] == [("J. Doe", "sold")], gone
         said = [s for s in said if s["subject"].split("/")[0] in ("acme", "cirrus")]
         assert sorted((s["type"], s["subject"], s["data"].get("level", "")) for s in said) == EXPECTED
         totals, again = fleet(kafka, "test-fleet")

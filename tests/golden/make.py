@@ -97,7 +97,7 @@ def alert_event(kind, subject, level, data):
     parts = ["opmeter-alert-v1", kind, source, "demo-threshold", version, subject, level]
     ident = hashlib.sha256(b"".join(p.encode() + b"\0" for p in parts)).digest()[:16].hex()
     facts = {"regime": "demo-threshold", "version": version, "digest": hashlib.sha256(text).hexdigest(), "mode": "enforce",
-             "citation": "none: a demonstration", "evidence": "design"}
+             "citation": "none: a demonstration", "evidence": "design", "occasion": level}
     return {"specversion": "1.0", "id": ident, "source": source, "type": kind, "subject": subject, "time": "2026-11-23T18:00:00Z",
             "datacontenttype": "application/json", "data": {**facts, **data}}
 

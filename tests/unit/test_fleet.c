@@ -604,7 +604,7 @@ static void who_sees_a_successor_asks_the_group_before_it_writes(void **state)
 	assert_int_equal(publish_part(&b->fleet, p), 0);
 	assert_int_equal(b->reader.heads, 1);
 	/* Whoever forges the highest epoch there can be is behind us a moment later. */
-	p->highest = (struct epoch){ epoch_max(fleet_now_ns(CLOCK_REALTIME)) + 500, UINT64_MAX };
+	p->highest = (struct epoch){ epoch_max(fleet_now_ns(CLOCK_REALTIME)) - EPOCH_MARGIN + 500, UINT64_MAX };
 	p->is_changed = true;
 	assert_int_equal(publish_part(&b->fleet, p), 0);
 	assert_int_equal(b->reader.heads, 1);

@@ -15,6 +15,10 @@ static int check_config(const struct agent_config *c)
 		log_error("--drain must be at least 10ms, and --publish at least --drain");
 		return -EINVAL;
 	}
+	if (c->heartbeat_ns < 1000000000ULL || c->heartbeat_ns > 3600000000000ULL) {
+		log_error("--heartbeat is 1s to 1h: the fleet takes longer ones for none");
+		return -EINVAL;
+	}
 	if (c->checkpoint_ns < c->drain_ns) {
 		log_error("--checkpoint must be at least --drain");
 		return -EINVAL;

@@ -101,8 +101,10 @@ int topics_retire(int argc, char **argv)
 		log_error("topics retire: which node? Its ledger's id, 32 hex digits, as in the alert");
 		return EXIT_USAGE;
 	}
-	if (!o.kafka.brokers || !o.person || !o.reason || !*o.person || !*o.reason) {
-		log_error("topics retire: --brokers, --person and --reason must be given");
+	if (!o.kafka.brokers || !o.person || !o.reason || !*o.person || !*o.reason ||
+	    strlen(o.person) > 100 || strlen(o.reason) > 200) {
+		log_error("topics retire: --brokers, --person and --reason must be given, at most 100 and "
+			  "200 bytes");
 		return EXIT_USAGE;
 	}
 	snprintf(source, sizeof(source), "/opmeter/%s", argv[operand]);

@@ -60,5 +60,9 @@ int verb_fleet(int argc, char **argv)
 		log_error("fleet: --brokers must be given, HOST:PORT");
 		return EXIT_USAGE;
 	}
+	if (!fleet_name_is_valid(c.name)) {
+		log_error("fleet: --name is 1 to 60 of A-Z a-z 0-9 . _ -, not '%s'", c.name);
+		return EXIT_USAGE;
+	}
 	return fleet_run(&c);
 }

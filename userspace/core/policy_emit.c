@@ -32,6 +32,7 @@ bool policy_begin(const struct judgement *j, enum alert_type type, const struct 
 	json_out_reset(j->out);
 	json_out_open(j->out, '{');
 	add_facts(j->out, g);
+	json_out_member(j->out, "occasion", level); /* with the others, what the id is made of */
 	return true;
 }
 

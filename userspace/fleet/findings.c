@@ -45,6 +45,7 @@ int findings_emit(struct findings *j, const char *subject, const char *cause, co
 	snprintf(cause_level, sizeof(cause_level), "%s/%s", cause, level);
 	alert_make_id(a.type, a.source, "", "", subject, cause_level, &a.id);
 	json_object_set_new(data, "cause", json_string(cause));
+	json_object_set_new(data, "occasion", json_string(cause_level));
 	json_object_set_new(data, "sentence", json_string(sentence));
 	a.data = text = json_dumps(data, JSON_COMPACT);
 	json_decref(data);

@@ -304,6 +304,14 @@ static int exit_code_of(int r)
 	}
 }
 
+bool fleet_name_is_valid(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len && len <= 60 &&
+	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
+}
+
 int fleet_run(const struct fleet_config *config)
 {
 	_cleanup_(fleet_freep) struct fleet *f = NULL;

@@ -29,6 +29,8 @@ struct fleet_config {
 	bool json; /* alerts, what is owned, and with `once` totals, as JSON lines */
 };
 
+/* A part of topics' keys, of the group's and of the producer's name: 1 to 60 of A-Z a-z 0-9 . _ - */
+bool fleet_name_is_valid(const char *name);
 /* Returns an enum exit_code; the reason of a failure has been logged. */
 int fleet_run(const struct fleet_config *config);
 

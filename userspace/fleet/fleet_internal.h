@@ -55,6 +55,7 @@ static inline uint64_t epoch_max(uint64_t now_ns)
 {
 	return now_ns / 1000000 + 86400000;
 }
+#define EPOCH_MARGIN 60000 /* ms that clocks of readers may be behind ours */
 /* 0,0: it is none. now_ns: Unix time. */
 struct epoch epoch_parse(const char *s, size_t len, uint64_t now_ns);
 /* Of a message; 0,0 if it has none. */
@@ -78,6 +79,9 @@ struct part {
 	bool is_changed;	     /* something came since the last round */
 	bool is_full;		     /* every total is to be written again */
 	bool sees_successor;	     /* somebody writes under an epoch above ours */
+	bool has_yielded;	     /* to whoever that is: once, so that nobody is yielded to for ever */
+	uint64_t future;	     /* the highest epoch that is none yet, by our clock */
+	uint64_t own_sent, own_seen; /* records under our epoch: more seen than sent are somebody else's */
 	uint64_t left_out;	     /* totals that no record can hold, by the write */
 	uint64_t seal_ns, owed_ns;   /* CLOCK_MONOTONIC: not before */
 	struct refusal_count refused[REFUSAL_END];
@@ -100,6 +104,7 @@ struct fleet {
 	struct tenant_names *tenants;
 	rd_kafka_t *consumer;  /* member of the group: readings */
 	rd_kafka_t *companion; /* the same partitions of the other topics, assigned by hand */
+	uint64_t heal_ns;      /* CLOCK_MONOTONIC: no fetching before */
 	rd_kafka_t *fetcher;   /* single records of them, by offset: heal.c; NULL: none was needed */
 	struct om_exporter *producer;
 	struct part *parts[PARTITIONS_MAX];
@@ -216,6 +221,8 @@ struct findings {
 	int (*emit)(void *ctx, const struct alert *a);
 	void *ctx;
 	struct key_map *nodes; /* struct node_sign */
+	uint64_t listening_ns; /* Unix time since when heartbeats were heard without a gap; 0: only the record
+				  counts */
 };
 int findings_totals(struct findings *j);
 int findings_refusals(struct findings *j);
@@ -234,8 +241,10 @@ struct node_sign {
 	uint64_t interval_ns, peak_ops_per_s;
 	char *tenants;	 /* whose jobs ran there: names, each with its zero, an empty one at the end */
 	bool is_retired; /* a person said that it is gone for good */
+	char *person, *reason;
 };
 #define NODES_MAX 1000000
+#define INTERVAL_S_MAX 3600 /* longer ones would be a way to be silent */
 /* A heartbeat that came. 0; 1: refused, its source is no node's, its interval none, or there are nodes_max;
  * -ENOMEM. */
 int nodes_take(struct key_map *nodes, size_t nodes_max, const json_t *event, uint64_t sent_ns,

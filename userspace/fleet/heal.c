@@ -18,6 +18,7 @@
 #define WORDS_MAX 100000 /* owed at once; those beyond are found again by whoever reads the topic next */
 #define WORDS_AT_ONCE 50
 #define FETCH_MS 2000
+#define REST_NS UINT64_C(30000000000)
 
 static void owe(struct fleet *f, struct part *p, uint64_t record)
 {
@@ -164,13 +165,19 @@ static int write_again(struct fleet *f, struct part *p, uint64_t record)
 
 int heal_step(struct fleet *f, struct part *p)
 {
+	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC);
 	int r = 0;
 
+	if (now < f->heal_ns)
+		return 0;
 	for (int i = 0; i < WORDS_AT_ONCE && p->words.count; i++) {
 		r = open_fetcher(f) ?: write_again(f, p, p->words.record[p->words.count - 1]);
 		if (r)
 			break;
 		p->words.count--;
 	}
+	/* One broker that does not answer must not hold up all partitions. */
+	if (r == -EAGAIN)
+		f->heal_ns = now + REST_NS;
 	return r == -EAGAIN || r == 1 ? 0 : r;
 }

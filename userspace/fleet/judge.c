@@ -23,6 +23,8 @@
 #define RETRY_NS (2 * SECOND_NS)
 #define LOOK_NS (5 * SECOND_NS)
 #define REST_NS (SECOND_NS / 20)
+#define SAYINGS_AT_ONCE 1000
+#define GAP_NS (10 * SECOND_NS) /* who was away for so long does not know who was silent */
 
 static const enum om_topic judge_topics[] = { OM_TOPIC_TOTALS, OM_TOPIC_ALERTS, OM_TOPIC_ALERTS_SHADOW,
 					      OM_TOPIC_CASES };
@@ -40,7 +42,8 @@ struct judge {
 	struct saying *sayings;
 	size_t count, room;
 	uint64_t looked_ns; /* CLOCK_MONOTONIC of the last look at what no record brings: silence, dates */
-	uint64_t rest_ns;   /* no look before that time has passed since */
+	uint64_t polled_ns, listening_ns; /* CLOCK_MONOTONIC; CLOCK_REALTIME since when without a gap */
+	uint64_t rest_ns;		  /* no look before that time has passed since */
 	uint64_t said;
 	uint64_t strange; /* heartbeats that are no node's, or of more nodes than there is room for */
 	uint64_t refused; /* alerts that are too large to be said */
@@ -126,13 +129,21 @@ static int judge_open(struct fleet *f, struct error_text *err)
 	return r;
 }
 
+static const char *text_of(const json_t *o, const char *name)
+{
+	return json_string_value(json_object_get(o, name)) ?: "";
+}
+
 static void take_heartbeat(struct fleet *f, const rd_kafka_message_t *m, const json_t *event)
 {
 	struct judge *j = f->judge;
 	int64_t ms = rd_kafka_message_timestamp(m, NULL);
 	uint64_t now = fleet_now_ns(CLOCK_REALTIME), sent = ms > 0 ? (uint64_t)ms * 1000000 : 0;
 	/* What arrives while we watch is a sign of life now, whatever the node's clock says. */
-	int r = nodes_take(&j->nodes, NODES_MAX, event, sent, j->unread && sent < now ? sent : now);
+	const char *source = text_of(event, "source");
+	bool is_own = m->key_len == strlen(source) && !memcmp(m->key, source, m->key_len);
+	int r = !is_own ? 1
+			: nodes_take(&j->nodes, NODES_MAX, event, sent, j->unread && sent < now ? sent : now);
 
 	if (r < 0)
 		f->error = r;
@@ -141,19 +152,35 @@ static void take_heartbeat(struct fleet *f, const rd_kafka_message_t *m, const j
 			 "counted only");
 }
 
+/* An id is known to everybody, so a record that has it keeps nobody from saying what it stands for, unless it
+ * is just that: under its id as key, by this fleet, and of the facts that make the id. */
+static bool is_what_it_says(const struct fleet *f, const rd_kafka_message_t *m, const json_t *o,
+			    struct om_id *ret)
+{
+	const json_t *data = json_object_get(o, "data");
+	const char *id = text_of(o, "id");
+	enum alert_type type;
+	struct om_id made;
+
+	if (om_id_parse(id, ret) || m->key_len != strlen(id) || memcmp(m->key, id, m->key_len) != 0 ||
+	    strcmp(text_of(o, "source"), f->source) != 0 || alert_type_parse(text_of(o, "type"), &type))
+		return false;
+	alert_make_id(type, f->source, text_of(data, "regime"), text_of(data, "version"),
+		      text_of(o, "subject"), text_of(data, "occasion"), &made);
+	return om_id_equal(&made, ret);
+}
+
 static void take_said(struct fleet *f, const rd_kafka_message_t *m)
 {
 	_cleanup_(json_decrefp) json_t *o = m->payload ? json_loadb(m->payload, m->len, 0, NULL) : NULL;
-	const char *id_text = json_string_value(json_object_get(o, "id"));
-	const char *type = json_string_value(json_object_get(o, "type"));
 	struct om_id id;
 	int r;
 
-	if (type && !strcmp(type, alert_type_name(ALERT_HEARTBEAT))) {
+	if (!strcmp(text_of(o, "type"), alert_type_name(ALERT_HEARTBEAT))) {
 		take_heartbeat(f, m, o);
 		return;
 	}
-	if (!id_text || om_id_parse(id_text, &id))
+	if (!is_what_it_says(f, m, o, &id))
 		return; /* whatever else stands there was said by nobody of us */
 	r = id_set_add(&f->judge->published, &id);
 	if (r < 0)
@@ -202,6 +229,9 @@ size_t judge_poll(struct fleet *f)
 			return 0;
 		}
 	}
+	if (now - j->polled_ns > GAP_NS)
+		j->listening_ns = fleet_now_ns(CLOCK_REALTIME);
+	j->polled_ns = now;
 	while (n < BATCH) {
 		rd_kafka_message_t *m = rd_kafka_consumer_poll(j->rk, 0);
 
@@ -273,16 +303,14 @@ static void refuse(struct judge *j, const struct saying *s)
 		  om_id_format(&s->id, id), strlen(s->text), om_topic_name(s->topic), j->refused);
 }
 
-static int say_all(struct fleet *f)
+/* Levels are first among them. Not all at once: a transaction has a time to be done in. */
+static int say_some(struct fleet *f, struct saying *sayings, size_t n)
 {
 	struct judge *j = f->judge;
-	int r;
+	int r = speaker_say(j->speaker, sayings, n);
 
-	if (j->count == 0)
-		return 0;
-	r = speaker_say(j->speaker, j->sayings, j->count);
-	for (size_t i = 0; i < j->count; i++) {
-		const struct saying *s = &j->sayings[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct saying *s = &sayings[i];
 		int added = r == 0 || s->is_refused ? id_set_add(&j->published, &s->id) : 0;
 
 		if (added < 0)
@@ -293,6 +321,17 @@ static int say_all(struct fleet *f)
 			show(f, s);
 		j->said += r == 0 && !s->is_refused;
 	}
+	return r;
+}
+
+static int say_all(struct fleet *f)
+{
+	struct judge *j = f->judge;
+	int r = 0;
+
+	for (size_t at = 0; r == 0 && at < j->count; at += SAYINGS_AT_ONCE)
+		r = say_some(f, &j->sayings[at],
+			     j->count - at < SAYINGS_AT_ONCE ? j->count - at : SAYINGS_AT_ONCE);
 	drop_sayings(j);
 	if (r == -EOWNERDEAD) {
 		/* Another judge, or a broker that lost us: whoever still owns partition 0 begins anew. */
@@ -340,6 +379,7 @@ int judge_tick(struct fleet *f)
 	f->is_law_changed = false;
 	findings.view = j->view;
 	findings.nodes = &j->nodes;
+	findings.listening_ns = f->config->once ? 0 : j->listening_ns;
 	findings.policy =
 		(struct policy){ .regimes = f->regimes,
 				 .owners = f->law.owners,

@@ -228,7 +228,8 @@ void part_take_reading(struct fleet *f, struct part *p, const rd_kafka_message_t
 		why = judge_joined(p, &r, a.now_ns);
 	if (why) {
 		part_refuse(f, p, m, why);
-		key_is_overwritten(p, m);
+		if (why != REFUSED_UNKNOWN_VERSION) /* that is for a fleet to come, and must stay */
+			key_is_overwritten(p, m);
 		return;
 	}
 	rc = om_totals_put(p->totals, &r);
@@ -350,7 +351,8 @@ void part_take_carry(struct fleet *f, struct part *p, const rd_kafka_message_t *
 		send_carry_record(f, m->key, m->payload, m->len);
 	if (why) {
 		part_refuse(f, p, m, why);
-		carry_is_overwritten(p, m);
+		if (why != REFUSED_UNKNOWN_VERSION)
+			carry_is_overwritten(p, m);
 	} else {
 		r = om_totals_carry(p->totals, &c);
 		p->is_changed |= r == 0;

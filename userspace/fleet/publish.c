@@ -47,7 +47,7 @@ struct epoch epoch_parse(const char *s, size_t len, uint64_t now_ns)
 	return e.number <= epoch_max(now_ns) ? e : (struct epoch){ 0, 0 };
 }
 
-struct epoch epoch_of(const rd_kafka_message_t *m)
+static struct epoch epoch_within(const rd_kafka_message_t *m, uint64_t now_ns)
 {
 	rd_kafka_headers_t *h;
 	const void *value;
@@ -56,7 +56,18 @@ struct epoch epoch_of(const rd_kafka_message_t *m)
 	if (rd_kafka_message_headers(m, &h) || rd_kafka_header_get_last(h, HEADER_EPOCH, &value, &len) ||
 	    !value)
 		return (struct epoch){ 0, 0 };
-	return epoch_parse(value, len, fleet_now_ns(CLOCK_REALTIME));
+	return epoch_parse(value, len, now_ns);
+}
+
+struct epoch epoch_of(const rd_kafka_message_t *m)
+{
+	return epoch_within(m, fleet_now_ns(CLOCK_REALTIME));
+}
+
+/* Of a time to come, too. */
+static struct epoch epoch_of_any(const rd_kafka_message_t *m)
+{
+	return epoch_within(m, UINT64_MAX);
 }
 
 static void free_subject(struct key_node *n)
@@ -78,7 +89,7 @@ static size_t prefix_of(const struct fleet *f, const struct part *p, char buf[16
 /* Our own partition of the totals topic: which keys are there, and who else writes. */
 void publish_take_total(struct fleet *f, struct part *p, const rd_kafka_message_t *m)
 {
-	struct epoch e = epoch_of(m);
+	struct epoch e = epoch_of_any(m);
 	char prefix[160];
 	size_t len = prefix_of(f, p, prefix);
 	struct subject *s;
@@ -86,10 +97,17 @@ void publish_take_total(struct fleet *f, struct part *p, const rd_kafka_message_
 	if (m->key_len < len || memcmp(m->key, prefix, len) != 0 ||
 	    (m->key_len > len && ((const char *)m->key)[len] != '/'))
 		return; /* another fleet's */
+	if (e.number > epoch_max(fleet_now_ns(CLOCK_REALTIME))) {
+		p->future = e.number > p->future ? e.number : p->future;
+		e = (struct epoch){ 0, 0 };
+	}
 	if (epoch_compare(e, p->highest) > 0)
 		p->highest = e;
-	if (p->epoch.number && epoch_compare(e, p->epoch) == 0)
-		return; /* our own, coming back */
+	if (p->epoch.number && epoch_compare(e, p->epoch) == 0) {
+		if (++p->own_seen <= p->own_sent)
+			return;	     /* our own, coming back */
+		p->epoch.number = 0; /* somebody else's under our name: above it */
+	}
 	p->sees_successor |= p->epoch.number && epoch_compare(e, p->epoch) > 0;
 	/* Somebody wrote over what may be ours. */
 	p->is_changed = p->is_full = true;
@@ -121,8 +139,11 @@ static int write_record(struct writing *w, const char *key, size_t key_len, cons
 			       .time_ns = time_ns,
 			       .headers = w->headers,
 			       .partition_plus_1 = w->p->number + 1 };
+	int r;
 
-	return fleet_send(w->f, &ev);
+	r = fleet_send(w->f, &ev);
+	w->p->own_sent += r == 0;
+	return r;
 }
 
 static int retract(struct writing *w, struct subject *s)
@@ -289,12 +310,25 @@ static int write_all(struct writing *w)
  * counting, because the subjects remember in which one they were written. */
 static int raise_epoch(const struct fleet *f, struct part *p)
 {
-	if (p->highest.number >= epoch_max(fleet_now_ns(CLOCK_REALTIME)))
-		return -EAGAIN; /* somebody forged the highest there can be: in a moment there is a higher one
-				 */
+	/* Somebody forged the highest there can be: in a moment there is a higher one, for readers whose
+	 * clocks are behind, too. */
+	if (p->highest.number + EPOCH_MARGIN >= epoch_max(fleet_now_ns(CLOCK_REALTIME)))
+		return -EAGAIN;
+	p->own_sent = p->own_seen = 0;
 	p->epoch = (struct epoch){ p->highest.number + 1, f->me.instance };
 	p->is_full = true;
 	return 0;
+}
+
+/* What was none when we read it is one now, for us as for all readers. */
+static void look_at_future(struct part *p)
+{
+	if (!p->future || p->future + EPOCH_MARGIN > epoch_max(fleet_now_ns(CLOCK_REALTIME)))
+		return;
+	if (p->future > p->highest.number)
+		p->highest = (struct epoch){ p->future, UINT64_MAX };
+	p->future = 0;
+	p->is_changed = p->is_full = true;
 }
 
 int publish_part(struct fleet *f, struct part *p)
@@ -303,13 +337,15 @@ int publish_part(struct fleet *f, struct part *p)
 	uint64_t failed = f->failed;
 	int r;
 
+	look_at_future(p);
 	if (!p->is_changed && !p->is_full)
 		return 0;
 	/* Who writes above us may be the owner: the group is asked once more before we write above it. */
-	if (p->sees_successor) {
-		p->sees_successor = false;
+	if (p->sees_successor && !p->has_yielded) {
+		p->has_yielded = true;
 		return 0;
 	}
+	p->sees_successor = p->has_yielded = false;
 	if (!p->epoch.number || epoch_compare(p->highest, p->epoch) > 0) {
 		r = raise_epoch(f, p);
 		if (r)

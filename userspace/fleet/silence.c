@@ -16,7 +16,6 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 #define SILENT_INTERVALS 3
-#define INTERVAL_S_MAX (7 * 86400)
 #define NODE_PREFIX "/opmeter/"
 #define TENANTS_SIZE_MAX 16384 /* bytes of names that are kept of a heartbeat */
 #define UNKNOWN "unknown"
@@ -32,6 +31,8 @@ static bool is_node(const char *source)
 static void free_node(struct key_node *n)
 {
 	free(((struct node_sign *)n)->tenants);
+	free(((struct node_sign *)n)->person);
+	free(((struct node_sign *)n)->reason);
 	free(n);
 }
 
@@ -45,7 +46,7 @@ void nodes_done(struct key_map *nodes)
 static char *names_of(const json_t *data)
 {
 	const json_t *list = json_object_get(data, "tenants"), *one;
-	bool is_cut = !json_is_array(list) || json_is_true(json_object_get(data, "tenants_more"));
+	bool is_cut = json_array_size(list) == 0 || json_is_true(json_object_get(data, "tenants_more"));
 	size_t size = 2 + sizeof(UNKNOWN), at = 0, i;
 	char *names;
 
@@ -83,6 +84,22 @@ static int need_node(struct key_map *nodes, size_t nodes_max, const char *source
 	return 0;
 }
 
+static int take_retirement(struct node_sign *n, const json_t *o)
+{
+	const char *person = json_string_value(json_object_get(o, "person"));
+	const char *reason = json_string_value(json_object_get(o, "reason"));
+
+	free(n->person);
+	free(n->reason);
+	n->person = n->reason = NULL;
+	n->is_retired = person && reason && strlen(person) <= 100 && strlen(reason) <= 200;
+	if (!n->is_retired)
+		return 0;
+	n->person = strdup(person);
+	n->reason = strdup(reason);
+	return n->person && n->reason ? 0 : -ENOMEM;
+}
+
 int nodes_take(struct key_map *nodes, size_t nodes_max, const json_t *event, uint64_t sent_ns,
 	       uint64_t seen_ns)
 {
@@ -107,10 +124,9 @@ int nodes_take(struct key_map *nodes, size_t nodes_max, const json_t *event, uin
 	n->seen_ns = seen_ns > n->seen_ns ? seen_ns : n->seen_ns;
 	n->interval_ns = (uint64_t)interval_s * SECOND_NS;
 	n->peak_ops_per_s = peak ? strtoull(peak, NULL, 10) : 0;
-	n->is_retired = json_is_object(json_object_get(data, "retired"));
 	free(n->tenants);
 	n->tenants = names;
-	return 0;
+	return take_retirement(n, json_object_get(data, "retired"));
 }
 
 static bool is_silent(const struct node_sign *s, uint64_t now_ns)
@@ -134,6 +150,20 @@ static json_t *names_json(const char *names)
 	return list;
 }
 
+/* A person's word, or that of somebody who may write there: it is always seen. */
+static int tell_retired(struct findings *j, const struct node_sign *s)
+{
+	char sentence[500], time[OM_TIME_STRLEN];
+
+	om_time_format(s->sent_ns - s->sent_ns % SECOND_NS, time);
+	snprintf(sentence, sizeof(sentence), "%s: retired on %s by %s: %s. Its silence is no alert any more.",
+		 s->node.key, time, s->person ?: "", s->reason ?: "");
+	return findings_emit(j, s->node.key, "node-retired", time, sentence,
+			     json_pack("{s:s,s:s,s:s}", "person", s->person ?: "", "reason", s->reason ?: "",
+				       "what_to_do",
+				       "nothing, if that is so; a heartbeat of the node takes it back"));
+}
+
 static int look_at_node(void *ctx, struct key_node *n)
 {
 	struct findings *j = ctx;
@@ -142,7 +172,11 @@ static int look_at_node(void *ctx, struct key_node *n)
 	char sentence[500], time[OM_TIME_STRLEN], exact[OPCOUNT_STRLEN] = "", human[OPCOUNT_STRLEN];
 	opcount bound = 0;
 
-	if (!is_silent(s, now))
+	if (s->is_retired)
+		return tell_retired(j, s);
+	/* Who has just come, or was stopped, has not listened long enough to say that somebody is silent. */
+	if (!is_silent(s, now) ||
+	    (now > j->listening_ns && now - j->listening_ns <= SILENT_INTERVALS * s->interval_ns))
 		return 0;
 	if (bound_of(s, now, &bound))
 		opcount_format(bound, exact);
