@@ -58,7 +58,7 @@ static const int32_t *days_of_a(void *ctx, const char *tenant, size_t *ret_count
 	static const int32_t days[] = { FIRST - 5, FIRST + 3, FIRST + 9, FIRST + 10, FIRST + 60 };
 
 	*ret_count = 5;
-	return strcmp(tenant, "a") ? NULL : days;
+	return tenant && strcmp(tenant, "a") ? NULL : days;
 }
 
 struct told {
@@ -182,6 +182,107 @@ static void what_is_told_by_day_is_a_total_of_its_own(void **ctx)
 	}
 }
 
+static void put(struct om_totals *t, uint8_t job, uint32_t day, opcount v)
+{
+	struct om_reading r = { .key = { id(1), id(job), day, 4, OM_METER_SHAPE },
+				.value = { .exact = v, .from_ns = day * DAY_NS, .to_ns = day * DAY_NS + 1 },
+				.sequence = 1 };
+
+	assert_int_equal(om_totals_put(t, &r), 0);
+}
+
+static struct om_subject_total kept;
+static struct om_until kept_until[OM_UNTIL_MAX];
+
+static int keep(void *ctx, const struct om_subject_total *s)
+{
+	kept = *s;
+	assert_true(s->until_count <= OM_UNTIL_MAX);
+	if (s->until_count)
+		memcpy(kept_until, s->until, s->until_count * sizeof(*s->until));
+	kept.until = kept_until;
+	return 0;
+}
+
+/* One partition has the jobs of the tenant whose owner changed, the other those of another one at the same lineage. */
+static void a_lineage_of_two_partitions_tells_of_both(void **ctx)
+{
+	const struct om_subject_total *part[2];
+	struct om_subject_total first;
+	struct om_until own[OM_UNTIL_MAX], *until;
+	size_t n, exact = 0;
+
+	for (uint8_t p = 0; p < 2; p++) {
+		struct om_totals *t = om_totals_new(1000);
+
+		om_totals_set_days(t, days_of_a, NULL);
+		assign(t, 1 + p, OM_ASSIGN_TENANT, p ? "b" : "a", FIRST);
+		assign(t, 1 + p, OM_ASSIGN_LINEAGE, "l", FIRST);
+		for (uint32_t d = FIRST; d < FIRST + 20; d++)
+			put(t, 1 + p, d, p ? 1000 : 10);
+		assert_int_equal(om_totals_each_lineage(t, keep, NULL), 0);
+		if (p == 0) {
+			first = kept;
+			memcpy(own, kept_until, sizeof(own));
+			first.until = own;
+		}
+		om_totals_free(t);
+	}
+	part[0] = &first;
+	part[1] = &kept;
+	assert_int_equal(om_until_fold(part, 2, &until, &n), 0);
+	assert_int_equal(n, 4);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t days = until[i].day < FIRST + 20 ? until[i].day - FIRST : 20;
+
+		exact += !until[i].is_wide;
+		assert_true(until[i].training_high == (opcount)days * 1010);
+	}
+	assert_int_equal(exact, 4);
+	free(until);
+}
+
+/* Where a part does not tell of a day, what it tells of others bounds it; of many days none is dropped. */
+static void what_is_not_told_is_bounded(void **ctx)
+{
+	struct om_until told[] = { { .day = FIRST + 10, .training_low = 100, .training_high = 120 },
+				   { .day = FIRST + 30, .training_low = 300, .training_high = 360 } };
+	struct om_until many[OM_UNTIL_MAX], other[OM_UNTIL_MAX], *until, u;
+	struct om_subject_total some = { .training_low = 900, .training_high = 990, .first_day = FIRST, .until = told, .until_count = 2 };
+	struct om_subject_total silent = { .training_low = 5000, .training_high = 6000, .first_day = FIRST };
+	struct om_subject_total late = { .training_low = 7, .training_high = 7, .first_day = FIRST + 25 };
+	const struct om_subject_total *part[] = { &some, &silent, &late }, *two[] = { &some, &silent };
+	size_t n;
+
+	om_until_on(&some, FIRST + 10, &u);
+	assert_true(!u.is_wide && u.training_low == 100 && u.training_high == 120);
+	om_until_on(&some, FIRST + 5, &u);
+	assert_true(u.is_wide && u.training_low == 0 && u.training_high == 120);
+	om_until_on(&some, FIRST + 20, &u);
+	assert_true(u.is_wide && u.training_low == 100 && u.training_high == 360);
+	om_until_on(&some, FIRST + 40, &u);
+	assert_true(u.is_wide && u.training_low == 300 && u.training_high == 990);
+	om_until_on(&some, FIRST, &u);
+	assert_true(!u.is_wide && u.training_low == 0 && u.training_high == 0);
+	assert_int_equal(om_until_fold(part, 3, &until, &n), 0);
+	assert_int_equal(n, 2);
+	assert_true(until[0].is_wide && until[0].training_low == 100 && until[0].training_high == 6120);
+	assert_true(until[1].is_wide && until[1].training_low == 300 && until[1].training_high == 6367);
+	free(until);
+	/* Two parts that tell of 64 days each, none of them the same. */
+	for (uint32_t i = 0; i < OM_UNTIL_MAX; i++) {
+		many[i] = (struct om_until){ .day = FIRST + 1 + 2 * i, .training_low = i, .training_high = i };
+		other[i] = (struct om_until){ .day = FIRST + 2 + 2 * i, .training_low = i, .training_high = i };
+	}
+	some.until = many;
+	silent.until = other;
+	some.until_count = silent.until_count = OM_UNTIL_MAX;
+	assert_int_equal(om_until_fold(two, 2, &until, &n), 0);
+	assert_int_equal(n, 2 * OM_UNTIL_MAX);
+	assert_true(until[n - 1].day == FIRST + 2 * OM_UNTIL_MAX && until[n - 1].training_low == 2 * (OM_UNTIL_MAX - 1));
+	free(until);
+}
+
 static struct owners *owners_of(const char *text)
 {
 	char path[] = "/tmp/opmeter-periods-XXXXXX";
@@ -247,7 +348,8 @@ static void an_earlier_owner_is_judged_by_what_it_was_owner_of(void **ctx)
 {
 	struct owners *o = owners_of(OWNERS);
 	const opcount half = 5000000000000000; /* of the demo's threshold */
-	struct om_until below = { CHANGE, half - 1, half - 1 }, at = { CHANGE, half, half };
+	struct om_until below = { CHANGE, half - 1, half - 1, false }, at = { CHANGE, half, half, false };
+	struct om_until wide = { CHANGE, half - 1, 2 * half, true }, certain = { CHANGE, half, 2 * half, true };
 	const int32_t *day;
 	struct found f;
 	size_t n;
@@ -257,6 +359,8 @@ static void an_earlier_owner_is_judged_by_what_it_was_owner_of(void **ctx)
 	assert_int_equal(day[0], CHANGE);
 	assert_null(owners_change_days(o, "other", &n));
 	assert_null(owners_change_days(o, "nobody", &n));
+	day = owners_change_days(o, NULL, &n); /* of all tenants */
+	assert_true(n == 1 && day[0] == CHANGE);
 	/* Today's owner is clear: a replay, which plays each day by itself, finds nothing on the last one. */
 	f = judge(o, false, FIRST, &at, 2 * half);
 	assert_true(f.owners == 0 && f.cases == 0);
@@ -269,10 +373,15 @@ static void an_earlier_owner_is_judged_by_what_it_was_owner_of(void **ctx)
 	assert_non_null(strstr(f.data, "\"owner_until\":\"2026-03-12\",\"owner_until_told\":true"));
 	assert_non_null(strstr(f.data, "\"from\":\"2026-01-01\",\"to\":\"2026-03-12\""));
 	assert_non_null(strstr(f.data, "\"from\":\"2026-03-12\",\"to\":null"));
-	/* Where no total tells it, it is no more than all. */
-	f = judge(o, true, FIRST, NULL, half);
+	/* Where it is told in bounds only, there is a case if the lower one is material; where no total tells it, none. */
+	f = judge(o, true, FIRST, &wide, 3 * half);
+	assert_true(f.owners == 1 && f.cases == 0);
+	f = judge(o, true, FIRST, &certain, 3 * half);
 	assert_true(f.owners == 1 && f.cases == 1);
 	assert_non_null(strstr(f.data, "\"owner_until_told\":false"));
+	assert_non_null(strstr(f.data, "\"training\":{\"low\":\"5000000000000000\",\"high\":\"10000000000000000\"},\"told\":false"));
+	f = judge(o, true, FIRST, NULL, 3 * half);
+	assert_true(f.owners == 1 && f.cases == 0);
 	/* A total that tells it may be on its way: the earlier owner is left for later, today's is not. */
 	is_until_due = true;
 	f = judge(o, true, FIRST, NULL, half);
@@ -285,6 +394,32 @@ static void an_earlier_owner_is_judged_by_what_it_was_owner_of(void **ctx)
 	assert_true(f.owners == 0 && f.cases == 0);
 	f = judge(o, true, 0, NULL, 2 * half);
 	assert_true(f.owners == 0 && f.cases == 0);
+	owners_free(o);
+}
+
+static int look_at_family(void *ctx, const struct policy_subject *s)
+{
+	assert_int_equal(s->tenants, 2);
+	assert_true(s->total->is_older);
+	*(int *)ctx += 1;
+	return 0;
+}
+
+/* A family of which one record is of an earlier version does not tell of it all either. */
+static void a_family_is_as_old_as_its_oldest(void **ctx)
+{
+	struct owners *o = owners_of(OWNERS);
+	struct kin *k = kin_new();
+	struct om_subject_total s = { .tenant = "other", .model = "m", .lineage = "", .is_older = true };
+	int seen = 0;
+
+	assert_int_equal(kin_put(k, o, TODAY, &s), 0);
+	s.tenant = "t";
+	s.is_older = false;
+	assert_int_equal(kin_put(k, o, TODAY, &s), 0);
+	assert_int_equal(kin_each_family(k, look_at_family, &seen), 0);
+	assert_int_equal(seen, 1);
+	kin_free(k);
 	owners_free(o);
 }
 
@@ -323,7 +458,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_told_by_day_is_a_total_of_its_own),
+		cmocka_unit_test(a_lineage_of_two_partitions_tells_of_both),
+		cmocka_unit_test(what_is_not_told_is_bounded),
 		cmocka_unit_test(an_earlier_owner_is_judged_by_what_it_was_owner_of),
+		cmocka_unit_test(a_family_is_as_old_as_its_oldest),
 		cmocka_unit_test(a_bad_file_changes_nothing),
 	};
 

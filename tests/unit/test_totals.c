@@ -172,6 +172,21 @@ static void each_day_has_its_own_judgement(void **state)
 	om_totals_free(t);
 }
 
+/* A person says inference, of a part. The rest is in the upper bound of training already, and is not suspected again. */
+static void what_is_suspected_is_counted_once(void **state)
+{
+	struct om_totals *t = three_days();
+	struct om_subject_total all[2] = { 0 };
+
+	assign(t, OM_ASSIGN_PHASE, "training", 0, 0, 900000, "");
+	assign(t, OM_ASSIGN_PHASE, "inference", 0, 0, 600000, "jane");
+	om_totals_each(t, keep, all);
+	assert_int_equal((uint64_t)all[0].training_high, 1200);
+	assert_int_equal((uint64_t)all[0].suspected, 1800);
+	assert_true(all[0].training_high + all[0].suspected == all[0].all_high);
+	om_totals_free(t);
+}
+
 static void a_tenant_changes_with_the_day(void **state)
 {
 	struct om_totals *t = three_days();
@@ -288,6 +303,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_order_gives_the_same_totals),
 		cmocka_unit_test(each_day_has_its_own_judgement),
+		cmocka_unit_test(what_is_suspected_is_counted_once),
 		cmocka_unit_test(a_tenant_changes_with_the_day), cmocka_unit_test(a_later_lower_value_is_a_regression),
 		cmocka_unit_test(the_bound_is_kept),		   cmocka_unit_test(the_first_rule_that_matches_counts),
 		cmocka_unit_test(matching_takes_no_forever),	   cmocka_unit_test(a_phase_needs_somebody_who_stands_for_it),

@@ -127,8 +127,8 @@ int owners_periods(const struct owners *o, const char *tenant, int32_t from_day,
  * 1970 to 2106. -ENOMEM.
  */
 int owners_prepare(struct owners *o);
-/* Those days, ascending, as a loan; NULL: there is none, or owners_prepare() was not called. o may be NULL.
- */
+/* Those days, ascending, as a loan; NULL: there is none, or owners_prepare() was not called. o may be NULL;
+ * tenant NULL: the days of all tenants. */
 const int32_t *owners_change_days(const struct owners *o, const char *tenant, size_t *ret_count);
 /* Whether the days are the same for all tenants. */
 bool owners_change_alike(const struct owners *a, const struct owners *b);

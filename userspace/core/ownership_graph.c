@@ -43,6 +43,7 @@ struct owners *owners_free(struct owners *o)
 	for (size_t i = 0; i < o->changes.count; i++)
 		free(o->changes.item[i].day);
 	free(o->changes.item);
+	free(o->any.day);
 	free(o);
 	return NULL;
 }

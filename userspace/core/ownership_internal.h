@@ -81,6 +81,7 @@ struct owners {
 	struct own_text *texts;
 	bool is_screened, has_lists;
 	OWN_LIST(own_changes) changes; /* by tenant: owners_prepare() */
+	struct own_changes any;	       /* of all tenants, each day once */
 };
 
 struct owners *owners_new(void);

@@ -197,6 +197,28 @@ static int take_changes(struct owners *o, const char *tenant, struct met *m)
 	return 0;
 }
 
+/* Of all tenants together, each day once. */
+static int take_any(struct owners *o)
+{
+	size_t all = 0, n = 0;
+
+	for (size_t i = 0; i < o->changes.count; i++)
+		all += o->changes.item[i].count;
+	if (!all)
+		return 0;
+	o->any.day = calloc(all, sizeof(*o->any.day));
+	if (!o->any.day)
+		return -ENOMEM;
+	for (size_t i = 0; i < o->changes.count; i++)
+		for (size_t k = 0; k < o->changes.item[i].count; k++)
+			o->any.day[n++] = o->changes.item[i].day[k];
+	qsort(o->any.day, n, sizeof(*o->any.day), by_day);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || o->any.day[i] != o->any.day[i - 1])
+			o->any.day[o->any.count++] = o->any.day[i];
+	return 0;
+}
+
 int owners_prepare(struct owners *o)
 {
 	struct met m;
@@ -206,7 +228,7 @@ int owners_prepare(struct owners *o)
 		if (i == 0 || strcmp(o->bindings.item[i].tenant, o->bindings.item[i - 1].tenant))
 			r = take_changes(o, o->bindings.item[i].tenant, &m);
 	met_done(&m);
-	return r;
+	return r ?: take_any(o);
 }
 
 static int compare_tenants(const void *name, const void *changes)
@@ -216,7 +238,8 @@ static int compare_tenants(const void *name, const void *changes)
 
 const int32_t *owners_change_days(const struct owners *o, const char *tenant, size_t *ret_count)
 {
-	const struct own_changes *c = o && o->changes.count
+	const struct own_changes *c = !tenant ? (o ? &o->any : NULL)
+				      : o && o->changes.count
 					      ? bsearch(tenant, o->changes.item, o->changes.count,
 							sizeof(*o->changes.item), compare_tenants)
 					      : NULL;

@@ -173,6 +173,7 @@ static void add_total(struct om_subject_total *to, const struct om_subject_total
 	to->attempted |= s->attempted;
 	to->losses += s->losses;
 	to->gap_days += s->gap_days;
+	to->is_older |= s->is_older;
 	add_saturating(&to->executed_high, s->executed_high);
 	add_saturating(&to->suspected, s->suspected);
 	to->meters |= s->meters;

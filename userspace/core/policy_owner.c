@@ -17,22 +17,26 @@ static bool is_flagged(const struct policy *p, const struct regime *g, const str
 	       !regimes_country_in(p->regimes, g->clear_set, a->path[a->steps - 1].headquarters);
 }
 
-/* With what is declared: a run that is split over providers is no smaller for it. */
-static bool is_material(const struct judgement *j, const struct regime *g)
+/* With what is declared: a run that is split over providers is no smaller for it. `certainly`: by the lower
+ * bounds. */
+static bool is_material(const struct judgement *j, const struct regime *g, bool certainly)
 {
+	const struct om_subject_total *total = j->s->total;
 	const struct regime *t = regimes_on(j->p->regimes, g->threshold_of, j->day);
 	struct regime_limit limit;
 	struct verdict v = { .steps = NULL };
+	opcount limit_figure;
 
 	if (!t || t->kind != REGIME_THRESHOLD || t->threshold_missing)
 		return false;
 	limit = regime_limit_of(t);
-	if (j->s->total->training_high >= regime_limit_figure(&limit, g->material_ppm))
+	limit_figure = regime_limit_figure(&limit, g->material_ppm);
+	if ((certainly ? total->training_low : total->training_high) >= limit_figure)
 		return true;
 	if (!declarations_concern(j->p->declarations, j->s->name))
 		return false;
 	policy_verdict(j->p, j->s, t, &v);
-	return v.standing != VERDICT_EXEMPT && v.high >= regime_limit_figure(&limit, g->material_ppm);
+	return v.standing != VERDICT_EXEMPT && (certainly ? v.low : v.high) >= limit_figure;
 }
 
 static int emit_owner(const struct judgement *j, const struct owner_finding *f)
@@ -105,14 +109,6 @@ static void add_checklist(struct json_out *o, const struct regime *g)
 	json_out_close(o, ']');
 }
 
-static const struct om_until *until_on(const struct om_subject_total *t, int32_t day)
-{
-	for (size_t i = 0; i < t->until_count; i++)
-		if ((int32_t)t->until[i].day == day)
-			return &t->until[i];
-	return NULL;
-}
-
 /* Days of a run on which the tenant's owner changed: the last of them, as many as a total tells of. */
 static const int32_t *changes_in_run(const struct judgement *j, size_t *ret)
 {
@@ -130,35 +126,44 @@ static const int32_t *changes_in_run(const struct judgement *j, size_t *ret)
 	return day + skip;
 }
 
+static opcount less(opcount a, opcount b)
+{
+	return a > b ? a - b : 0;
+}
+
+static void add_trained(struct json_out *o, const struct om_until *begin, const struct om_until *end)
+{
+	bool is_wide = begin->is_wide || end->is_wide;
+
+	json_out_key(o, "training");
+	json_out_open(o, '{');
+	json_out_key(o, "low");
+	json_out_count(o, less(end->training_low, is_wide ? begin->training_high : begin->training_low));
+	json_out_key(o, "high");
+	json_out_count(o, less(end->training_high, is_wide ? begin->training_low : begin->training_high));
+	json_out_close(o, '}');
+	json_out_key(o, "told");
+	json_out_bool(o, !is_wide);
+}
+
 static void add_period(const struct judgement *j, int32_t from, int32_t to)
 {
 	const struct om_subject_total *t = j->whole;
-	const struct om_until whole = { .training_low = t->training_low, .training_high = t->training_high };
-	const struct om_until *begin = until_on(t, from), *end = to ? until_on(t, to) : &whole, none = { 0 };
+	struct om_until begin, end = { .training_low = t->training_low, .training_high = t->training_high };
 	struct json_out *o = j->out;
 	struct owner_answer a;
 	char text[24];
 
-	if (from == (int32_t)t->first_day)
-		begin = &none;
+	om_until_on(t, (uint32_t)from, &begin);
+	if (to)
+		om_until_on(t, (uint32_t)to, &end);
 	owners_resolve(j->p->owners, j->tenant, from, &a);
 	json_out_open(o, '{');
 	json_out_member(o, "from", date_format(from, text));
 	json_out_key(o, "to");
 	to ? json_out_string(o, date_format(to, text)) : json_out_null(o);
 	json_out_member(o, "ownership_version", a.version);
-	json_out_key(o, "training");
-	if (begin && end && end->training_low >= begin->training_low &&
-	    end->training_high >= begin->training_high) {
-		json_out_open(o, '{');
-		json_out_key(o, "low");
-		json_out_count(o, end->training_low - begin->training_low);
-		json_out_key(o, "high");
-		json_out_count(o, end->training_high - begin->training_high);
-		json_out_close(o, '}');
-	} else {
-		json_out_null(o);
-	}
+	add_trained(o, &begin, &end);
 	json_out_close(o, '}');
 }
 
@@ -226,7 +231,8 @@ static int judge_owner(const struct judgement *j, struct owner_finding *f, struc
 	f->flagged = is_flagged(j->p, f->regime, &f->answer);
 	if (!f->flagged)
 		return 0;
-	f->material = is_material(j, f->regime);
+	/* What is not told may have been trained later: a case of it would be there for good. */
+	f->material = is_material(j, f->regime, f->to && !f->is_told);
 	/* The event is about the tenant: one, however many models it trains. */
 	policy_case_id(j, f->regime, j->tenant, f->answer.version, f->case_id);
 	r = emit_owner(j, f);
@@ -238,23 +244,22 @@ static int judge_owner(const struct judgement *j, struct owner_finding *f, struc
 }
 
 /* An owner that the tenant had, by what was trained until it had another one; where no total tells that, by
- * all that was trained, for it is no more. */
+ * what was trained until then at least. */
 static int judge_period(const struct judgement *j, const struct regime *g, int32_t from, int32_t to,
 			struct owner_finding *ret)
 {
 	struct owner_finding f = { .regime = g, .from = from, .to = to };
 	struct om_subject_total past = *j->s->total;
-	const struct om_until *until = until_on(&past, to);
 	struct policy_subject subject = *j->s;
 	struct judgement one = *j;
+	struct om_until until;
 
-	if (!until && j->p->is_until_due)
+	om_until_on(&past, (uint32_t)to, &until);
+	if (until.is_wide && j->p->is_until_due)
 		return 0;
-	if (until) {
-		past.training_low = until->training_low;
-		past.training_high = past.training_ceiling = until->training_high;
-	}
-	f.is_told = until != NULL;
+	past.training_low = until.training_low;
+	past.training_high = past.training_ceiling = until.training_high;
+	f.is_told = !until.is_wide;
 	subject.total = &past;
 	one.s = &subject;
 	owners_resolve(j->p->owners, j->tenant, from, &f.answer);

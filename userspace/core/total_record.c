@@ -80,20 +80,29 @@ static json_t *meters_of(uint32_t meters)
 	return all;
 }
 
-static json_t *until_of(const struct om_subject_total *s)
+/* Of a sum that has more than a record has room for, the latest; none of which a part does not tell. */
+static void put_until(json_t *o, const struct om_subject_total *s)
 {
 	json_t *all = json_array();
+	size_t n = 0;
 
+	for (size_t i = 0; i < s->until_count; i++)
+		n += !s->until[i].is_wide;
 	for (size_t i = 0; i < s->until_count; i++) {
 		const struct om_until *u = &s->until[i];
 		char day[16];
 
+		if (u->is_wide || n-- > OM_UNTIL_MAX)
+			continue;
 		json_array_append_new(all,
 				      json_pack("{s:s,s:{s:o,s:o}}", "day", date_format((int32_t)u->day, day),
 						"training", "low", decimal(u->training_low), "high",
 						decimal(u->training_high)));
 	}
-	return all;
+	if (json_array_size(all))
+		json_object_set_new(o, "until", all);
+	else
+		json_decref(all);
 }
 
 /* What version 3 brought. */
@@ -110,7 +119,7 @@ static void put_figures_3(json_t *o, const struct om_subject_total *s)
 			    s->first_day ? json_string(date_format((int32_t)s->first_day, day))
 					 : json_null());
 	if (s->until_count)
-		json_object_set_new(o, "until", until_of(s));
+		put_until(o, s);
 	if (s->is_older)
 		json_object_set_new(o, "older", json_true());
 }

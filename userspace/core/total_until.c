@@ -13,11 +13,31 @@ static int compare_days(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static const struct om_until *find(const struct om_subject_total *s, uint32_t day)
+void om_until_on(const struct om_subject_total *s, uint32_t day, struct om_until *ret)
 {
-	const struct om_until key = { .day = day };
+	size_t low = 0, high = s->until_count;
 
-	return s->until_count ? bsearch(&key, s->until, s->until_count, sizeof(key), compare_days) : NULL;
+	*ret = (struct om_until){ .day = day };
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (s->until[mid].day < day)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low < s->until_count && s->until[low].day == day) {
+		*ret = s->until[low];
+		return;
+	}
+	if (s->first_day && s->first_day >= day && !s->is_older)
+		return;
+	ret->is_wide = true;
+	ret->training_high = low < s->until_count ? s->until[low].training_high : s->training_high;
+	if (low)
+		ret->training_low = s->until[low - 1].training_low;
+	if (ret->training_low > ret->training_high)
+		ret->training_low = ret->training_high;
 }
 
 static void add_saturating(opcount *to, opcount v)
@@ -26,21 +46,16 @@ static void add_saturating(opcount *to, opcount v)
 		*to = OPCOUNT_MAX;
 }
 
-/* False: some part does not tell, and may have begun before. */
-static bool sum_on(const struct om_subject_total *const *part, size_t n, struct om_until *u)
+static void sum_on(const struct om_subject_total *const *part, size_t n, struct om_until *u)
 {
-	u->training_low = u->training_high = 0;
 	for (size_t i = 0; i < n; i++) {
-		const struct om_until *told = find(part[i], u->day);
+		struct om_until told;
 
-		if (!told && !(part[i]->first_day && part[i]->first_day >= u->day && !part[i]->is_older))
-			return false;
-		if (told) {
-			add_saturating(&u->training_low, told->training_low);
-			add_saturating(&u->training_high, told->training_high);
-		}
+		om_until_on(part[i], u->day, &told);
+		add_saturating(&u->training_low, told.training_low);
+		add_saturating(&u->training_high, told.training_high);
+		u->is_wide |= told.is_wide;
 	}
-	return true;
 }
 
 int om_until_fold(const struct om_subject_total *const *part, size_t n, struct om_until **ret,
@@ -63,11 +78,13 @@ int om_until_fold(const struct om_subject_total *const *part, size_t n, struct o
 		for (size_t k = 0; k < part[i]->until_count; k++)
 			all[count++].day = part[i]->until[k].day;
 	qsort(all, count, sizeof(*all), compare_days);
-	for (size_t i = 0; i < count && kept < OM_UNTIL_MAX; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct om_until u = { .day = all[i].day };
 
-		if ((i == 0 || all[i].day != all[i - 1].day) && sum_on(part, n, &u))
-			all[kept++] = u;
+		if (kept && all[kept - 1].day == u.day)
+			continue;
+		sum_on(part, n, &u);
+		all[kept++] = u;
 	}
 	*ret = TAKE_PTR(all);
 	*ret_count = kept;

@@ -122,6 +122,8 @@ struct om_member {
 struct om_until {
 	uint32_t day; /* since 1970-01-01 */
 	opcount training_low, training_high;
+	bool is_wide; /* some part does not tell of that day: the bounds hold, but are wider than what was
+		       * counted */
 };
 #define OM_UNTIL_MAX 64
 
@@ -143,8 +145,8 @@ struct om_subject_total {
 	/* Of training, what the devices executed: padding, recomputation and all; where no device meter
 	 * stands, the bounds of what was asked for. */
 	opcount executed_low, executed_high;
-	/* A person says inference, a rule says training: the rule's upper share, which is in no other figure.
-	 */
+	/* A person says inference, a rule says training: the rule's upper share, but no more than the
+	 * person's lower one; in no other figure. */
 	opcount suspected;
 	uint64_t gap_days; /* days of jobs with something that could not be counted */
 	bool is_bounded;   /* false: some of it has no upper bound, neither by device nor by allocation */
@@ -160,12 +162,14 @@ struct om_subject_total {
 	 * what was executed, what is suspected, gaps, and when it began. */
 	bool is_older;
 	uint32_t first_day; /* the first UTC day of a register, days since 1970-01-01; 0: not known */
-	/* By day, ascending: what was trained before each of some days; NULL: nobody asked. */
+	/* By day, ascending: what was trained before each of some days; NULL: nobody asked. At most
+	 * OM_UNTIL_MAX in a part, more in a sum of them. */
 	const struct om_until *until;
 	size_t until_count;
 };
 /* Totals told from now on tell what was trained before some days (`until`): fn gives a tenant's days,
- * ascending, as a loan, and NULL for most. It is asked each time that a total is told. */
+ * ascending, as a loan, and NULL for most. It is asked each time that a total is told. Lineages tell of the
+ * days of all tenants too (tenant NULL): those who work at it elsewhere are not known here. */
 void om_totals_set_days(struct om_totals *t,
 			const int32_t *(*fn)(void *ctx, const char *tenant, size_t *ret_count), void *ctx);
 
@@ -182,10 +186,13 @@ int om_totals_each_changed(struct om_totals *t, int (*fn)(void *ctx, const struc
 /* Adds the figures of another part of the same subject: sums, or the worse of two. Names, members and `until`
  * of `into` stay as they are. Commutative and associative. */
 void om_subject_total_add(struct om_subject_total *into, const struct om_subject_total *other);
-/* What the parts of one subject tell by day, together: of the days that every part tells or begins after.
- * *ret is the caller's to free, NULL if there is none. -ENOMEM. */
+/* What the parts of one subject tell by day, together, of each day that some part tells of. *ret is the
+ * caller's to free, NULL if there is none. -ENOMEM. */
 int om_until_fold(const struct om_subject_total *const *part, size_t n, struct om_until **ret,
 		  size_t *ret_count);
+/* What a total tells of a day. Where it does not tell of just that day, it is no less than before the day
+ * told ahead of it and no more than before the next, or in all: wide. */
+void om_until_on(const struct om_subject_total *s, uint32_t day, struct om_until *ret);
 
 /* Every register with the tenant, model and phase that hold for its day, folded ones too (those have no node
  * facts). In no order. */

@@ -38,6 +38,8 @@ void sum_add(struct sum *into, const struct sum *other)
 		into->first_day = other->first_day;
 	into->meters |= other->meters;
 	into->is_older |= other->is_older;
+	if (into->is_older)
+		into->first_day = 0; /* a part may have begun before */
 	into->is_unbounded |= other->is_unbounded;
 	into->attempted |= other->attempted;
 	into->is_saturated |= other->is_saturated;
@@ -100,11 +102,13 @@ static void add_executed(struct sum *s, const struct om_dated *phase, const stru
 	add_figure(s, FIG_EXECUTED_HIGH, part_of(has_device ? e->device_high : high, high_ppm, true));
 }
 
-/* A person's word holds; that what was computed speaks against it is told. */
+/* A person's word holds; that what was computed speaks against it is told: no more of it than the share that
+ * the person's word takes out of training, for the rest is in its upper bound. */
 static void add_suspected(struct sum *s, const struct job *j, const struct om_dated *phase, uint32_t day,
 			  opcount high)
 {
 	const struct om_dated *rule;
+	uint32_t share;
 
 	if (!phase || !phase->is_person || phase_of(phase) != OM_PHASE_INFERENCE)
 		return;
@@ -112,7 +116,8 @@ static void add_suspected(struct sum *s, const struct job *j, const struct om_da
 	if (!rule || (phase_of(rule) != OM_PHASE_TRAINING && phase_of(rule) != OM_PHASE_FROZEN &&
 		      phase_of(rule) != OM_PHASE_MIXED))
 		return;
-	add_figure(s, FIG_SUSPECTED, part_of(high, rule->share_high_ppm, true));
+	share = rule->share_high_ppm < phase->share_low_ppm ? rule->share_high_ppm : phase->share_low_ppm;
+	add_figure(s, FIG_SUSPECTED, part_of(high, share, true));
 }
 
 /* One job's day, all meters together. */

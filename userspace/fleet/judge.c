@@ -371,7 +371,7 @@ int judge_tick(struct fleet *f)
 	int r;
 
 	if (!j || !j->speaks || !j->is_open || j->unread || now - j->looked_ns < j->rest_ns ||
-	    !view_is_whole(j->view))
+	    !view_is_whole(j->view) || (f->config->once && !sees_own_parts(f)))
 		return 0;
 	if (!view_is_changed(j->view) && !f->is_law_changed && now - j->looked_ns <= LOOK_NS)
 		return 0;
