@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,7 @@ def against_what_was_seen(d, sealed, case_key, node_key, node_keys):
     origin, size, root = note.splitlines()[:3]
     event = lambda n, r: json.dumps({"specversion": "1.0", "id": "0" * 32, "source": "/opmeter/x", "type": "opmeter.checkpoint.v1", "subject": origin, "data": {
         "origin": origin, "size": n.splitlines()[1], "root": base64.b64decode(r).hex(), "checkpoint": n}}) + "\n"
-    seed = base64.b64decode(next(node_keys.glob("*.key")).read_text().splitlines()[0].split("+")[4])[1:]
+    seed = base64.b64decode(next(node_keys.glob("*.key")).read_text().splitlines()[0].split("+", 4)[4])[1:]
 
     def signed(leaves, r):
         text = f"{origin}\n{leaves}\n{r}\n"
@@ -70,6 +71,23 @@ def against_what_was_seen(d, sealed, case_key, node_key, node_keys):
     assert "the log has fewer" in check(3, "--dir", d.node)
     seen.write_text(event(note, root).replace(size, str(int(size) + 1), 1))
     assert "damaged" in check(3, sealed)
+    # The leaves stay, and what they are of is another: nothing in the tree changes.
+    seen.write_text("{nonsense\n" + event(note, root))
+    assert "the first is line 1" in check(0, "--dir", d.node)
+    rewritten = d.dir / "rewritten"
+    shutil.copytree(d.node, rewritten)
+    with sqlite3.connect(rewritten / "ledger.db") as db:
+        assert db.execute("UPDATE entry SET payload = payload || x'00' WHERE idx = (SELECT max(idx) FROM entry WHERE payload IS NOT NULL AND idx < ?)", (int(size),)).rowcount == 1
+    db.close()
+    assert "NOT in order" in check(3, "--dir", rewritten)
+    # A key that is trusted for the cases says nothing of the node.
+    case_seed = base64.b64decode(next(d.keys.glob("*.key")).read_text().splitlines()[0].split("+", 4)[4])[1:]
+    foreign = d.dir / "foreign"
+    name, key_id = case_key.read_text().strip().split("+")[:2]
+    text = f"{origin}\n{size}\n{other}\n"
+    sig = base64.b64encode(bytes.fromhex(key_id) + verify_bundle.sign(case_seed, text.encode())[1]).decode()
+    foreign.write_text(f"{text}\n\u2014 {name} {sig}\n")
+    assert "other keys" in d.run("evidence", "verify", foreign, "--key", case_key, "--key", node_key, code=3).stderr
 
 
 def without_its_memory(d):

@@ -186,7 +186,7 @@ def verify(path, key_line):
     for name, (digest, size) in named.items():
         need(len(files[name]) == size and sha256(files[name]).hex() == digest, name)
     origin, size, root = checkpoint(open_note(files["checkpoint"], key)[0])
-    need(f"origin {origin}" in lines, "the origin")
+    need(lines[1] == f"origin {origin}" and key[0] == origin, "the origin")
     acts, evidence, case = [], 0, next(x[5:] for x in lines if x.startswith("case "))
     for line in files["entries.jsonl"].decode().splitlines():
         o = json.loads(line)

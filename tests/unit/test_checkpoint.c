@@ -314,6 +314,52 @@ static void heads_are_read_and_compared(void **state)
 	free(by_stranger);
 }
 
+/* Trusted for one log, it says nothing of another: neither a head of it nor a fork. */
+static void a_key_speaks_for_its_own_log(void **state)
+{
+	struct om_note_key keys[2];
+	struct om_seen s = { .count = 0 };
+	struct error_text err = { 0 };
+	char *own, *foreign, text[4096];
+	uint8_t seed[32] = { 3 };
+
+	assert_int_equal(om_note_key_make(ORIGIN, seed, &keys[0]), 0);
+	seed[0] = 4;
+	assert_int_equal(om_note_key_make("example.org/cases", seed, &keys[1]), 0);
+	own = event_of(ORIGIN, 9, 1, &keys[0]);
+	foreign = event_of(ORIGIN, 9, 2, &keys[1]);
+	snprintf(text, sizeof(text), "%s\n%s\n", own, foreign);
+	assert_int_equal(om_seen_read(&s, text, strlen(text), keys, 2, &err), 0);
+	assert_true(s.count == 1 && s.read == 2 && s.by_others == 1 && s.item[0].root[0] == 1);
+	om_seen_done(&s);
+	free(own);
+	free(foreign);
+}
+
+/* Whoever can write to the topic can put it there. */
+static void a_damaged_line_hides_no_fork(void **state)
+{
+	struct om_note_key key;
+	struct om_seen s = { .count = 0 };
+	uint8_t seed[32] = { 3 };
+	char *one, *five, *other, text[8192];
+
+	assert_int_equal(om_note_key_make(ORIGIN, seed, &key), 0);
+	one = event_of(ORIGIN, 9, 1, &key);
+	five = event_of(ORIGIN, 5, 1, &key);
+	other = event_of(ORIGIN, 9, 2, &key);
+	snprintf(text, sizeof(text), "%s\n{nonsense\n{\"type\":\"opmeter.checkpoint.v1\"}\n%s\n", one, five);
+	assert_int_equal(seen(&s, &key, text), 0);
+	assert_true(s.count == 2 && s.damaged == 2 && s.first_damaged == 2);
+	om_seen_done(&s);
+	snprintf(text, sizeof(text), "%s\n{nonsense\n%s\n", one, other);
+	assert_int_equal(seen(&s, &key, text), -EUCLEAN);
+	om_seen_done(&s);
+	free(one);
+	free(five);
+	free(other);
+}
+
 static char *replaced(const char *text, const char *what, const char *by)
 {
 	char *at = strstr(text, what), *out = malloc(strlen(text) + strlen(by) + 1);
@@ -396,6 +442,8 @@ int main(void)
 		WITH_PLACE(keys_that_are_in_use_are_not_waited_for),
 		WITH_PLACE(roots_are_those_of_the_ledger),
 		cmocka_unit_test(heads_are_read_and_compared),
+		cmocka_unit_test(a_key_speaks_for_its_own_log),
+		cmocka_unit_test(a_damaged_line_hides_no_fork),
 		cmocka_unit_test(what_is_no_checkpoint_is_refused),
 		WITH_PLACE(a_log_is_compared_with_all_that_was_seen),
 	};

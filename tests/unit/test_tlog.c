@@ -358,6 +358,8 @@ static void a_published_note_is_verified_and_made_again(void **state)
 	assert_string_equal(made, PETER_SAYS "\n" PETER_SIGNS);
 	assert_int_equal(om_note_parse(made, strlen(made), &n), 0);
 	assert_int_equal(om_note_check(&n, &public), 0);
+	assert_int_equal(om_note_check_origin(&n, "PeterNeumann", &public, 1, NULL), 0);
+	assert_int_equal(om_note_check_origin(&n, "PeterNeuman", &public, 1, NULL), -ENOKEY);
 	free(made);
 }
 

@@ -156,6 +156,7 @@ static int compare_heads(const struct verifying *v, const struct om_checkpoint *
 static int verify_note(const struct verifying *v, const char *path, const char *data, size_t len,
 		       struct error_text *err)
 {
+	const struct om_note_key *key = NULL;
 	struct om_checkpoint c;
 	struct om_note note;
 	int r = om_note_parse(data, len, &note);
@@ -163,15 +164,11 @@ static int verify_note(const struct verifying *v, const char *path, const char *
 	r = r ?: om_checkpoint_parse(note.text, note.text_len, &c);
 	if (r)
 		return -EBADMSG;
-	r = -ENOKEY;
-	for (size_t i = 0; i < v->n && r == -ENOKEY; i++) {
-		r = om_note_check(&note, &v->keys[i]);
-		if (r == 0)
-			r = compare_heads(v, &c, 1, err);
-		if (r == 0)
-			printf("%s: in order\ncheckpoint of %s: %llu leaves, signed by %s+%08x\n", path,
-			       c.origin, (unsigned long long)c.size, v->keys[i].name, v->keys[i].id);
-	}
+	r = om_note_check_origin(&note, c.origin, v->keys, v->n, &key);
+	r = r ?: compare_heads(v, &c, 1, err);
+	if (r == 0)
+		printf("%s: in order\ncheckpoint of %s: %llu leaves, signed by %s+%08x\n", path, c.origin,
+		       (unsigned long long)c.size, key->name, key->id);
 	return r;
 }
 
@@ -239,6 +236,9 @@ static int read_seen(struct verifying *v, const char *path)
 	if (v->seen.by_others)
 		printf("; %llu by keys that were not given: not used\n",
 		       (unsigned long long)v->seen.by_others);
+	if (v->seen.damaged)
+		log_warn("%s: %llu damaged lines in it, the first is line %zu: not used", path,
+			 (unsigned long long)v->seen.damaged, v->seen.first_damaged);
 	if (v->seen.count == 0) {
 		log_error("%s: no checkpoint in it is signed by a key given", path);
 		return EXIT_FINDING;
@@ -251,8 +251,9 @@ static int verify_log(const struct verifying *v, const char *dir, const char *or
 {
 	_cleanup_ledger_ struct om_ledger *l = NULL;
 	struct om_ledger_growth g = { .ledger = NULL };
+	struct om_verify_report report;
 	struct error_text err = { 0 };
-	uint64_t n;
+	uint64_t n = 0;
 	int r;
 
 	for (size_t i = 0; !origin && i < v->seen.count; i++) {
@@ -267,7 +268,9 @@ static int verify_log(const struct verifying *v, const char *dir, const char *or
 	if (r)
 		return store_exit(r);
 	g.ledger = l;
-	r = om_seen_compare_log(&v->seen, origin, &g, &n, &err);
+	/* The leaves are compared below: that they are still those of what the ledger holds is seen here. */
+	r = om_ledger_verify(l, &report, &err);
+	r = r ?: om_seen_compare_log(&v->seen, origin, &g, &n, &err);
 	if (r == 0 && n == 0)
 		r = error_set(&err, -EUCLEAN, "no head of %s was seen", origin);
 	if (r)

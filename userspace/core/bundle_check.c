@@ -33,18 +33,11 @@ static void checking_done(struct checking *k)
 	om_tar_files_done(&k->files);
 }
 
-/* 0: a trusted key signed it, *ret tells which; -ENOKEY; -EBADMSG: one did, and wrongly. */
-static int check_trusted(const struct checking *k, const struct om_note *n, const struct om_note_key **ret)
+/* 0: a trusted key of that origin signed it, *ret tells which; -ENOKEY; -EBADMSG: one did, and wrongly. */
+static int check_trusted(const struct checking *k, const struct om_note *n, const char *origin,
+			 const struct om_note_key **ret)
 {
-	for (size_t i = 0; i < k->trusted_count; i++) {
-		int r = om_note_check(n, &k->trusted[i]);
-
-		if (r == 0 && ret)
-			*ret = &k->trusted[i];
-		if (r != -ENOKEY)
-			return r;
-	}
-	return -ENOKEY;
+	return om_note_check_origin(n, origin, k->trusted, k->trusted_count, ret);
 }
 
 /* --- the manifest --- */
@@ -121,10 +114,13 @@ static int check_manifest(struct checking *k)
 
 	if (!f || f != k->files.file || om_note_parse(f->data, f->len, &n))
 		return error_set(k->err, -EBADMSG, "no manifest, or it is damaged");
-	r = check_trusted(k, &n, &used);
+	/* It is not yet trusted: that it names an origin only tells whose key must have signed it. */
+	if (parse_manifest(k, &n))
+		return error_set(k->err, -EBADMSG, "no manifest, or it is damaged");
+	r = check_trusted(k, &n, k->facts.origin, &used);
 	if (r == -ENOKEY)
 		return error_set(k->err, r, "the manifest is signed by other keys than the one given");
-	if (r || parse_manifest(k, &n) || check_signers(k, &n))
+	if (r || check_signers(k, &n))
 		return error_set(k->err, -EBADMSG, "the manifest's signature is wrong");
 	/* Made again from the files as they are, it must be the one that was signed. */
 	again = bundle_manifest(&k->facts, &k->files);
@@ -177,7 +173,7 @@ static int check_previous(struct checking *k)
 	if (r || from != c.size || to != k->head.size || strcmp(c.origin, k->head.origin) ||
 	    om_tlog_check_consistency(c.size, c.root, k->head.size, k->head.root, &proof))
 		return error_set(k->err, -EBADMSG, "the log does not grow from its previous checkpoint");
-	r = check_trusted(k, &n, NULL);
+	r = check_trusted(k, &n, c.origin, NULL);
 	if (r && r != -ENOKEY)
 		return error_set(k->err, -EBADMSG, "the previous checkpoint's signature is wrong");
 	add_head(k->ret, &c);
@@ -193,7 +189,7 @@ static int check_head(struct checking *k)
 
 	if (r || strcmp(k->head.origin, k->facts.origin))
 		return error_set(k->err, -EBADMSG, "no checkpoint of the log, or it is damaged");
-	r = check_trusted(k, &n, NULL);
+	r = check_trusted(k, &n, k->head.origin, NULL);
 	if (r)
 		return error_set(k->err, r, "the checkpoint is not signed by the key given");
 	add_head(k->ret, &k->head);
@@ -310,7 +306,7 @@ static int check_node(struct checking *k, const json_t *source)
 	/* Whether or not there is a place to tell of it. */
 	if (*text && (om_note_parse(text, strlen(text), &n) || om_checkpoint_parse(n.text, n.text_len, &c)))
 		return -EBADMSG;
-	r = *text ? check_trusted(k, &n, NULL) : 0;
+	r = *text ? check_trusted(k, &n, c.origin, NULL) : 0;
 	if (r && r != -ENOKEY)
 		return r;
 	node = node_of(k->ret, json_text(source, "ledger"));

@@ -88,6 +88,7 @@ static int settle(struct om_seen *s, struct error_text *err)
 	return 0;
 }
 
+/* 0: it is signed by one of the keys, and may be added; -ENOKEY: by others. */
 static int read_note(struct om_seen *s, const char *text, size_t len, const struct om_note_key *keys,
 		     size_t n, struct om_checkpoint *ret)
 {
@@ -98,14 +99,9 @@ static int read_note(struct om_seen *s, const char *text, size_t len, const stru
 	if (r)
 		return r;
 	s->read++;
-	r = -ENOKEY;
-	for (size_t i = 0; i < n && r == -ENOKEY; i++)
-		r = om_note_check(&note, &keys[i]);
-	if (r == -ENOKEY) {
-		s->by_others++;
-		return 0;
-	}
-	return r ?: add(s, ret);
+	r = om_note_check_origin(&note, ret->origin, keys, n, NULL);
+	s->by_others += r == -ENOKEY;
+	return r;
 }
 
 static const char *text_of(const json_t *o, const char *key)
@@ -140,35 +136,55 @@ static int read_line(struct om_seen *s, const char *line, size_t len, const stru
 		return 0;
 	}
 	r = read_note(s, text, strlen(text), keys, n, &c);
-	return r ?: says_the_same(data, &c) ? r : -EBADMSG;
+	if ((r == 0 || r == -ENOKEY) && !says_the_same(data, &c))
+		return -EBADMSG;
+	return r == -ENOKEY ? 0 : r ?: add(s, &c);
+}
+
+/* Anybody who may write to the topic can put a damaged record there: it is counted and told, and hides no
+ * fork that the others show. */
+static int read_lines(struct om_seen *s, const char *data, size_t len, const struct om_note_key *keys,
+		      size_t n)
+{
+	const char *at = data, *end = data + len;
+
+	for (size_t line = 1; at < end; line++) {
+		const char *stop = memchr(at, '\n', (size_t)(end - at)) ?: end;
+		int r = stop > at ? read_line(s, at, (size_t)(stop - at), keys, n) : 0;
+
+		if (r && r != -EBADMSG)
+			return r;
+		if (r && s->damaged++ == 0)
+			s->first_damaged = line;
+		at = stop + 1;
+	}
+	return 0;
 }
 
 int om_seen_read(struct om_seen *s, const char *data, size_t len, const struct om_note_key *keys, size_t n,
 		 struct error_text *err)
 {
-	const char *at = data, *end = data + len;
 	struct om_checkpoint c;
-	int r = 0;
+	int r;
 
 	if (len == 0)
 		return error_set(err, -EBADMSG, "empty");
-	if (*data != '{') {
+	if (*data == '{') {
+		r = read_lines(s, data, len, keys, n);
+		if (r == 0 && s->damaged && s->count == 0)
+			return error_set(
+				err, -EBADMSG,
+				"line %zu: no event, or its checkpoint is damaged; and no head is left",
+				s->first_damaged);
+	} else {
 		r = read_note(s, data, len, keys, n, &c);
-		if (r)
+		r = r == -ENOKEY ? 0 : r ?: add(s, &c);
+		if (r == -EBADMSG)
 			return error_set(err, r,
 					 "neither a checkpoint nor lines of JSON, or its signature is wrong");
 	}
-	for (size_t line = 1; *data == '{' && at < end; line++) {
-		const char *stop = memchr(at, '\n', (size_t)(end - at)) ?: end;
-
-		if (stop > at)
-			r = read_line(s, at, (size_t)(stop - at), keys, n);
-		if (r == -EBADMSG)
-			return error_set(err, r, "line %zu: no event, or its checkpoint is damaged", line);
-		if (r)
-			return r;
-		at = stop + 1;
-	}
+	if (r)
+		return error_set(err, r, "%s", strerror(-r));
 	return settle(s, err);
 }
 

@@ -18,14 +18,16 @@ struct om_seen {
 	uint64_t read;	    /* checkpoints in the text */
 	uint64_t by_others; /* of them by keys that were not given: not used */
 	uint64_t passed;    /* events of other types */
+	uint64_t damaged; /* lines that are none, whose data are not the note's, or with a wrong signature */
+	size_t first_damaged; /* of them; 1: the first line */
 };
 void om_seen_done(struct om_seen *s);
 
 /*
  * One note; or lines of JSON, each an event (`opmeter.checkpoint.v1`, as a consumer prints the topic) or
- * {"event": ...} as --file writes it. Adds to *s. For any bytes.
- * -EBADMSG: a line is none, its note is not what its data say, or a signature is wrong; -EUCLEAN: a fork;
- * *err names the line, or the origin and both roots.
+ * {"event": ...} as --file writes it. Adds to *s; damaged lines are counted and passed over. For any bytes.
+ * -EBADMSG: no head is there, and something is damaged; -EUCLEAN: a fork; *err names the line, or the origin
+ * and both roots.
  */
 int om_seen_read(struct om_seen *s, const char *data, size_t len, const struct om_note_key *keys, size_t n,
 		 struct error_text *err);

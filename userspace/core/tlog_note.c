@@ -234,6 +234,21 @@ int om_note_check(const struct om_note *n, const struct om_note_key *k)
 	return -ENOKEY;
 }
 
+int om_note_check_origin(const struct om_note *n, const char *origin, const struct om_note_key *keys,
+			 size_t count, const struct om_note_key **ret)
+{
+	int r = -ENOKEY;
+
+	for (size_t i = 0; i < count && r == -ENOKEY; i++) {
+		if (strcmp(keys[i].name, origin))
+			continue;
+		r = om_note_check(n, &keys[i]);
+		if (r == 0 && ret)
+			*ret = &keys[i];
+	}
+	return r;
+}
+
 const char *om_checkpoint_format(const struct om_checkpoint *c, char buf[OM_CHECKPOINT_TEXT_MAX])
 {
 	char root[64];

@@ -56,6 +56,12 @@ struct om_note {
 int om_note_parse(const char *data, size_t len, struct om_note *ret); /* 0, -EBADMSG */
 /* 0: the key signed it; -ENOKEY: no signature of that key is on it; -EBADMSG: one is, and is wrong. */
 int om_note_check(const struct om_note *n, const struct om_note_key *k);
+/* Whether one of the keys signed it for the log of that origin. A key speaks for the log whose name it has
+ * and for no other, however much it is trusted. As om_note_check(); *ret is a loan of `keys`; NULL: not
+ * asked.
+ */
+int om_note_check_origin(const struct om_note *n, const char *origin, const struct om_note_key *keys,
+			 size_t count, const struct om_note_key **ret);
 
 struct om_checkpoint {
 	char origin[OM_NOTE_NAME_MAX];
