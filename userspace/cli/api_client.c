@@ -23,8 +23,14 @@ static bool is_of_this_machine(const char *host)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		size_t n = strlen(names[i]);
 
-		if (!strncmp(host, names[i], n) && (!host[n] || host[n] == ':' || host[n] == '/'))
-			return true;
+		const char *end = host + n;
+
+		if (strncmp(host, names[i], n))
+			continue;
+		/* A port and nothing else: what stands before an @ is no host. */
+		if (*end == ':')
+			end += 1 + strspn(end + 1, "0123456789");
+		return !*end || *end == '/';
 	}
 	return false;
 }
