@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP API over TLS, from a real broker and a real aggregator: totals to the last operation, never a part of them; pages
 complete and without repetition while totals change; tokens and their scopes; hostile clients."""
+import base64
 import json
 import os
 import signal
@@ -100,6 +101,33 @@ def check_behind(api, token, totals):
     assert api.get(where(totals[0]) + "/series", token, **{"from": "yesterday"})[0] == 400
 
 
+def check_bounds(broker, fleet, token, totals, tmp):
+    """More registers than may be read: never a part of them."""
+    few = Api(tmp, broker.brokers, fleet.name, fleet.regimes, tmp / "tokens", tmp, ["--registers-max", "3"])
+    try:
+        few.await_ready()
+        largest = max(totals, key=lambda t: int(t["registers"]))
+        assert int(largest["registers"]) > 3
+        for target in ("/v1/forecasts", where(largest) + "/series", where(largest) + "/registers"):
+            status, got = few.get(target, token)
+            assert (status, got["reason"]) == (503, "too-many-registers"), (target, status, got)
+    finally:
+        assert few.close() == 0
+
+
+def check_cursor(api, token, total):
+    """A page goes on in the reading of the page before, or is refused."""
+    at = where(total) + "/registers"
+    one = api.get(at, token, limit=1)[1]
+    again = api.get(at, token, limit=1, cursor=one["next"])[1]
+    assert again["read"] == one["read"] and again["as_of"] == one["as_of"]
+    raw = base64.urlsafe_b64decode(one["next"] + "=" * (-len(one["next"]) % 4))
+    assert one["read"]["id"].encode() in raw
+    other = base64.urlsafe_b64encode(raw.replace(one["read"]["id"].encode(), b"0" * 32)).decode().rstrip("=")
+    status, got = api.get(at, token, limit=1, cursor=other)
+    assert (status, got["reason"]) == (410, "other-reading"), (status, got)
+
+
 def check_forecasts(api, token, models, lineages, threshold):
     rows, _ = api.pages("/v1/forecasts", token, "forecasts", limit=3)
     got = {name_of(r): r for r in rows if r["regime"] == "demo-1"}
@@ -149,7 +177,8 @@ def check_clients(api, broker, fleet, token, models, lineages, tmp):
     assert len(run("forecast", *over).splitlines()) == len(want) + 1
     assert "403" not in run("totals", *over[:-1], tmp / "wrong", rc=4)
     assert "--token-file" in run("totals", *over[:4], rc=2)
-    assert "TLS" in run("totals", "--api", "http://far.example:1", "--token-file", tmp / "token", rc=2)
+    for far in ("far.example:1", "localhost:x@far.example/", "localhost@far.example", "127.0.0.1.far.example"):
+        assert "TLS" in run("totals", "--api", "http://" + far, "--token-file", tmp / "token", rc=2), far
     run("totals", "--api", api.url, "--token-file", tmp / "token", rc=1)  # a CA that this machine does not know
     run("totals", rc=2)
 
@@ -239,7 +268,7 @@ def check_hostile(api, token):
                          (b"/v1/totals?limit=0", 400), (b"/v1/totals?limit=99999999999999999999", 400), (b"/v1/totals?limit=1&limit=2", 400), (b"/v1/totals?nonsense=1", 400),
                          (b"/v1/totals?cursor=%22", 400), (b"/v1/totals?cursor=AAAA", 400), (b"/v1/totals?group=family", 400), (b"/v1/totals?largest=5&group=lineage", 400),
                          (b"/../../etc/passwd", 404), (b"/v1/models/..%2f..%2fetc/passwd", 404), (b"/v1/totals?tenant=%zz", 400), (b"/nothing", 404),
-                         (b"/v1/alerts?severity=loud", 400), (b"/v1/alerts?since=yesterday", 400), (b"/" + b"a/" * 9 + b"a", 414)):
+                         (b"/healthz?x=1", 400), (b"/metrics?x=1", 400), (b"/v1/totals?" + b"a" * 59 + b"%C3%A9", 400), (b"/v1/alerts?severity=loud", 400), (b"/v1/alerts?since=yesterday", 400), (b"/" + b"a/" * 9 + b"a", 414)):
         answer = raw(api, b"GET " + target + b" HTTP/1.1\r\n" + auth)
         status = int(answer.split()[1]) if answer else None
         assert status == want, (target[:60], status, want)
@@ -403,6 +432,8 @@ def main():
             for t in models + lineages:
                 assert twin.get(where(t), token)[1]["total"] == t, where(t)
             check_behind(twin, token, sorted(models, key=lambda t: -int(t["registers"]))[:3] + [t for t in models if t["tenant"] == "unknown"][:1] + lineages[:2])
+            check_cursor(twin, token, max(models, key=lambda t: int(t["registers"])))
+            check_bounds(broker, fleet, token, models, tmp)
             check_clients(twin, broker, fleet, token, models, lineages, tmp)
             check_forecasts(twin, token, models, lineages, threshold)
             largest = twin.get("/v1/totals", token, largest=5)[1]["totals"]

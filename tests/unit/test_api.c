@@ -249,7 +249,7 @@ static void alerts_come_in_the_order_of_their_times_each_once(void **state)
 		acme.token = api_tokens_find(t, two);
 	}
 	check_list(&a, all, "01 02 03 04 05 ");
-	check_list(&a, acme, "01 03 05 "); /* not what is of several tenants or of none */
+	check_list(&a, acme, "01 03 "); /* not what is of several tenants or of none, nor what could not be attributed */
 	all.limit = 2;
 	check_list(&a, all, "01 02 ...");
 	assert_int_equal(om_time_parse("2026-01-03T00:00:00Z", &since), 0);
@@ -265,6 +265,48 @@ static void alerts_come_in_the_order_of_their_times_each_once(void **state)
 	check_list(&a, all, "03 ");
 	all.severity = API_WARNING;
 	check_list(&a, all, "02 04 ...");
+	api_tokens_free(t);
+	api_alerts_done(&a);
+}
+
+static int look_at(void *ctx, const struct api_alert *a)
+{
+	*(const struct api_alert **)ctx = a;
+	return 0;
+}
+
+static void a_tenant_is_not_told_who_looks_into_it(void **state)
+{
+	static const char duty[] = "{\"specversion\":\"1.0\",\"id\":\"0000000000000000000000000000000c\",\"source\":\"/opmeter/f\","
+				   "\"type\":\"opmeter.alert.duty.v1\",\"subject\":\"acme/m\",\"time\":\"2026-01-02T00:00:00Z\",\"data\":{}}";
+	char *line, one[API_TOKEN_STRLEN];
+	const struct api_alert *seen = NULL;
+	struct api_alerts_ask acme = { .limit = 100 };
+	struct api_tokens *t;
+	struct api_alerts a;
+	json_t *o;
+	bool more;
+
+	api_alerts_init(&a, 100);
+	assert_int_equal(take(&a, 1, "2026-01-01T00:00:00Z", LEVEL, "acme/m",
+			      "{\"level\":\"warn\",\"verdict\":\"possible\",\"case\":\"case-1\",\"findings\":[\"structuring\"]}"),
+			 0);
+	assert_int_equal(api_token_make("b", "tenants=acme", one, &line, NULL), 0);
+	t = tokens_of(line, 0);
+	free(line);
+	acme.token = api_tokens_find(t, one);
+	assert_int_equal(api_alerts_each(&a, &acme, look_at, &seen, &more), 0);
+	assert_non_null(seen);
+	assert_non_null(strstr(seen->event, "case-1"));
+	assert_non_null(strstr(seen->told, "possible"));
+	assert_null(strstr(seen->told, "case-1"));
+	assert_null(strstr(seen->told, "structuring"));
+	/* A law's clock that runs is a warning; in the shadow it is not told. */
+	o = json_loads(duty, 0, NULL);
+	assert_int_equal(api_alerts_take(&a, o, true), 0);
+	json_decref(o);
+	assert_int_equal(a.said[API_WARNING], 2);
+	check_list(&a, acme, "01 ");
 	api_tokens_free(t);
 	api_alerts_done(&a);
 }
@@ -314,6 +356,7 @@ int main(void)
 		cmocka_unit_test(a_token_lets_ask_for_what_its_scope_says),
 		cmocka_unit_test(a_file_of_tokens_that_is_wrong_is_refused),
 		cmocka_unit_test(alerts_come_in_the_order_of_their_times_each_once),
+		cmocka_unit_test(a_tenant_is_not_told_who_looks_into_it),
 		cmocka_unit_test(of_too_many_alerts_the_latest_stay),
 		cmocka_unit_test(figures_are_rounded_outward),
 	};

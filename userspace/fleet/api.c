@@ -61,11 +61,22 @@ static int api_open(struct api *a, struct error_text *err)
 	return r ?: api_http_start(a->http, err);
 }
 
+/* Again later, where connections of the change before are not yet through. */
+static void reload_certificate(struct api *a)
+{
+	struct error_text err = { 0 };
+	int r = api_http_reload(a->http, &err);
+
+	a->is_certificate_due = r == -EBUSY;
+	if (r && r != -EBUSY)
+		log_error("%s: the certificate stays as it was", err.text[0] ? err.text : strerror(-r));
+}
+
 /* What cannot be read leaves what there was. */
 static void reload(struct api *a)
 {
 	struct api_tokens *fresh = NULL, *old;
-	struct error_text err = { 0 }, tls = { 0 };
+	struct error_text err = { 0 };
 
 	if (api_tokens_load(a->config->tokens_path, &fresh, &err)) {
 		log_error("%s: the tokens stay as they were", err.text);
@@ -77,8 +88,7 @@ static void reload(struct api *a)
 		api_tokens_free(old);
 		log_info("%zu tokens", api_tokens_count(fresh));
 	}
-	if (api_http_reload(a->http, &tls))
-		log_error("%s: the certificate stays as it was", tls.text);
+	reload_certificate(a);
 }
 
 static int loop(struct api *a)
@@ -104,6 +114,8 @@ static int loop(struct api *a)
 		if (fleet_now_ns(CLOCK_MONOTONIC) >= second) {
 			second = fleet_now_ns(CLOCK_MONOTONIC) + SECOND_NS;
 			api_http_reap(a->http);
+			if (a->is_certificate_due)
+				reload_certificate(a);
 		}
 	}
 	return r;

@@ -22,6 +22,7 @@ static void free_alert(struct api_alert *one)
 {
 	free(one->tenant);
 	free(one->event);
+	free(one->told);
 }
 
 void api_alerts_done(struct api_alerts *a)
@@ -38,27 +39,38 @@ static enum api_severity severity_of(enum alert_type type, const json_t *data)
 {
 	const char *level = json_string_value(json_object_get(data, "level"));
 
-	if (type == ALERT_DATA)
+	if (type == ALERT_DATA || type == ALERT_DUTY)
 		return API_WARNING;
 	if (type != ALERT_LEVEL || !level || !strcmp(level, "notice"))
 		return API_INFO;
 	return strcmp(level, "exceeded") ? API_WARNING : API_CRITICAL;
 }
 
-/* Whose alert it is, where that is certain: else only those who may see all see it. Copied. */
+/* Whose alert it is, where that is certain: else only those who may see all see it. What could not be metered
+ * or attributed is for those who run the machines. Copied. */
 static char *tenant_of(enum alert_type type, const json_t *event, const json_t *data)
 {
 	const char *subject = json_string_value(json_object_get(event, "subject")) ?: "";
 	const char *group = json_string_value(json_object_get(data, "group"));
-	const char *cause = json_string_value(json_object_get(data, "cause"));
 	const char *slash = strchr(subject, '/');
 
-	if (type == ALERT_DATA)
-		return cause && !strcmp(cause, "unattributed") && !slash ? strdup(subject) : NULL;
-	if (!slash || strchr(slash + 1, '/') || (group && strcmp(group, "model")) ||
+	if (type == ALERT_DATA || type == ALERT_OWNER || !slash || strchr(slash + 1, '/') ||
+	    (group && strcmp(group, "model")) ||
 	    (!group && (!strncmp(subject, "lineage/", 8) || !strncmp(subject, "family/", 7))))
 		return NULL;
 	return strndup(subject, (size_t)(slash - subject));
+}
+
+/* What the tenant itself is told: the figures and what the law says of them, and nothing of whether somebody
+ * looks into it. Cases are restricted so that nobody is warned. malloc'ed. */
+static char *told_of(const json_t *event)
+{
+	_cleanup_(json_decrefp) json_t *copy = json_deep_copy(event);
+	json_t *data = json_object_get(copy, "data");
+
+	json_object_del(data, "case");
+	json_object_del(data, "findings");
+	return copy ? json_dumps(copy, JSON_COMPACT) : NULL;
 }
 
 static int compare_alerts(const void *x, const void *y)
@@ -130,6 +142,7 @@ int api_alerts_take(struct api_alerts *a, const json_t *event, bool is_shadow)
 	one.severity = severity_of(type, data);
 	one.tenant = tenant_of(type, event, data);
 	one.event = json_dumps(event, JSON_COMPACT);
+	one.told = one.tenant && !is_shadow ? told_of(event) : NULL;
 	pthread_mutex_lock(&a->lock);
 	r = one.event ? id_set_add(&a->known, &known) : -ENOMEM;
 	if (r == 0)
@@ -157,7 +170,10 @@ static bool fits(const struct api_alert *one, const struct api_alerts_ask *ask)
 	if ((ask->type && strcmp(ask->type, one->type)) ||
 	    (ask->has_severity && ask->severity != one->severity))
 		return false;
-	return one->tenant ? api_token_may_tenant(ask->token, one->tenant) : api_token_may_all(ask->token);
+	if (api_token_may_all(ask->token))
+		return true;
+	/* A shadow verdict is nobody's yet. */
+	return one->told && api_token_may_tenant(ask->token, one->tenant);
 }
 
 /* The first that is not before a time and id; sorted. */

@@ -25,8 +25,9 @@ int body_open(struct body *b)
 
 void body_close(struct body *b, struct api_request *rq)
 {
-	bool is_bad = fclose(b->f) != 0;
+	bool is_bad = ferror(b->f) != 0;
 
+	is_bad |= fclose(b->f) != 0;
 	free(rq->body);
 	rq->body = is_bad ? NULL : TAKE_PTR(b->text);
 	rq->body_len = b->len;
@@ -50,6 +51,8 @@ static const char *title_of(unsigned status)
 		return "Not Found";
 	case 405:
 		return "Method Not Allowed";
+	case 410:
+		return "Gone";
 	case 414:
 		return "URI Too Long";
 	case 503:
@@ -83,9 +86,14 @@ int answer_problem(struct api_request *rq, unsigned status, const char *reason, 
 int check_params(struct call *c, const char *const *known)
 {
 	const char *name = api_query_unknown(&c->query, known);
+	size_t n = name ? strlen(name) : 0;
 
+	/* Never a part of a character: the answer is JSON. */
+	for (n = n > 60 ? 60 : n; name && ((unsigned char)name[n] & 0xc0) == 0x80;)
+		n--;
 	if (name)
-		answer_problem(c->rq, 400, "unknown-parameter", "There is no parameter '%.60s' here.", name);
+		answer_problem(c->rq, 400, "unknown-parameter", "There is no parameter '%.*s' here.", (int)n,
+			       name);
 	return name != NULL;
 }
 
@@ -152,6 +160,7 @@ int answer_total(struct call *c)
 	const char *first, *second;
 	enum om_group group;
 	struct body b;
+	int r;
 
 	if (subject_of(c, &group, &first, &second) || check_params(c, (const char *const[]){ NULL }))
 		return 0;
@@ -161,10 +170,10 @@ int answer_total(struct call *c)
 	if (body_open(&b))
 		return -ENOMEM;
 	fprintf(b.f, "{\"as_of\":%s,\"total\":", c->snapshot->as_of);
-	put_total(c, b.f, t, true);
+	r = put_total(c, b.f, t, true);
 	fputc('}', b.f);
 	body_close(&b, c->rq);
-	return 0;
+	return r;
 }
 
 struct totals_ask {
@@ -256,6 +265,32 @@ static int put_next(FILE *f, const struct om_subject_total *last)
 	return r;
 }
 
+/* The index of the next total after i that may fit: a tenant that may not be seen, or was not asked for, is
+ * passed over as a whole. */
+static size_t pass_over(struct call *c, const struct totals_ask *ask, size_t i)
+{
+	const struct snapshot *s = c->snapshot;
+	const char *const *mine = api_token_tenants(c->token);
+	const char *at, *next = NULL;
+
+	if (ask->group != OM_GROUP_MODEL || ask->largest || i >= s->count[OM_GROUP_MODEL])
+		return i;
+	at = s->total[OM_GROUP_MODEL][i].tenant;
+	if (ask->tenant) {
+		int order = strcmp(at, ask->tenant);
+
+		return order == 0  ? i
+		       : order > 0 ? s->count[OM_GROUP_MODEL]
+				   : snapshot_at(s, OM_GROUP_MODEL, ask->tenant, "");
+	}
+	if (!mine || api_token_may_tenant(c->token, at))
+		return i;
+	for (; *mine; mine++)
+		if (strcmp(*mine, at) > 0 && (!next || strcmp(*mine, next) < 0))
+			next = *mine;
+	return next ? snapshot_at(s, OM_GROUP_MODEL, next, "") : s->count[OM_GROUP_MODEL];
+}
+
 static int put_page(struct call *c, const struct totals_ask *ask, FILE *f)
 {
 	const struct snapshot *s = c->snapshot;
@@ -263,7 +298,7 @@ static int put_page(struct call *c, const struct totals_ask *ask, FILE *f)
 	uint64_t n = 0, limit = ask->largest ?: ask->limit;
 	int r = 0;
 
-	for (size_t i = ask->at; r == 0 && i < s->count[ask->group]; i++) {
+	for (size_t i = ask->at; r == 0 && (i = pass_over(c, ask, i)) < s->count[ask->group]; i++) {
 		const struct om_subject_total *t =
 			&s->total[ask->group][ask->largest ? s->by_size[i] : (uint32_t)i];
 
@@ -298,6 +333,7 @@ int answer_totals(struct call *c)
 
 struct alerts_page {
 	FILE *f;
+	const struct api_token *token;
 	size_t count;
 	char last_time[24], last_id[OM_ID_STRLEN];
 };
@@ -305,9 +341,11 @@ struct alerts_page {
 static int put_alert(void *ctx, const struct api_alert *one)
 {
 	struct alerts_page *p = ctx;
+	bool is_whole = api_token_may_all(p->token);
 
 	fprintf(p->f, "%s{\"severity\":\"%s\",\"shadow\":%s,\"event\":%s}", p->count++ ? "," : "",
-		api_severity_names[one->severity], one->is_shadow ? "true" : "false", one->event);
+		api_severity_names[one->severity], one->is_shadow ? "true" : "false",
+		is_whole ? one->event : one->told);
 	snprintf(p->last_time, sizeof(p->last_time), "%llu", (unsigned long long)one->time_ns);
 	memcpy(p->last_id, one->id, sizeof(p->last_id));
 	return 0;
@@ -363,6 +401,7 @@ int answer_alerts(struct call *c)
 		return -ENOMEM;
 	fprintf(b.f, "{\"as_of\":%s,\"alerts\":[", c->snapshot->as_of);
 	page.f = b.f;
+	page.token = c->token;
 	r = api_alerts_each(&c->api->alerts, &ask, put_alert, &page, &has_more);
 	dropped = api_alerts_dropped(&c->api->alerts);
 	if (has_more)
@@ -383,7 +422,8 @@ static void answer_health(struct call *c)
 		fputs("{\"status\":\"ok\"}", b.f);
 		body_close(&b, c->rq);
 	} else {
-		answer_problem(c->rq, 503, "not-ready", "%s", s.reason[0] ? s.reason : "Not yet begun.");
+		/* Why, and of which broker, is not for everybody: the log and who has a token are told. */
+		answer_problem(c->rq, 503, "not-ready", "There are no figures to give yet.");
 	}
 }
 
@@ -392,21 +432,17 @@ static bool answer_open(struct call *c)
 {
 	const struct api_query *q = &c->query;
 
-	if (q->segments != 1)
+	if (q->segments != 1 || (strcmp(q->segment[0], "healthz") && strcmp(q->segment[0], "livez") &&
+				 strcmp(q->segment[0], "openapi.json")))
 		return false;
-	if (!strcmp(q->segment[0], "healthz")) {
+	if (check_params(c, (const char *const[]){ NULL }))
+		return true;
+	c->rq->status = 200;
+	c->rq->type = JSON_TYPE;
+	if (!strcmp(q->segment[0], "healthz"))
 		answer_health(c);
-	} else if (!strcmp(q->segment[0], "livez")) {
-		c->rq->status = 200;
-		c->rq->type = JSON_TYPE;
-		c->rq->fixed = "{\"status\":\"ok\"}";
-	} else if (!strcmp(q->segment[0], "openapi.json")) {
-		c->rq->status = 200;
-		c->rq->type = JSON_TYPE;
-		c->rq->fixed = api_openapi_json;
-	} else {
-		return false;
-	}
+	else
+		c->rq->fixed = strcmp(q->segment[0], "livez") ? api_openapi_json : "{\"status\":\"ok\"}";
 	return true;
 }
 
@@ -476,7 +512,9 @@ static int answer_as(struct call *c)
 		return answer_problem(c->rq, 401, "no-token",
 				      "A token is needed: Authorization: Bearer TOKEN.");
 	if (q->segments == 1 && !strcmp(q->segment[0], "metrics"))
-		return api_token_may_metrics(c->token) ? answer_metrics(c) : refuse(c);
+		return !api_token_may_metrics(c->token)			? refuse(c)
+		       : check_params(c, (const char *const[]){ NULL }) ? 0
+									: answer_metrics(c);
 	return answer_route(c);
 }
 

@@ -18,43 +18,89 @@
 #define CURSOR_REGISTER "register"
 #define CURSOR_FORECAST "forecast"
 
-/* 0: c->rq->study is there; 1: it has to be read; 2: answered with a problem. */
-static int want(struct call *c)
+static int problem_of(struct call *c)
 {
 	switch (c->rq->study_error) {
-	case 0:
-		if (!c->rq->study)
-			c->rq->study = studies_have(c->api->studies, c->ask);
-		return c->rq->study ? 0 : 1;
 	case -ETIMEDOUT:
-		answer_problem(c->rq, 503, "read-time",
-			       "The topics were not read to their ends within --read-time.");
-		break;
+		return answer_problem(c->rq, 503, "read-time",
+				      "The topics were not read to their ends within --read-time.");
 	case -E2BIG:
-		answer_problem(c->rq, 503, "too-many-registers",
-			       "There are more registers behind that than --registers-max.");
-		break;
+		return answer_problem(c->rq, 503, "too-many-registers",
+				      "There are more registers behind that than --registers-max.");
+	case -EDQUOT:
+		return answer_problem(c->rq, 503, "busy",
+				      "This token waits for too much that has to be read.");
 	case -EBUSY:
 	case -ECANCELED:
-		answer_problem(c->rq, 503, "busy",
-			       "Too many ask for what has to be read, or the server ends.");
-		break;
+		return answer_problem(c->rq, 503, "busy",
+				      "Too many ask for what has to be read, or the server ends.");
 	default:
-		answer_problem(c->rq, 503, "not-read", "The topics could not be read: %s.",
-			       strerror(-c->rq->study_error));
+		return answer_problem(c->rq, 503, "not-read", "The topics could not be read: %s.",
+				      strerror(-c->rq->study_error));
 	}
+}
+
+/* 0: c->rq->study is there; 1: it has to be read; 2: answered with a problem. reading: the id that a cursor
+ * names;
+ * "": none. */
+static int want(struct call *c, const char *reading)
+{
+	if (c->rq->study_error) {
+		problem_of(c);
+		return 2;
+	}
+	if (!c->rq->study)
+		c->rq->study = studies_have(c->api->studies, c->ask, *reading ? reading : NULL);
+	snprintf(c->rq->asker, sizeof(c->rq->asker), "%s", api_token_name(c->token));
+	if (!c->rq->study)
+		return 1;
+	if (!*reading || !strcmp(reading, c->rq->study->id))
+		return 0;
+	answer_problem(c->rq, 410, "other-reading",
+		       "What this cursor goes on in is no longer kept, and something came since: begin again "
+		       "with the "
+		       "first page.");
 	return 2;
 }
 
 static int set_ask(struct call *c, enum om_group group, const char *first, const char *second,
-		   bool wants_registers)
+		   bool wants_registers, const char *reading)
 {
 	*c->ask = (struct study_ask){ .group = group, .wants_registers = wants_registers };
 	if (strlen(first) >= sizeof(c->ask->first) || strlen(second) >= sizeof(c->ask->second))
 		return answer_problem(c->rq, 404, "no-such-total", "There is no such total."), 2;
 	snprintf(c->ask->first, sizeof(c->ask->first), "%s", first);
 	snprintf(c->ask->second, sizeof(c->ask->second), "%s", second);
-	return want(c);
+	return want(c, reading);
+}
+
+/* A page goes on in the reading that the page before was made of: its cursor names it, behind the kind. */
+static int encode_place(const char *kind, const struct study *s, const char *first, const char *second,
+			char cursor[API_CURSOR_MAX])
+{
+	char both[64];
+
+	snprintf(both, sizeof(both), "%s %s", kind, s->id);
+	return api_cursor_encode((const char *const[]){ both, first, second }, cursor);
+}
+
+/* 0 and the reading, "" without a cursor; 1: answered with a problem. */
+static int decode_place(struct call *c, const char *kind, const char *name[API_CURSOR_NAMES],
+			char buf[API_CURSOR_MAX], const char **ret_reading)
+{
+	const char *text = api_query_get(&c->query, "cursor");
+	size_t n = strlen(kind);
+
+	*ret_reading = "";
+	if (!text)
+		return 0;
+	if (api_cursor_decode(text, name, buf) == 0 && !strncmp(name[0], kind, n) && name[0][n] == ' ' &&
+	    strlen(name[0] + n + 1) == STUDY_ID_STRLEN - 1) {
+		*ret_reading = name[0] + n + 1;
+		return 0;
+	}
+	answer_problem(c->rq, 400, "bad-cursor", "This cursor is none of ours, or of another question.");
+	return 1;
 }
 
 static void put_read(FILE *f, const struct study *s)
@@ -62,9 +108,9 @@ static void put_read(FILE *f, const struct study *s)
 	char time[OM_TIME_STRLEN];
 
 	fprintf(f,
-		"\"read\":{\"time\":\"%s\",\"records\":\"%" PRIu64 "\",\"refused\":\"%" PRIu64
+		"\"read\":{\"id\":\"%s\",\"time\":\"%s\",\"records\":\"%" PRIu64 "\",\"refused\":\"%" PRIu64
 		"\",\"partitions\":[",
-		om_time_format(s->time_ns, time), s->records, s->refused);
+		s->id, om_time_format(s->time_ns, time), s->records, s->refused);
 	for (uint32_t i = 0; i < s->partitions; i++)
 		fprintf(f,
 			"%s{\"partition\":%" PRIu32 ",\"readings\":\"%" PRId64 "\",\"assignments\":\"%" PRId64
@@ -104,7 +150,7 @@ static void put_check(FILE *f, const struct study *s)
 }
 
 /* Answers what both have in common: as_of, read, check. 0; else answered, or to be read first. */
-static int begin(struct call *c, bool wants_registers, struct body *b)
+static int begin(struct call *c, bool wants_registers, const char *reading, struct body *b)
 {
 	const char *first, *second;
 	enum om_group group;
@@ -112,14 +158,17 @@ static int begin(struct call *c, bool wants_registers, struct body *b)
 
 	if (subject_of(c, &group, &first, &second))
 		return 2;
-	r = set_ask(c, group, first, second, wants_registers);
+	/* What nobody knows is not worth a reading. */
+	if (!c->rq->study && !c->rq->study_error && !snapshot_find(c->snapshot, group, first, second))
+		return answer_problem(c->rq, 404, "no-such-total", "There is no such total."), 2;
+	r = set_ask(c, group, first, second, wants_registers, reading);
 	if (r)
 		return r;
 	if (!c->rq->study->has_total && !study_find(c->rq->study, first, second))
 		return answer_problem(c->rq, 404, "no-such-total", "There is no such total."), 2;
 	if (body_open(b))
 		return -ENOMEM;
-	fprintf(b->f, "{\"as_of\":%s,", c->snapshot->as_of);
+	fprintf(b->f, "{\"as_of\":%s,", c->rq->study->as_of);
 	put_read(b->f, c->rq->study);
 	fputc(',', b->f);
 	put_check(b->f, c->rq->study);
@@ -154,7 +203,7 @@ int answer_series(struct call *c)
 
 	if (check_params(c, known) || day_param(c, "from", &from) || day_param(c, "to", &to))
 		return 0;
-	r = begin(c, false, &b);
+	r = begin(c, false, "", &b);
 	if (r)
 		return outcome(r);
 	fputs(",\"days\":[", b.f);
@@ -184,16 +233,16 @@ int answer_series(struct call *c)
 	return 0;
 }
 
-/* Where a page begins: 0; 1: answered with a problem. */
-static int registers_at(struct call *c, bool *ret_has, uint8_t ret_after[OM_REGISTER_KEY_SIZE])
+/* Where a page begins: 0; 1: answered with a problem. reading: into buf. */
+static int registers_at(struct call *c, char buf[API_CURSOR_MAX], const char **ret_reading,
+			uint8_t ret_after[OM_REGISTER_KEY_SIZE])
 {
-	const char *text = api_query_get(&c->query, "cursor"), *name[API_CURSOR_NAMES];
-	char buf[API_CURSOR_MAX];
+	const char *name[API_CURSOR_NAMES];
 
-	*ret_has = text != NULL;
-	if (!text || (api_cursor_decode(text, name, buf) == 0 && !strcmp(name[0], CURSOR_REGISTER) &&
-		      strlen(name[1]) == 2 * OM_REGISTER_KEY_SIZE &&
-		      om_unhex(name[1], ret_after, OM_REGISTER_KEY_SIZE) == 0))
+	if (decode_place(c, CURSOR_REGISTER, name, buf, ret_reading))
+		return 1;
+	if (!**ret_reading || (strlen(name[1]) == 2 * OM_REGISTER_KEY_SIZE &&
+			       om_unhex(name[1], ret_after, OM_REGISTER_KEY_SIZE) == 0))
 		return 0;
 	answer_problem(c->rq, 400, "bad-cursor", "This cursor is none of ours, or of another question.");
 	return 1;
@@ -215,17 +264,17 @@ int answer_registers(struct call *c)
 {
 	static const char *const known[] = { "limit", "cursor", NULL };
 	uint8_t after[OM_REGISTER_KEY_SIZE];
-	char key[2 * OM_REGISTER_KEY_SIZE + 1], cursor[API_CURSOR_MAX] = "";
+	char key[2 * OM_REGISTER_KEY_SIZE + 1], cursor[API_CURSOR_MAX] = "", buf[API_CURSOR_MAX];
+	const char *reading;
 	const struct study *s;
 	uint64_t limit = 100, n = 0;
 	struct body b;
-	bool has_cursor;
 	int r;
 
 	if (check_params(c, known) || number_param(c, "limit", 10000, &limit) ||
-	    registers_at(c, &has_cursor, after))
+	    registers_at(c, buf, &reading, after))
 		return 0;
-	r = begin(c, true, &b);
+	r = begin(c, true, reading, &b);
 	if (r)
 		return outcome(r);
 	s = c->rq->study;
@@ -233,13 +282,11 @@ int answer_registers(struct call *c)
 	for (size_t i = 0; r == 0 && i < s->registers; i++) {
 		const struct study_register *g = &s->reg[i];
 
-		if (has_cursor && memcmp(g->key, after, sizeof(after)) <= 0)
+		if (*reading && memcmp(g->key, after, sizeof(after)) <= 0)
 			continue;
 		if (n == limit) {
-			r = api_cursor_encode(
-				(const char *const[]){ CURSOR_REGISTER,
-						       om_hex(s->reg[i - 1].key, sizeof(after), key), "" },
-				cursor);
+			r = encode_place(CURSOR_REGISTER, s, om_hex(s->reg[i - 1].key, sizeof(after), key),
+					 "", cursor);
 			break;
 		}
 		r = put_register(b.f, g, n++ == 0);
@@ -344,8 +391,7 @@ static int put_subjects(struct forecasting *a, const char *const *after, char cu
 		if (order <= 0 || (!a->group && !api_token_may_tenant(a->c->token, u->first)))
 			continue;
 		if (a->rows >= a->limit)
-			return api_cursor_encode(
-				(const char *const[]){ CURSOR_FORECAST, last->first, last->second }, cursor);
+			return encode_place(CURSOR_FORECAST, s, last->first, last->second, cursor);
 		r = put_rows(a, u);
 		last = u;
 	}
@@ -358,26 +404,23 @@ int answer_forecasts(struct call *c)
 				 .limit = 1000,
 				 .horizon = 90,
 				 .today = (int32_t)(fleet_now_ns(CLOCK_REALTIME) / DAY_NS) };
-	const char *text = api_query_get(&c->query, "cursor"), *name[API_CURSOR_NAMES];
+	const char *name[API_CURSOR_NAMES], *reading;
 	char buf[API_CURSOR_MAX], next[API_CURSOR_MAX] = "", day[16];
 	struct body b;
 	int r;
 
-	if (take_forecast_ask(&a))
+	if (take_forecast_ask(&a) || decode_place(c, CURSOR_FORECAST, name, buf, &reading))
 		return 0;
-	if (text && (api_cursor_decode(text, name, buf) || strcmp(name[0], CURSOR_FORECAST)))
-		return answer_problem(c->rq, 400, "bad-cursor",
-				      "This cursor is none of ours, or of another question.");
-	r = set_ask(c, a.group, (a.group ? a.lineage : a.tenant) ?: "", a.model ?: "", false);
+	r = set_ask(c, a.group, (a.group ? a.lineage : a.tenant) ?: "", a.model ?: "", false, reading);
 	if (r)
 		return outcome(r);
 	if (body_open(&b))
 		return -ENOMEM;
 	a.f = b.f;
-	fprintf(b.f, "{\"as_of\":%s,", c->snapshot->as_of);
+	fprintf(b.f, "{\"as_of\":%s,", c->rq->study->as_of);
 	put_read(b.f, c->rq->study);
 	fprintf(b.f, ",\"today\":\"%s\",\"forecasts\":[", date_format(a.today, day));
-	r = put_subjects(&a, text ? name : NULL, next);
+	r = put_subjects(&a, *reading ? name : NULL, next);
 	fprintf(b.f, "],\"next\":%s%s%s}", *next ? "\"" : "", *next ? next : "null", *next ? "\"" : "");
 	body_close(&b, c->rq);
 	free(a.points);

@@ -26,6 +26,7 @@ struct study *study_unref(struct study *s)
 	free(s->sorted);
 	free(s->reg);
 	free(s->offset);
+	free(s->as_of);
 	free(s);
 	return NULL;
 }

@@ -20,7 +20,7 @@
 
 #include "../core/file_io.h"
 
-#define THREADS 2u
+#define THREADS 4u
 #define MEMORY_OF_CONNECTION (32u * 1024)
 #define IDLE_S 10u
 #define PEM_MAX (1 << 20)
@@ -35,27 +35,36 @@ struct link {
 	bool is_ours;	   /* it waits for us, not we for it */
 };
 
+/* What serves with one certificate. */
+struct server {
+	struct api_http *h;
+	struct MHD_Daemon *daemon;
+	/* Under the lock: how many wait for us. None may when the library ends it, so none begins to from
+	 * then on. */
+	unsigned suspended;
+	bool is_closing;
+	int socket; /* given back by the library when it retired; -1: none */
+};
+
 struct api_http {
 	struct api *api;
-	struct MHD_Daemon *daemon;
-	pthread_mutex_t lock; /* of the links */
+	struct server *server;
+	pthread_mutex_t lock; /* of the links, and of what is suspended */
 	struct link *links;
-	unsigned count, suspended;
+	unsigned count;
 	struct sockaddr_storage address;
 	bool is_ipv6;
 	char *cert, *key;
 	uint16_t port;
-	int socket; /* that listens; -1: none yet */
-	/* With the certificate before, until its connections are through. */
-	struct MHD_Daemon *old;
-	int old_socket;
+	int socket;	     /* that listens; -1: none yet */
+	struct server *old;  /* with the certificate before, until its connections are through */
 	uint64_t old_end_ns; /* CLOCK_MONOTONIC */
 };
 
 static void on_connection(void *ctx, struct MHD_Connection *c, void **socket_ctx,
 			  enum MHD_ConnectionNotificationCode code)
 {
-	struct api_http *h = ctx;
+	struct api_http *h = ((struct server *)ctx)->h;
 	struct link *l = *socket_ctx;
 
 	pthread_mutex_lock(&h->lock);
@@ -92,15 +101,24 @@ static struct link *link_of(struct MHD_Connection *c)
 	return info ? info->socket_context : NULL;
 }
 
-/* How many wait for us: none of them may be there when the library ends. */
-static unsigned api_http_suspended(struct api_http *h)
+/* Ends it, unless somebody waits for us: then -EBUSY, but for `force`, when nobody is left who could. */
+static int server_end(struct server *s, bool force)
 {
-	unsigned n;
+	struct api_http *h = s->h;
+	bool is_busy;
 
 	pthread_mutex_lock(&h->lock);
-	n = h->suspended;
+	is_busy = s->suspended && !force;
+	s->is_closing = !is_busy;
 	pthread_mutex_unlock(&h->lock);
-	return n;
+	if (is_busy)
+		return -EBUSY;
+	if (s->daemon)
+		MHD_stop_daemon(s->daemon);
+	if (s->socket >= 0)
+		close(s->socket);
+	free(s);
+	return 0;
 }
 
 void api_http_reap(struct api_http *h)
@@ -117,11 +135,8 @@ void api_http_reap(struct api_http *h)
 			atomic_fetch_add(&h->api->cut_off, 1);
 		}
 	pthread_mutex_unlock(&h->lock);
-	if (h->old && now >= h->old_end_ns && api_http_suspended(h) == 0) {
-		MHD_stop_daemon(h->old);
-		close(h->old_socket);
+	if (h->old && now >= h->old_end_ns && server_end(h->old, false) == 0)
 		h->old = NULL;
-	}
 }
 
 /* The raw target, before the library decodes it. What is returned is the request's context. */
@@ -145,7 +160,7 @@ static void *on_target(void *ctx, const char *uri, struct MHD_Connection *c)
 static void on_completed(void *ctx, struct MHD_Connection *c, void **request,
 			 enum MHD_RequestTerminationCode code)
 {
-	struct api_http *h = ctx;
+	struct api_http *h = ((struct server *)ctx)->h;
 	struct api_request *rq = *request;
 	struct link *l = link_of(c);
 
@@ -201,23 +216,32 @@ static enum MHD_Result send_answer(struct api_http *h, struct MHD_Connection *c,
 	return ok;
 }
 
-/* Who waits for us is not held to the time of a request, and not forgotten when we end. */
-static void suspend(struct api_http *h, struct MHD_Connection *c, struct api_request *rq)
+/* Who waits for us is not held to the time of a request, and not forgotten when we end. False: it is too late
+ * to wait. */
+static bool suspend(struct server *s, struct MHD_Connection *c, struct api_request *rq)
 {
 	struct link *l = link_of(c);
+	bool is_closing;
 
-	pthread_mutex_lock(&h->lock);
-	if (l)
+	pthread_mutex_lock(&s->h->lock);
+	is_closing = s->is_closing;
+	if (l && !is_closing)
 		l->is_ours = true;
-	h->suspended++;
-	pthread_mutex_unlock(&h->lock);
-	rq->http = h;
+	s->suspended += !is_closing;
+	pthread_mutex_unlock(&s->h->lock);
+	if (is_closing)
+		return false;
+	rq->server = s;
 	rq->connection = c;
 	MHD_suspend_connection(c);
+	return true;
 }
 
-static void resume(struct api_http *h, struct api_request *rq)
+/* Nobody counts as through before the library has it back: it may end as soon as none is left. */
+static void resume(struct api_request *rq)
 {
+	struct server *s = rq->server;
+	struct api_http *h = s->h;
 	struct link *l = link_of(rq->connection);
 
 	pthread_mutex_lock(&h->lock);
@@ -225,9 +249,11 @@ static void resume(struct api_http *h, struct api_request *rq)
 		l->is_ours = false;
 		l->since_ns = fleet_now_ns(CLOCK_MONOTONIC);
 	}
-	h->suspended--;
 	pthread_mutex_unlock(&h->lock);
 	MHD_resume_connection(rq->connection);
+	pthread_mutex_lock(&h->lock);
+	s->suspended--;
+	pthread_mutex_unlock(&h->lock);
 }
 
 /* From the thread that reads. After resume() the request is the library's again. */
@@ -237,15 +263,17 @@ static void on_study(void *ctx, struct study *study, int error)
 
 	rq->study = study;
 	rq->study_error = error;
-	resume(rq->http, rq);
+	resume(rq);
 }
 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
 				  const char *version, const char *data, size_t *size, void **request)
 {
-	struct api_http *h = ctx;
+	struct server *s = ctx;
+	struct api_http *h = s->h;
 	struct api_request *rq = *request;
 	struct study_ask ask;
+	int r;
 
 	if (!rq)
 		return MHD_NO;
@@ -261,15 +289,21 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 		return MHD_YES;
 	}
 	rq->authorization = MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
-	if (api_answer(h->api, rq, &ask)) {
-		/* Before it is asked for: it may be there at once. */
-		suspend(h, c, rq);
-		rq->study_error = studies_want(h->api->studies, &ask, on_study, rq);
-		if (rq->study_error)
-			resume(h, rq);
-		return MHD_YES;
+	if (api_answer(h->api, rq, &ask) == 0)
+		return send_answer(h, c, rq);
+	/* Before it is asked for: it may be there at once. */
+	if (!suspend(s, c, rq)) {
+		rq->study_error = -ECANCELED;
+		api_answer(h->api, rq, &ask);
+		return send_answer(h, c, rq);
 	}
-	return send_answer(h, c, rq);
+	r = studies_want(h->api->studies, &ask, rq->asker, on_study, rq);
+	if (r) {
+		/* Only then is it still ours. */
+		rq->study_error = r;
+		resume(rq);
+	}
+	return MHD_YES;
 }
 
 static void on_log(void *ctx, const char *fmt, va_list args)
@@ -355,9 +389,9 @@ static void free_pem(char *cert, char *key)
 	free(key);
 }
 
-/* On the socket that listens. NULL: certificate and key do not fit, or there is no memory. */
-static struct MHD_Daemon *start(struct api_http *h, char *cert, char *key)
+static struct MHD_Daemon *start_daemon(struct server *s, int fd, char *cert, char *key)
 {
+	struct api_http *h = s->h;
 	unsigned flags = MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG |
 			 MHD_ALLOW_SUSPEND_RESUME | (h->is_ipv6 ? MHD_USE_IPv6 : 0) |
 			 (cert ? MHD_USE_TLS : 0);
@@ -365,19 +399,33 @@ static struct MHD_Daemon *start(struct api_http *h, char *cert, char *key)
 					{ MHD_OPTION_HTTPS_MEM_KEY, 0, key },
 					{ MHD_OPTION_HTTPS_PRIORITIES, 0, TLS_PRIORITIES },
 					{ MHD_OPTION_END, 0, NULL } };
-	/* The library closes it at its end, and if it cannot begin. */
-	int fd = fcntl(h->socket, F_DUPFD_CLOEXEC, 0);
 
-	if (fd < 0)
-		return NULL;
-	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
 				MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
 				(unsigned)h->api->config->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
 				IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_OF_CONNECTION,
 				MHD_OPTION_THREAD_POOL_SIZE, THREADS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-				MHD_OPTION_URI_LOG_CALLBACK, on_target, h, MHD_OPTION_NOTIFY_COMPLETED,
-				on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
+				MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_NOTIFY_COMPLETED,
+				on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
 				MHD_OPTION_ARRAY, cert ? tls : tls + 3, MHD_OPTION_END);
+}
+
+/* On the socket that listens. NULL: certificate and key do not fit, or there is no memory. */
+static struct server *start(struct api_http *h, char *cert, char *key)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	/* The library closes it at its end, and if it cannot begin. */
+	int fd = s ? fcntl(h->socket, F_DUPFD_CLOEXEC, 0) : -1;
+
+	if (fd >= 0) {
+		s->h = h;
+		s->socket = -1;
+		s->daemon = start_daemon(s, fd, cert, key);
+		if (s->daemon)
+			return s;
+	}
+	free(s);
+	return NULL;
 }
 
 int api_http_new(struct api *a, struct api_http **ret, struct error_text *err)
@@ -421,61 +469,66 @@ int api_http_start(struct api_http *h, struct error_text *err)
 
 	if (r)
 		return r;
-	h->daemon = start(h, h->cert, h->key);
-	return h->daemon ? 0
+	h->server = start(h, h->cert, h->key);
+	return h->server ? 0
 			 : error_set(err, -EINVAL,
 				     h->cert ? "%s: certificate and key do not fit" : "%s: cannot be served",
 				     h->cert ? h->api->config->tls_cert : h->api->config->listen);
 }
 
 /* Takes no further connections; those there are have some time left. */
-static void retire(struct api_http *h, struct MHD_Daemon *daemon)
+static void retire(struct api_http *h, struct server *s)
 {
-	if (h->old) {
-		MHD_stop_daemon(h->old);
-		close(h->old_socket);
-	}
-	h->old_socket = MHD_quiesce_daemon(daemon);
-	h->old = daemon;
+	s->socket = MHD_quiesce_daemon(s->daemon);
+	h->old = s;
 	h->old_end_ns = fleet_now_ns(CLOCK_MONOTONIC) + h->api->config->request_ns;
+}
+
+static int load_pair(const struct api_config *c, char **cert, char **key, struct error_text *err)
+{
+	return load_pem(c->tls_cert, cert, err) ?: load_pem(c->tls_key, key, err);
 }
 
 int api_http_reload(struct api_http *h, struct error_text *err)
 {
 	const struct api_config *c = h->api->config;
 	char *cert = NULL, *key = NULL;
-	struct MHD_Daemon *fresh = NULL;
-	int r = c->tls_cert ? load_pem(c->tls_cert, &cert, err) : 1;
+	struct server *fresh = NULL;
+	int r = c->tls_cert ? load_pair(c, &cert, &key, err) : 0;
 
-	if (h->old && api_http_suspended(h))
-		return error_set(err, -EBUSY, "the change before is not yet through");
-	r = r ?: load_pem(c->tls_key, &key, err);
-	if (r == 0 && (strcmp(cert, h->cert) || strcmp(key, h->key))) {
+	if (r || !cert || (!strcmp(cert, h->cert) && !strcmp(key, h->key))) {
+		free_pem(cert, key);
+		return r;
+	}
+	/* There is one before at most. */
+	if (h->old) {
+		r = server_end(h->old, false);
+		h->old = r ? h->old : NULL;
+	}
+	if (r == 0) {
 		fresh = start(h, cert, key);
 		r = fresh ? 0 : error_set(err, -EINVAL, "%s, %s: they do not fit", c->tls_cert, c->tls_key);
 	}
-	if (fresh) {
-		retire(h, h->daemon);
-		h->daemon = fresh;
-		free_pem(h->cert, h->key);
-		h->cert = cert;
-		h->key = key;
-	} else {
+	if (r) {
 		free_pem(cert, key);
+		return r;
 	}
-	return r < 0 ? r : 0;
+	retire(h, h->server);
+	h->server = fresh;
+	free_pem(h->cert, h->key);
+	h->cert = cert;
+	h->key = key;
+	return 0;
 }
 
 struct api_http *api_http_free(struct api_http *h)
 {
 	if (!h)
 		return NULL;
-	if (h->old) {
-		MHD_stop_daemon(h->old);
-		close(h->old_socket);
-	}
-	if (h->daemon)
-		MHD_stop_daemon(h->daemon);
+	if (h->old)
+		server_end(h->old, true);
+	if (h->server)
+		server_end(h->server, true);
 	if (h->socket >= 0)
 		close(h->socket);
 	pthread_mutex_destroy(&h->lock);

@@ -88,6 +88,7 @@ struct api_alert {
 	bool is_shadow;
 	char *tenant;	  /* NULL: of none, or of several */
 	char *event;	  /* one line of JSON */
+	char *told;	  /* likewise, for a token of the tenant's; NULL: that is not told */
 	const char *type; /* a loan of alert_type_name() */
 };
 struct api_alerts {
@@ -160,16 +161,17 @@ struct api_request {
 	char *target; /* raw */
 	size_t target_len;
 	bool is_too_long, is_seen;
-	const char *authorization; /* of the header; a loan; NULL: none */
-	struct study *study;	   /* what was read for it; a reference */
-	int study_error;	   /* instead of it: an -errno */
+	const char *authorization;	   /* of the header; a loan; NULL: none */
+	struct study *study;		   /* what was read for it; a reference */
+	int study_error;		   /* instead of it: an -errno */
+	char asker[API_TOKEN_NAME_STRLEN]; /* whose token it came with, once something has to be read */
 	unsigned status;
 	const char *type;
 	char *body; /* malloc'ed; NULL and `fixed` NULL: out of memory */
 	size_t body_len;
-	void *http, *connection; /* what is of api_http.c */
-	const char *fixed;	 /* instead of it: not freed */
-	unsigned retry_after_s;	 /* 0: none */
+	void *server, *connection; /* what is of api_http.c */
+	const char *fixed;	   /* instead of it: not freed */
+	unsigned retry_after_s;	   /* 0: none */
 };
 
 /* A consumer that joins no group; the broker lets it wait for records at most wait_ms. 0; -EINVAL with *err.
@@ -188,6 +190,7 @@ struct api {
 	pthread_rwlock_t tokens_lock; /* of `tokens`: held while one is used */
 	struct api_tokens *tokens;
 	struct api_http *http;
+	bool is_certificate_due;   /* to be read again */
 	uint64_t started_ns;	   /* CLOCK_MONOTONIC */
 	atomic_ullong answered[6]; /* by the first digit of the status */
 	atomic_ullong cut_off;	   /* connections that took too long */
@@ -242,7 +245,8 @@ struct api_http;
 int api_http_new(struct api *a, struct api_http **ret, struct error_text *err);
 int api_http_start(struct api_http *h, struct error_text *err);
 struct api_http *api_http_free(struct api_http *h);
-/* Certificate and key anew from their files, if they changed; on an error the old ones stay. */
+/* Certificate and key anew from their files, if they changed; on an error the old ones stay. -EBUSY: somebody
+ * who came with the certificate before the last still waits; to be called again. */
 int api_http_reload(struct api_http *h, struct error_text *err);
 /* Cuts off requests that take too long; to be called each second. */
 void api_http_reap(struct api_http *h);

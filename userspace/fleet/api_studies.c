@@ -4,16 +4,21 @@
 #include "api_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define WAITING_MAX 32
+#define WAITING_OF_ONE_MAX 8 /* of one token: the others must find a place, too */
+#define READING_OF_ONE_MAX 2 /* different questions of it: each may take --read-time */
 #define KEPT_MAX 8
 #define FRESH_NS (60 * 1000000000ULL)
+#define LOOK_S 5
 
 struct wish {
 	struct wish *next;
 	struct study_ask ask;
+	char asker[API_TOKEN_NAME_STRLEN];
 	void (*fn)(void *ctx, struct study *study, int error);
 	void *ctx;
 };
@@ -26,7 +31,6 @@ struct studies {
 	struct wish *first, **last;
 	size_t waiting;
 	struct study *kept; /* the latest first */
-	size_t kept_count;
 	atomic_bool is_stopping;
 };
 
@@ -37,45 +41,89 @@ static bool answers(const struct study_ask *a, const struct study_ask *b)
 	       (a->wants_registers || !b->wants_registers);
 }
 
-static struct study *find_kept(struct studies *s, const struct study_ask *ask)
+static struct study *ref(struct study *one)
+{
+	atomic_fetch_add(&one->refs, 1);
+	return one;
+}
+
+static struct study *find_kept(struct studies *s, const struct study_ask *ask, const char *id)
 {
 	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC);
 
-	for (struct study *one = s->kept; one; one = one->next)
-		if (answers(&one->ask, ask) && now - one->made_ns < FRESH_NS) {
-			atomic_fetch_add(&one->refs, 1);
-			return one;
+	for (struct study *one = s->kept; id && one; one = one->next)
+		if (answers(&one->ask, ask) && !strcmp(one->id, id)) {
+			one->used_ns = now;
+			return ref(one);
 		}
+	for (struct study *one = s->kept; one; one = one->next)
+		if (answers(&one->ask, ask) && now - one->made_ns < FRESH_NS)
+			return ref(one);
 	return NULL;
 }
 
-struct study *studies_have(struct studies *s, const struct study_ask *ask)
+struct study *studies_have(struct studies *s, const struct study_ask *ask, const char *id)
 {
 	struct study *found;
 
 	pthread_mutex_lock(&s->lock);
-	found = find_kept(s, ask);
+	found = find_kept(s, ask, id);
 	pthread_mutex_unlock(&s->lock);
 	return found;
 }
 
+/* What it holds, in registers; a day takes no more. */
+static size_t weight_of(const struct study *one)
+{
+	size_t n = one->registers;
+
+	for (size_t i = 0; i < one->subjects.count; i++)
+		n += one->sorted[i]->days;
+	return n;
+}
+
+/* Frees what nobody used for a minute, and of the rest the earliest that are too many: all together hold no
+ * more than one reading may, but the latest stays. */
+static void tidy(struct studies *s)
+{
+	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC);
+	size_t n = 0, weight = 0;
+
+	for (struct study **at = &s->kept; *at;) {
+		struct study *one = *at;
+		size_t more = weight_of(one);
+
+		if (now - one->used_ns >= FRESH_NS || n == KEPT_MAX ||
+		    (n && weight + more > s->api->config->registers_max)) {
+			*at = one->next;
+			study_unref(one);
+			continue;
+		}
+		n++;
+		weight += more;
+		at = &one->next;
+	}
+}
+
 static void keep(struct studies *s, struct study *one)
 {
-	struct study **at = &s->kept;
-	size_t n = 1;
-
 	one->next = s->kept;
-	s->kept = one;
-	while (*at && n <= KEPT_MAX) {
-		at = &(*at)->next;
-		n++;
-	}
-	while (*at) {
-		struct study *old = *at;
+	s->kept = ref(one);
+	tidy(s);
+}
 
-		*at = old->next;
-		study_unref(old);
-	}
+/* Until somebody wishes something, or it is time to look what is too old. */
+static void wait_for_wish(struct studies *s)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += LOOK_S;
+	if (s->kept)
+		pthread_cond_timedwait(&s->changed, &s->lock, &end);
+	else
+		pthread_cond_wait(&s->changed, &s->lock);
+	tidy(s);
 }
 
 /* All wishes for the same, off the list. */
@@ -127,11 +175,11 @@ static void *run(void *ctx)
 		int r;
 
 		while (!s->first && !atomic_load(&s->is_stopping))
-			pthread_cond_wait(&s->changed, &s->lock);
+			wait_for_wish(s);
 		if (!s->first)
 			break;
 		ask = s->first->ask;
-		one = find_kept(s, &ask);
+		one = find_kept(s, &ask, NULL);
 		is_new = !one;
 		pthread_mutex_unlock(&s->lock);
 		r = one				   ? 0
@@ -141,10 +189,8 @@ static void *run(void *ctx)
 			log_warn("the topics were not read for an answer: %s", strerror(-r));
 		pthread_mutex_lock(&s->lock);
 		same = take_same(s, &ask);
-		if (one && is_new) {
-			atomic_fetch_add(&one->refs, 1);
+		if (one && is_new)
 			keep(s, one);
-		}
 		pthread_mutex_unlock(&s->lock);
 		fulfil(same, one, r);
 		study_unref(one);
@@ -198,7 +244,27 @@ struct studies *studies_free(struct studies *s)
 	return NULL;
 }
 
-int studies_want(struct studies *s, const struct study_ask *ask,
+/* Whether one more of this asker can be taken: few different questions, and not all places. */
+static bool has_place(const struct studies *s, const struct study_ask *ask, const char *asker)
+{
+	size_t of_asker = 0, questions = 0;
+	bool is_asked = false;
+
+	for (const struct wish *w = s->first; w; w = w->next) {
+		bool is_repeated = false;
+
+		is_asked |= answers(&w->ask, ask);
+		if (strcmp(w->asker, asker))
+			continue;
+		of_asker++;
+		for (const struct wish *v = s->first; v != w; v = v->next)
+			is_repeated |= answers(&v->ask, &w->ask);
+		questions += !is_repeated;
+	}
+	return of_asker < WAITING_OF_ONE_MAX && (is_asked || questions < READING_OF_ONE_MAX);
+}
+
+int studies_want(struct studies *s, const struct study_ask *ask, const char *asker,
 		 void (*fn)(void *ctx, struct study *study, int error), void *ctx)
 {
 	struct wish *w = calloc(1, sizeof(*w));
@@ -207,8 +273,11 @@ int studies_want(struct studies *s, const struct study_ask *ask,
 	pthread_mutex_lock(&s->lock);
 	if (r == 0 && (s->waiting >= WAITING_MAX || atomic_load(&s->is_stopping)))
 		r = -EBUSY;
+	if (r == 0 && !has_place(s, ask, asker))
+		r = -EDQUOT;
 	if (r == 0) {
 		*w = (struct wish){ .ask = *ask, .fn = fn, .ctx = ctx };
+		snprintf(w->asker, sizeof(w->asker), "%s", asker);
 		*s->last = w;
 		s->last = &w->next;
 		s->waiting++;

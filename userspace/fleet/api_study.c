@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sodium.h>
 
 #include "../../exporters/kafka_ended.h"
 #include "../core/history.h"
@@ -37,6 +38,7 @@ struct reader {
 	struct key_map jobs;
 	struct history *history;
 	uint64_t end_ns; /* CLOCK_MONOTONIC */
+	struct snapshot *before, *after;
 	int error;
 };
 
@@ -75,12 +77,15 @@ static void reader_done(struct reader *r)
 		rd_kafka_destroy_flags(r->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	key_map_done(&r->jobs, free_node);
 	history_free(r->history);
+	snapshot_unref(r->before);
+	snapshot_unref(r->after);
 	study_unref(r->s);
 }
 
-static bool is_any(const struct study_ask *ask)
+/* About one total; else about several, with which no total can be compared. */
+static bool is_one(const struct study_ask *ask)
 {
-	return !ask->first[0] && !ask->second[0];
+	return ask->first[0] && (ask->second[0] || ask->group == OM_GROUP_LINEAGE);
 }
 
 /* By which assignment the jobs concerned are found; -1: by none, nobody said anything of some of them. */
@@ -199,13 +204,24 @@ static void take(struct reader *r, const rd_kafka_message_t *m)
 		r->unread--;
 }
 
-static int look(const struct reader *r)
+/* A partition that is full refuses what is above: what was read is then a part, and a part is never given. */
+static bool is_too_much(const struct reader *r)
 {
 	size_t registers = r->s->registers;
 
-	for (uint32_t i = 0; i < r->f->partitions; i++)
-		registers += r->f->parts[i] ? om_totals_registers(r->f->parts[i]->totals) : 0;
-	if (registers > r->api->config->registers_max)
+	for (uint32_t i = 0; i < r->f->partitions; i++) {
+		const struct part *p = r->f->parts[i];
+
+		if (p && p->refused[REFUSED_FULL].count)
+			return true;
+		registers += p ? om_totals_registers(p->totals) : 0;
+	}
+	return registers > r->api->config->registers_max;
+}
+
+static int look(const struct reader *r)
+{
+	if (is_too_much(r))
 		return -E2BIG;
 	if (atomic_load(r->is_stopping))
 		return -ECANCELED;
@@ -325,6 +341,8 @@ static int read_partitions(struct reader *r, uint32_t first, uint32_t count)
 			return -ENOMEM;
 	}
 	rc = read_topics(r, all, ARRAY_SIZE(all), first, count);
+	if (rc == 0 && is_too_much(r))
+		rc = -E2BIG;
 	for (uint32_t i = first; i < first + count; i++) {
 		struct part *p = r->f->parts[i];
 		struct listing l = { r, p->totals };
@@ -340,12 +358,15 @@ static int read_partitions(struct reader *r, uint32_t first, uint32_t count)
 	return rc;
 }
 
-/* The total now; false: there is none. */
-static bool total_now(struct api *a, const struct study_ask *ask, opcount ret[STUDY_FIGURES])
+/* The total now; it stays zero where there is none. *state: the snapshot that it is of, a reference. */
+static bool total_now(struct api *a, const struct study_ask *ask, opcount ret[STUDY_FIGURES],
+		      struct snapshot **state)
 {
-	_cleanup_(snapshot_unrefp) struct snapshot *s = follow_snapshot(a->follow);
-	const struct om_subject_total *t = s ? snapshot_find(s, ask->group, ask->first, ask->second) : NULL;
+	const struct om_subject_total *t;
 
+	snapshot_unref(*state);
+	*state = follow_snapshot(a->follow);
+	t = *state ? snapshot_find(*state, ask->group, ask->first, ask->second) : NULL;
 	memset(ret, 0, STUDY_FIGURES * sizeof(*ret));
 	if (t)
 		study_figures(t, ret);
@@ -372,7 +393,7 @@ static void compare(struct reader *r)
 				study_add(&s->sum[k], s->sorted[i]->day[d].figure[k]);
 	s->agrees = STUDY_EQUAL;
 	for (;;) {
-		s->has_total = total_now(r->api, &s->ask, s->after);
+		s->has_total = total_now(r->api, &s->ask, s->after, &r->after);
 		if (is_equal(s->sum, s->before) || is_equal(s->sum, s->after))
 			return;
 		if (atomic_load(r->is_stopping) || fleet_now_ns(CLOCK_MONOTONIC) > end)
@@ -382,6 +403,37 @@ static void compare(struct reader *r)
 	for (int k = 0; k < STUDY_FIGURES; k++)
 		is_between = is_between && s->before[k] <= s->sum[k] && s->sum[k] <= s->after[k];
 	s->agrees = is_between ? STUDY_BETWEEN : STUDY_NO;
+}
+
+/* Which state of the totals the figures are of, and which reading this is: the question and how far each
+ * topic was read. Where nothing came meanwhile another reading, also another instance's, is the same. */
+static int cite(struct reader *r)
+{
+	struct study *s = r->s;
+	const struct snapshot *state =
+		is_one(&s->ask) && !is_equal(s->sum, s->after) && is_equal(s->sum, s->before) && r->before
+			? r->before
+			: r->after;
+	unsigned char digest[crypto_hash_sha256_BYTES];
+	crypto_hash_sha256_state hash;
+
+	if (!state)
+		return -EAGAIN;
+	s->as_of = strdup(state->as_of);
+	crypto_hash_sha256_init(&hash);
+	crypto_hash_sha256_update(&hash, (const unsigned char *)s->ask.first, strlen(s->ask.first) + 1);
+	crypto_hash_sha256_update(&hash, (const unsigned char *)s->ask.second, strlen(s->ask.second) + 1);
+	for (uint32_t i = 0; i < s->partitions; i++) {
+		const struct study_offsets *o = &s->offset[i];
+		char line[120];
+		int n = snprintf(line, sizeof(line), "%d/%" PRIu32 " %" PRId64 " %" PRId64 " %" PRId64 "\n",
+				 (int)s->ask.group, i, o->readings, o->assignments, o->carry);
+
+		crypto_hash_sha256_update(&hash, (const unsigned char *)line, (size_t)n);
+	}
+	crypto_hash_sha256_final(&hash, digest);
+	sodium_bin2hex(s->id, sizeof(s->id), digest, (sizeof(s->id) - 1) / 2);
+	return s->as_of ? 0 : -ENOMEM;
 }
 
 static int reader_init(struct reader *r)
@@ -436,7 +488,7 @@ int study_read(struct api *a, const struct study_ask *ask, const atomic_bool *is
 		return rc;
 	r.s->ask = *ask;
 	r.end_ns = fleet_now_ns(CLOCK_MONOTONIC) + a->config->read_ns;
-	total_now(a, ask, r.s->before);
+	total_now(a, ask, r.s->before, &r.before);
 	r.filters = kind_of(ask, &value) >= 0;
 	if (r.filters) {
 		rc = choose(&r);
@@ -448,9 +500,14 @@ int study_read(struct api *a, const struct study_ask *ask, const atomic_bool *is
 	if (rc)
 		return rc;
 	r.s->time_ns = fleet_now_ns(CLOCK_REALTIME);
-	if (!is_any(ask))
+	if (is_one(ask))
 		compare(&r);
-	r.s->made_ns = fleet_now_ns(CLOCK_MONOTONIC);
+	else
+		total_now(a, ask, r.s->after, &r.after);
+	rc = cite(&r);
+	if (rc)
+		return rc;
+	r.s->made_ns = r.s->used_ns = fleet_now_ns(CLOCK_MONOTONIC);
 	*ret = TAKE_PTR(r.s);
 	return 0;
 }

@@ -44,6 +44,8 @@ struct study_offsets {
 enum study_agrees { STUDY_EQUAL, STUDY_BETWEEN, STUDY_NO };
 extern const char *const study_agrees_names[];
 
+#define STUDY_ID_STRLEN 33
+
 struct study {
 	atomic_uint refs;
 	struct study_ask ask;
@@ -59,8 +61,10 @@ struct study {
 	bool has_total;
 	opcount sum[STUDY_FIGURES], before[STUDY_FIGURES], after[STUDY_FIGURES];
 	enum study_agrees agrees;
-	uint64_t made_ns;   /* CLOCK_MONOTONIC */
-	struct study *next; /* in the cache */
+	char id[STUDY_ID_STRLEN];  /* names this reading */
+	char *as_of;		   /* the state of the totals that it was compared with, or ended at; JSON */
+	uint64_t made_ns, used_ns; /* CLOCK_MONOTONIC; used: by a page that goes on in it */
+	struct study *next;	   /* in the cache */
 };
 
 /* api_days.c, while a study is made. Each NULL or -ENOMEM: out of memory. */
@@ -72,7 +76,7 @@ void study_add(opcount *to, opcount v); /* stays at 2^128 - 1 */
 
 struct api;
 /* Reads the topics. 0; -ETIMEDOUT: not to their ends in time; -E2BIG: more registers than allowed;
- * -ECANCELED: *is_stopping; -EIO, -ENOMEM. */
+ * -ECANCELED: *is_stopping; -EAGAIN: there are no totals yet; -EIO, -ENOMEM. */
 int study_read(struct api *a, const struct study_ask *ask, const atomic_bool *is_stopping,
 	       struct study **ret);
 struct study *study_unref(struct study *s);
@@ -80,17 +84,18 @@ struct study *study_unref(struct study *s);
 const struct study_subject *study_find(const struct study *s, const char *first, const char *second);
 void study_figures(const struct om_subject_total *t, opcount ret[STUDY_FIGURES]);
 
-/* One reads at a time; what was read is kept for a minute. */
+/* One reads at a time; what was read is kept for a minute, or as long as somebody pages through it. */
 struct studies;
 struct studies *studies_new(struct api *a);
 /* Everybody who waits is answered with -ECANCELED, and who comes later with -EBUSY. */
 void studies_stop(struct studies *s);
 /* After studies_stop(). */
 struct studies *studies_free(struct studies *s);
-/* A reference to one that is fresh; NULL: it has to be read. */
-struct study *studies_have(struct studies *s, const struct study_ask *ask);
-/* fn is called once, from the reading thread, with a reference or an -errno. -EBUSY: too many wait. */
-int studies_want(struct studies *s, const struct study_ask *ask,
+/* A reference to the one of that id, or else to one that is fresh; NULL: it has to be read. id NULL: any. */
+struct study *studies_have(struct studies *s, const struct study_ask *ask, const char *id);
+/* fn is called once, from the reading thread, with a reference or an -errno. asker: the token's name. -EBUSY:
+ * too many wait; -EDQUOT: too many of this asker. */
+int studies_want(struct studies *s, const struct study_ask *ask, const char *asker,
 		 void (*fn)(void *ctx, struct study *study, int error), void *ctx);
 
 #endif

@@ -11,7 +11,7 @@
 #include "../base/cleanup.h"
 #include "../core/file_io.h"
 
-#define NAME_LEN_MAX 64
+#define NAME_LEN_MAX (API_TOKEN_NAME_STRLEN - 1)
 #define FILE_SIZE_MAX (4 << 20)
 #define PREFIX "opm_"
 #define HASH_SIZE crypto_hash_sha256_BYTES

@@ -16,6 +16,7 @@
 #define API_TOKENS_MAX 1000
 #define API_TOKEN_STRLEN 48 /* "opm_", 43 characters, NUL */
 #define API_TOKEN_TENANTS_MAX 1000
+#define API_TOKEN_NAME_STRLEN 65
 
 struct api_tokens;
 struct api_token;
