@@ -12,6 +12,7 @@
 
 #include "userspace/base/yaml.h"
 #include "userspace/core/owner_import.h"
+#include "userspace/core/owner_store_internal.h"
 
 static char dir[64], db[96];
 
@@ -453,10 +454,59 @@ static void a_file_that_is_none_of_ours(void **state)
 	assert_true(owner_store_open(db, 0, &s, &err) < 0);
 }
 
+static sqlite3 *writer;
+static unsigned progress;
+
+/* While the first table is read another process changes what is read last. */
+static int on_progress(void *ctx)
+{
+	if (++progress == 10)
+		assert_int_equal(sqlite3_exec(writer, "UPDATE record SET headquarters = 'CN'", NULL, NULL, NULL), SQLITE_OK);
+	return 0;
+}
+
+/* Facts of one time, not some of before and some of after another's import. */
+static void what_is_loaded_is_of_one_time(void **state)
+{
+	struct result x = IMPORT(OWNER_FORMAT_LEI, "2026-03-01", LEI_HEAD LEI_ROW(A, "One", "US", "2026-01-02") LEI_ROW(B, "Two", "US", "2026-01-02"));
+	struct error_text err = { 0 };
+	struct owners *o = NULL;
+	struct owner_store *s;
+	struct owner_answer a;
+
+	assert_int_equal(x.i.taken, 2);
+	assert_int_equal(owner_store_open(db, OWNER_STORE_CREATE, &s, &err), 0);
+	for (int i = 0; i < 20; i++) {
+		char tenant[8];
+
+		snprintf(tenant, sizeof(tenant), "t%d", i);
+		assert_int_equal(owner_store_bind(s, &(struct owner_binding_row){ .tenant = tenant, .entity = A, .how = "", .by = "jane", .because = "",
+										  .from_day = 0, .to_day = INT32_MAX }), 0);
+	}
+	owner_store_free(s);
+	assert_int_equal(sqlite3_open(db, &writer), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(writer, "PRAGMA journal_mode = WAL", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(owner_store_open(db, OWNER_STORE_READ_ONLY, &s, &err), 0);
+	progress = 0;
+	sqlite3_progress_handler(s->db, 1, on_progress, NULL);
+	assert_int_equal(owner_store_load(s, A, &o), 0);
+	assert_true(progress > 10);
+	owners_resolve_entity(o, A, day("2026-05-01"), &a);
+	assert_string_equal(a.path[0].headquarters, "US");
+	owners_free(o);
+	assert_int_equal(owner_store_load(s, A, &o), 0);
+	owners_resolve_entity(o, A, day("2026-05-01"), &a);
+	assert_string_equal(a.path[0].headquarters, "CN");
+	owners_free(o);
+	owner_store_free(s);
+	sqlite3_close(writer);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+		TEST(what_is_loaded_is_of_one_time),
 		TEST(every_reject_has_its_place), TEST(relationships_are_checked), TEST(shares_without_a_guess),
 		TEST(a_head_must_fit), TEST(a_newer_file_stands_beside_the_older), TEST(two_sources_are_both_kept),
 		TEST(a_list_is_the_same_in_csv_and_json), TEST(a_hit_waits_for_a_persons_word),

@@ -72,6 +72,9 @@ static inline void declarations_freep(struct declarations **d)
 }
 size_t declarations_count(const struct declarations *d);
 const struct declaration *declarations_at(const struct declarations *d, size_t i); /* in the file's order */
+/* Whether what stood there before still does, at its place: the file only grows, so one that lost some of its
+ * records was cut or changed. */
+bool declarations_continue(const struct declarations *d, const struct declarations *before);
 /* What holds at a time for a subject, one after the other; NULL: no more. d may be NULL. */
 const struct declaration *declarations_next(const struct declarations *d, const char *subject,
 					    enum declaration_kind kind, uint64_t now_ns,

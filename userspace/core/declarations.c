@@ -43,6 +43,16 @@ const struct declaration *declarations_at(const struct declarations *d, size_t i
 	return &d->item[i];
 }
 
+bool declarations_continue(const struct declarations *d, const struct declarations *before)
+{
+	size_t n = before->count;
+
+	if (d->count <= n)
+		return d->count == n && !strcmp(d->last, before->last);
+	/* An id covers the digest of the line before it. */
+	return n == 0 || om_id_equal(&d->item[n - 1].id, &before->item[n - 1].id);
+}
+
 static void digest_line(const void *line, size_t len, char out[65])
 {
 	unsigned char hash[crypto_hash_sha256_BYTES];

@@ -2,8 +2,11 @@
 #include "law.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "../base/cleanup.h"
 
@@ -14,27 +17,81 @@ const char *law_file_name(enum law_file which)
 	return names[which];
 }
 
+static int look_at_end(const char *path, struct law_end *ret)
+{
+	static const char mark[] = "\n...\n";
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char head[16] = "", tail[sizeof(mark)] = "";
+	struct stat st;
+	off_t from;
+
+	*ret = (struct law_end){ 0 };
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	from = st.st_size < (off_t)strlen(mark) ? 0 : st.st_size - (off_t)strlen(mark);
+	if (pread(fd, head, sizeof(head), 0) < 0 || pread(fd, tail, strlen(mark), from) < 0)
+		return -errno;
+	ret->is_database = memcmp(head, "SQLite format 3", sizeof(head)) == 0;
+	ret->is_ended = tail[0] && tail[strlen(tail) - 1] == '\n';
+	ret->is_marked = strcmp(tail, mark) == 0;
+	return 0;
+}
+
+static int check_end(const struct law *l, const struct owners *o, const struct law_end *end,
+		     struct error_text *err)
+{
+	const char *path = l->file[LAW_OWNERS].path, *lost;
+
+	if (!l->owners || end->is_database)
+		return 0;
+	if (l->end.is_ended && !end->is_ended)
+		return error_set(err, -EINVAL, "%s: its last line has no end: it seems to be cut", path);
+	if (l->end.is_marked && !end->is_marked)
+		return error_set(err, -EINVAL, "%s: the line '...' at its end is gone: it seems to be cut",
+				 path);
+	lost = end->is_marked ? NULL : owners_lost_tenant(o, l->owners);
+	if (lost)
+		return error_set(
+			err, -EINVAL,
+			"%s: tenant '%s' is bound no more: it seems to be cut; if not, end it with a "
+			"line '...'",
+			path, lost);
+	return 0;
+}
+
 static int load_owners(struct law *l, struct law_news *news, struct error_text *err)
 {
 	_cleanup_(owners_freep) struct owners *o = NULL;
-	int r = owners_load(l->file[LAW_OWNERS].path, &o, err);
+	struct law_end end;
+	/* Looked at before it is read: what is written meanwhile is read anew. */
+	int r = look_at_end(l->file[LAW_OWNERS].path, &end);
 
-	r = r ?: owners_prepare(o);
+	if (r)
+		return error_set(err, r, "%s: cannot be read: %s", l->file[LAW_OWNERS].path, strerror(-r));
+	r = owners_load(l->file[LAW_OWNERS].path, &o, err);
+	r = r ?: owners_prepare(o) ?: check_end(l, o, &end, err);
 	if (r)
 		return r;
 	news->has_other_days = !l->owners || !owners_change_alike(l->owners, o);
 	owners_free(l->owners);
 	l->owners = TAKE_PTR(o);
+	l->end = end;
 	return 0;
 }
 
 static int load_declarations(struct law *l, struct error_text *err)
 {
 	_cleanup_(declarations_freep) struct declarations *d = NULL;
-	int r = declarations_load(l->file[LAW_DECLARATIONS].path, &d, err);
+	const char *path = l->file[LAW_DECLARATIONS].path;
+	int r = declarations_load(path, &d, err);
 
 	if (r)
 		return r;
+	if (l->declarations && !declarations_continue(d, l->declarations))
+		return error_set(err, -EINVAL,
+				 "%s: the %zu records that were read before do not all stand there as they "
+				 "did: the file only grows",
+				 path, declarations_count(l->declarations));
 	declarations_free(l->declarations);
 	l->declarations = TAKE_PTR(d);
 	return 0;

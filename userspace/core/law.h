@@ -15,10 +15,19 @@
 enum law_file { LAW_OWNERS, LAW_DECLARATIONS, LAW_FILES };
 const char *law_file_name(enum law_file which); /* "owners", "declarations" */
 
+/* How a file of owners that people write ends. One that was cut at the end of a line reads like a whole one.
+ */
+struct law_end {
+	bool is_database; /* no such file: it is written whole or not at all */
+	bool is_ended;	  /* its last line has an end */
+	bool is_marked;	  /* its last line is YAML's end of a document: "..." */
+};
+
 struct law {
 	struct owners *owners;		   /* owners_prepare() was done; NULL: there is no file */
 	struct declarations *declarations; /* NULL likewise */
 	struct reload file[LAW_FILES];
+	struct law_end end; /* of the owners that are in use */
 };
 
 /* Paths are loans, NULL: none. now_ns: of a clock that does not step. -EINVAL with *err. */
@@ -31,7 +40,9 @@ struct law_news {
 	bool has_other_days;	  /* and the days on which owners change are others than before */
 	bool is_worth[LAW_FILES]; /* to be said: it was read, or it failed in a new way */
 };
-/* Reads anew what is due. Strings of what it replaces are gone. */
+/* Reads anew what is due. Strings of what it replaces are gone. What seems to be cut is refused: declarations
+ * that do not go on where they stood; owners whose last line lost its end or its mark, and owners without a
+ * mark that bind a tenant no more. */
 void law_look(struct law *l, uint64_t now_ns, bool forced, struct law_news *ret);
 
 /* For om_totals_set_days(); ctx: a struct law. */

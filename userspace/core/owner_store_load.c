@@ -229,7 +229,7 @@ static int about_lists(struct owner_store *s, struct owners *o)
 	return 0;
 }
 
-int owner_store_load(struct owner_store *s, const char *also, struct owners **ret)
+static int load_all(struct owner_store *s, const char *also, struct owners **ret)
 {
 	_cleanup_(loading_done) struct loading l = { .s = s, .o = owners_new() };
 	int r = l.o ? prepare(&l) : -ENOMEM;
@@ -250,6 +250,22 @@ int owner_store_load(struct owner_store *s, const char *also, struct owners **re
 	owners_sort(l.o);
 	*ret = TAKE_PTR(l.o);
 	return 0;
+}
+
+int owner_store_load(struct owner_store *s, const char *also, struct owners **ret)
+{
+	/* All of it as it is at one time, whoever imports or decides meanwhile. */
+	bool is_own = sqlite3_get_autocommit(s->db);
+	int r = is_own ? owner_store_exec(s, "BEGIN") : 0;
+
+	if (r)
+		return r;
+	r = load_all(s, also, ret);
+	if (is_own && owner_store_exec(s, "ROLLBACK") && r == 0) {
+		*ret = owners_free(*ret);
+		r = owner_store_errno(s) ?: -EIO;
+	}
+	return r;
 }
 
 int owners_load_store(const char *path, struct owners **ret, struct error_text *err)

@@ -130,6 +130,8 @@ int owners_prepare(struct owners *o);
 /* Those days, ascending, as a loan; NULL: there is none, or owners_prepare() was not called. o may be NULL;
  * tenant NULL: the days of all tenants. */
 const int32_t *owners_change_days(const struct owners *o, const char *tenant, size_t *ret_count);
+/* A tenant that `before` binds to an entity and o does not; NULL: there is none. */
+const char *owners_lost_tenant(const struct owners *o, const struct owners *before);
 /* Whether the days are the same for all tenants. */
 bool owners_change_alike(const struct owners *a, const struct owners *b);
 

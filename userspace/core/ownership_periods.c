@@ -248,6 +248,18 @@ const int32_t *owners_change_days(const struct owners *o, const char *tenant, si
 	return c ? c->day : NULL;
 }
 
+const char *owners_lost_tenant(const struct owners *o, const struct owners *before)
+{
+	for (size_t i = 0; i < before->bindings.count; i++) {
+		const char *tenant = before->bindings.item[i].tenant;
+		size_t at = own_first_binding(o, tenant);
+
+		if (at == o->bindings.count || strcmp(o->bindings.item[at].tenant, tenant) != 0)
+			return tenant;
+	}
+	return NULL;
+}
+
 bool owners_change_alike(const struct owners *a, const struct owners *b)
 {
 	if (a->changes.count != b->changes.count)

@@ -65,6 +65,35 @@ static int emit_owner(const struct judgement *j, const struct owner_finding *f)
 	return policy_emit(j, &a, sentence);
 }
 
+/* Of an earlier owner no total tells exactly what was trained until another came, and it may be material: a
+ * person is told so; the case follows when it is told. */
+static int emit_possible(const struct judgement *j, const struct owner_finding *f)
+{
+	const struct regime *g = f->regime;
+	struct json_out *o = j->out;
+	struct alert a;
+	char sentence[600], version[80], day[16];
+
+	snprintf(version, sizeof(version), "%s/possible", f->answer.version);
+	if (!policy_begin(j, ALERT_OWNER, g, j->tenant, version, &a))
+		return 0;
+	date_format(f->to, day);
+	snprintf(sentence, sizeof(sentence),
+		 "%s: what was trained before its owner changed on %s is known within bounds only; it may be "
+		 "material under %s version %s (%s). The case follows if it is.",
+		 j->tenant, day, g->id, g->version, g->citation);
+	json_out_member(o, "case", f->case_id);
+	json_out_member(o, "ownership_version", f->answer.version);
+	json_out_key(o, "known");
+	json_out_bool(o, f->answer.state == OWNER_KNOWN);
+	json_out_member(o, "material", "possible");
+	json_out_member(o, "owner_until", day);
+	json_out_key(o, "demo");
+	json_out_bool(o, g->demo);
+	policy_add_figures(o, j->s->total);
+	return policy_emit(j, &a, sentence);
+}
+
 static void add_path(struct json_out *o, const struct owner_answer *a)
 {
 	char text[24];
@@ -238,6 +267,8 @@ static int judge_owner(const struct judgement *j, struct owner_finding *f, struc
 	r = emit_owner(j, f);
 	if (r == 0 && f->material && f->regime->mode == REGIME_ENFORCE)
 		r = emit_case(j, f);
+	else if (r == 0 && f->to && !f->is_told && is_material(j, f->regime, false))
+		r = emit_possible(j, f);
 	if (!ret->regime || (f->material && !ret->material))
 		*ret = *f;
 	return r;

@@ -222,6 +222,7 @@ static bool is_done(const struct fleet *f)
 static int fleet_step(struct fleet *f, uint64_t *next, int timeout_ms)
 {
 	size_t n = judge_poll(f);
+	bool is_forced;
 	uint64_t now;
 	int r = 0;
 
@@ -231,8 +232,11 @@ static int fleet_step(struct fleet *f, uint64_t *next, int timeout_ms)
 	now = fleet_now_ns(CLOCK_MONOTONIC);
 	if (now >= *next) {
 		*next = now + (f->config->once ? 20000000ULL : f->config->interval_ns);
-		fleet_look_at_law(f, is_to_reload);
-		is_to_reload = 0;
+		/* Cleared before the files are read: a signal that comes meanwhile is for the next time. */
+		is_forced = is_to_reload;
+		if (is_forced)
+			is_to_reload = 0;
+		fleet_look_at_law(f, is_forced);
 		if (f->is_owner_changed)
 			say_what_is_owned(f);
 		r = publish_all(f);
