@@ -231,6 +231,10 @@ def check_scopes(api, tokens, truth, tmp):
     assert status == 200 and all(a["event"]["subject"].split("/")[0] == mine for a in page["alerts"])
     mine_only, _ = api.pages("/v1/forecasts", one, "forecasts")
     assert mine_only and {r["tenant"] for r in mine_only} == {mine}
+    row = rows[0]
+    _, behind = api.get(where(row) + "/series", one)
+    assert behind["check"]["agrees"] == "equal" and set(behind["read"]) == {"id", "time"} and "dropped" not in page
+    assert all(set(a["as_of"]) == {"view", "fleet", "time"} for a in (page, behind))
     text = json.dumps([rows, page, mine_only])
     assert not [t for t in tenants if t != mine and t in text], "another tenant is named"
     assert api.ask("/metrics", metrics)[0] == 200 and api.get("/v1/totals", metrics)[0] == 403

@@ -169,7 +169,8 @@ int answer_total(struct call *c)
 		return answer_problem(c->rq, 404, "no-such-total", "There is no such total.");
 	if (body_open(&b))
 		return -ENOMEM;
-	fprintf(b.f, "{\"as_of\":%s,\"total\":", c->snapshot->as_of);
+	fprintf(b.f, "{\"as_of\":%s,\"total\":",
+		api_token_may_all(c->token) ? c->snapshot->as_of : c->snapshot->brief);
 	r = put_total(c, b.f, t, true);
 	fputc('}', b.f);
 	body_close(&b, c->rq);
@@ -325,7 +326,8 @@ int answer_totals(struct call *c)
 		return 0;
 	if (body_open(&b))
 		return -ENOMEM;
-	fprintf(b.f, "{\"as_of\":%s,\"totals\":[", c->snapshot->as_of);
+	fprintf(b.f, "{\"as_of\":%s,\"totals\":[",
+		api_token_may_all(c->token) ? c->snapshot->as_of : c->snapshot->brief);
 	r = put_page(c, &ask, b.f);
 	body_close(&b, c->rq);
 	return r;
@@ -399,15 +401,19 @@ int answer_alerts(struct call *c)
 	ask.after_id = text ? name[2] : NULL;
 	if (body_open(&b))
 		return -ENOMEM;
-	fprintf(b.f, "{\"as_of\":%s,\"alerts\":[", c->snapshot->as_of);
+	fprintf(b.f, "{\"as_of\":%s,\"alerts\":[",
+		api_token_may_all(c->token) ? c->snapshot->as_of : c->snapshot->brief);
 	page.f = b.f;
 	page.token = c->token;
 	r = api_alerts_each(&c->api->alerts, &ask, put_alert, &page, &has_more);
 	dropped = api_alerts_dropped(&c->api->alerts);
 	if (has_more)
 		r = api_cursor_encode((const char *const[]){ "alert", page.last_time, page.last_id }, next);
-	fprintf(b.f, "],\"dropped\":\"%llu\",\"next\":%s%s%s}", (unsigned long long)dropped,
-		has_more ? "\"" : "", has_more ? next : "null", has_more ? "\"" : "");
+	fputc(']', b.f);
+	if (api_token_may_all(c->token))
+		fprintf(b.f, ",\"dropped\":\"%llu\"", (unsigned long long)dropped);
+	fprintf(b.f, ",\"next\":%s%s%s}", has_more ? "\"" : "", has_more ? next : "null",
+		has_more ? "\"" : "");
 	body_close(&b, c->rq);
 	return r;
 }
@@ -498,7 +504,9 @@ static int answer_route(struct call *c)
 	if (!c->snapshot) {
 		follow_state(c->api->follow, &s);
 		return answer_problem(c->rq, 503, "not-ready", "%s",
-				      s.reason[0] ? s.reason : "Not yet begun.");
+				      !api_token_may_all(c->token) ? "There are no figures to give yet."
+				      : s.reason[0]		   ? s.reason
+								   : "Not yet begun.");
 	}
 	return route->answer(c);
 }

@@ -103,14 +103,19 @@ static int decode_place(struct call *c, const char *kind, const char *name[API_C
 	return 1;
 }
 
-static void put_read(FILE *f, const struct study *s)
+/* How much was read, and from where, is of the whole fleet: not for who may see some tenants only. */
+static void put_read(struct call *c, FILE *f)
 {
+	const struct study *s = c->rq->study;
 	char time[OM_TIME_STRLEN];
 
-	fprintf(f,
-		"\"read\":{\"id\":\"%s\",\"time\":\"%s\",\"records\":\"%" PRIu64 "\",\"refused\":\"%" PRIu64
-		"\",\"partitions\":[",
-		s->id, om_time_format(s->time_ns, time), s->records, s->refused);
+	fprintf(f, "\"read\":{\"id\":\"%s\",\"time\":\"%s\"", s->id, om_time_format(s->time_ns, time));
+	if (!api_token_may_all(c->token)) {
+		fputc('}', f);
+		return;
+	}
+	fprintf(f, ",\"records\":\"%" PRIu64 "\",\"refused\":\"%" PRIu64 "\",\"partitions\":[", s->records,
+		s->refused);
 	for (uint32_t i = 0; i < s->partitions; i++)
 		fprintf(f,
 			"%s{\"partition\":%" PRIu32 ",\"readings\":\"%" PRId64 "\",\"assignments\":\"%" PRId64
@@ -168,8 +173,9 @@ static int begin(struct call *c, bool wants_registers, const char *reading, stru
 		return answer_problem(c->rq, 404, "no-such-total", "There is no such total."), 2;
 	if (body_open(b))
 		return -ENOMEM;
-	fprintf(b->f, "{\"as_of\":%s,", c->rq->study->as_of);
-	put_read(b->f, c->rq->study);
+	fprintf(b->f, "{\"as_of\":%s,",
+		api_token_may_all(c->token) ? c->rq->study->as_of : c->rq->study->brief);
+	put_read(c, b->f);
 	fputc(',', b->f);
 	put_check(b->f, c->rq->study);
 	return 0;
@@ -417,8 +423,9 @@ int answer_forecasts(struct call *c)
 	if (body_open(&b))
 		return -ENOMEM;
 	a.f = b.f;
-	fprintf(b.f, "{\"as_of\":%s,", c->rq->study->as_of);
-	put_read(b.f, c->rq->study);
+	fprintf(b.f, "{\"as_of\":%s,",
+		api_token_may_all(c->token) ? c->rq->study->as_of : c->rq->study->brief);
+	put_read(c, b.f);
 	fprintf(b.f, ",\"today\":\"%s\",\"forecasts\":[", date_format(a.today, day));
 	r = put_subjects(&a, *reading ? name : NULL, next);
 	fprintf(b.f, "],\"next\":%s%s%s}", *next ? "\"" : "", *next ? next : "null", *next ? "\"" : "");

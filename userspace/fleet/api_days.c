@@ -27,6 +27,7 @@ struct study *study_unref(struct study *s)
 	free(s->reg);
 	free(s->offset);
 	free(s->as_of);
+	free(s->brief);
 	free(s);
 	return NULL;
 }

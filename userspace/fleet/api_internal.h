@@ -56,6 +56,7 @@ struct snapshot {
 	uint64_t time_ns;	     /* of the latest head */
 	char view[API_VIEW_STRLEN];  /* names this state: a hash over epochs and rounds */
 	char *as_of;		     /* JSON object: what an answer cites */
+	char *brief;		     /* likewise, for who may not see how much the whole fleet does */
 	struct arena_block *strings; /* what the names and members point into */
 };
 

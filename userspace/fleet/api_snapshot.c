@@ -206,7 +206,10 @@ static int cite(struct snapshot *s, const char *fleet)
 			i ? "," : "", i, epoch, h->round, h->offset, om_time_format(h->time_ns, time));
 	}
 	fputs("]}", f);
-	return fclose(f) ? -ENOMEM : 0;
+	if (fclose(f) || asprintf(&s->brief, "{\"view\":\"%s\",\"fleet\":%s,\"time\":\"%s\"}", s->view,
+				  quoted, om_time_format(s->time_ns, time)) < 0)
+		return -ENOMEM;
+	return 0;
 }
 
 int snapshot_make(struct view *v, const char *fleet, uint32_t partitions, const int64_t *offsets,
@@ -258,6 +261,7 @@ struct snapshot *snapshot_unref(struct snapshot *s)
 	free(s->by_size);
 	free(s->head);
 	free(s->as_of);
+	free(s->brief);
 	free(s);
 	return NULL;
 }

@@ -420,6 +420,7 @@ static int cite(struct reader *r)
 	if (!state)
 		return -EAGAIN;
 	s->as_of = strdup(state->as_of);
+	s->brief = strdup(state->brief);
 	crypto_hash_sha256_init(&hash);
 	crypto_hash_sha256_update(&hash, (const unsigned char *)s->ask.first, strlen(s->ask.first) + 1);
 	crypto_hash_sha256_update(&hash, (const unsigned char *)s->ask.second, strlen(s->ask.second) + 1);
@@ -433,7 +434,7 @@ static int cite(struct reader *r)
 	}
 	crypto_hash_sha256_final(&hash, digest);
 	sodium_bin2hex(s->id, sizeof(s->id), digest, (sizeof(s->id) - 1) / 2);
-	return s->as_of ? 0 : -ENOMEM;
+	return s->as_of && s->brief ? 0 : -ENOMEM;
 }
 
 static int reader_init(struct reader *r)

@@ -63,6 +63,7 @@ struct study {
 	enum study_agrees agrees;
 	char id[STUDY_ID_STRLEN];  /* names this reading */
 	char *as_of;		   /* the state of the totals that it was compared with, or ended at; JSON */
+	char *brief;		   /* likewise, without the partitions */
 	uint64_t made_ns, used_ns; /* CLOCK_MONOTONIC; used: by a page that goes on in it */
 	struct study *next;	   /* in the cache */
 };
