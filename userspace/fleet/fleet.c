@@ -289,9 +289,10 @@ static void say_what_was_seen(const struct fleet *f)
 	}
 	log_info("%zu registers from %" PRIu64 " readings, %" PRIu64 " records in all; refused%s; %" PRIu64
 		 " regressions (the maximum stays), %" PRIu64 " nulls; %" PRIu64 " sent, %" PRIu64
-		 " acknowledged, %" PRIu64 " failed; %" PRIu64 " rebalances",
+		 " acknowledged, %" PRIu64 " failed, %" PRIu64 " neither moved nor buried; %" PRIu64
+		 " rebalances",
 		 registers, f->readings, f->records, text[0] ? text + 1 : " none", regressions, nulls,
-		 f->sent, f->acked, f->failed, f->rebalances);
+		 f->sent, f->acked, f->failed, f->unsent, f->rebalances);
 }
 
 static int exit_code_of(int r)

@@ -104,6 +104,7 @@ struct fleet {
 	struct tenant_names *tenants;
 	rd_kafka_t *consumer;  /* member of the group: readings */
 	rd_kafka_t *companion; /* the same partitions of the other topics, assigned by hand */
+	uint64_t unsent;       /* records that are to be moved or buried, and were not */
 	uint64_t heal_ns;      /* CLOCK_MONOTONIC: no fetching before */
 	rd_kafka_t *fetcher;   /* single records of them, by offset: heal.c; NULL: none was needed */
 	struct om_exporter *producer;

@@ -54,6 +54,15 @@ bool part_is_live(const struct part *p)
 	return is_live;
 }
 
+/* What could not be moved or buried stays where it is: whoever reads the partition anew does it. */
+static void note_unsent(struct fleet *f, int r)
+{
+	if (r && f->unsent++ == 0)
+		log_warn("the producer takes no more: records that belong elsewhere, or among the dead "
+			 "letters, stay where they are until the next start reads them; further ones are "
+			 "counted only");
+}
+
 /* As it was, with where it stood and why it was refused. */
 static void send_dead_letter(struct fleet *f, const rd_kafka_message_t *m, enum refusal why)
 {
@@ -79,7 +88,7 @@ static void send_dead_letter(struct fleet *f, const rd_kafka_message_t *m, enum 
 	snprintf(offset, sizeof(offset), "%lld", (long long)m->offset);
 	ev.key_len = (size_t)snprintf(key, sizeof(key), "%s/%s/%s", rd_kafka_topic_name(m->rkt), partition,
 				      offset);
-	fleet_send(f, &ev);
+	note_unsent(f, fleet_send(f, &ev));
 }
 
 static void bury(struct fleet *f, struct part *p, const rd_kafka_message_t *m, enum refusal why)
@@ -223,7 +232,7 @@ void part_take_reading(struct fleet *f, struct part *p, const rd_kafka_message_t
 	    is_of_another(p, m, &r))
 		why = REFUSED_FORGED;
 	if (why == REFUSED_MISPLACED)
-		send_reading(f, OM_TOPIC_READINGS, &r);
+		note_unsent(f, send_reading(f, OM_TOPIC_READINGS, &r));
 	if (why == ADMITTED)
 		why = judge_joined(p, &r, a.now_ns);
 	if (why) {
@@ -266,7 +275,7 @@ static void move_assignment(struct fleet *f, struct part *p, const rd_kafka_mess
 	}
 	known = om_totals_assigned(own->totals, a);
 	if (!known || known->at_ns < a->at_ns)
-		fleet_send(f, &ev);
+		note_unsent(f, fleet_send(f, &ev));
 }
 
 void part_take_assignment(struct fleet *f, struct part *p, const rd_kafka_message_t *m)
@@ -348,7 +357,7 @@ void part_take_carry(struct fleet *f, struct part *p, const rd_kafka_message_t *
 	if (m->payload)
 		why = admit_carry(&a, &raw, &c);
 	if (why == REFUSED_MISPLACED)
-		send_carry_record(f, m->key, m->payload, m->len);
+		note_unsent(f, send_carry_record(f, m->key, m->payload, m->len));
 	if (why) {
 		part_refuse(f, p, m, why);
 		if (why != REFUSED_UNKNOWN_VERSION)
