@@ -371,6 +371,7 @@ static const char *by_what(const struct cues *c)
 
 static void say(const struct judge *j, const struct cues *c, struct phase_judgement *p)
 {
+	int len;
 	bool agree = (j->backward >= 0 && p->complete >= LEARNS && p->twice + p->once >= 0.5) ||
 		     (p->verdict == PHASE_IS_TRAINING && p->named_backward && p->named_optimizer);
 	char named[100] = "", threads[200] = "All products come from one thread.";
@@ -393,11 +394,15 @@ static void say(const struct judge *j, const struct cues *c, struct phase_judgem
 			 " Kernels' names: %" PRIu64 " launches of backward's, %" PRIu64
 			 " of an optimizer's.",
 			 p->named_backward, p->named_optimizer);
-	snprintf(p->evidence, sizeof(p->evidence),
-		 "%s%s%s%.1f %% of the operations lie in families with forward, input and weight gradients; "
-		 "%u products are there in all three forms. %s%s%s",
-		 p->suspicion ? PHASE_SUSPECTED ": " : "", p->suspicion ?: "", p->suspicion ? ". " : "",
-		 100 * p->complete, p->weights, threads, by_what(c), named);
+	len = snprintf(
+		p->evidence, sizeof(p->evidence),
+		"%s%s%s%.1f %% of the operations lie in families with forward, input and weight gradients; "
+		"%u products are there in all three forms. %s%s%s",
+		p->suspicion ? PHASE_SUSPECTED ": " : "", p->suspicion ?: "", p->suspicion ? ". " : "",
+		100 * p->complete, p->weights, threads, by_what(c), named);
+	/* The longest of all its parts do not fit: that it is cut is to be seen. */
+	if (len >= (int)sizeof(p->evidence))
+		memcpy(p->evidence + sizeof(p->evidence) - 4, "...", 4);
 }
 
 /* The thread that asks for weight gradients alone is the backward one, whatever the balance said. */
