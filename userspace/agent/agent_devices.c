@@ -21,12 +21,6 @@
 #define ON_DEVICE_MAX 64 /* of one device */
 #define SITE 0		 /* no cgroup has this id */
 
-static void add(opcount *to, opcount v)
-{
-	if (opcount_add(*to, v, to))
-		*to = OPCOUNT_MAX;
-}
-
 static struct agent_device_line *line_of(struct agent *a, uint64_t cgroup_id, bool *ret_is_new)
 {
 	struct agent_device_line *more;
@@ -172,15 +166,15 @@ static int charge(struct agent *a, uint64_t cgroup_id, const struct device_sampl
 		return -ENOMEM;
 	if (is_new && cgroup_id != SITE)
 		r = uncovered_before(a, cgroup_id, s, &before);
-	add(&l->device.low, is_only ? s->low : 0);
-	add(&l->device.high, s->high);
-	add(&l->device.high, over(s->peak, before, span));
+	opcount_add_saturating(&l->device.low, is_only ? s->low : 0);
+	opcount_add_saturating(&l->device.high, s->high);
+	opcount_add_saturating(&l->device.high, over(s->peak, before, span));
 	l->device.device_time_ns += s->busy_ns;
 	l->device.calls++;
 	if (cgroup_id == SITE)
 		return r;
-	add(&l->allocation.high, s->peak);
-	add(&l->allocation.high, over(s->peak, before, span));
+	opcount_add_saturating(&l->allocation.high, s->peak);
+	opcount_add_saturating(&l->allocation.high, over(s->peak, before, span));
 	l->allocation.device_time_ns += span + before;
 	l->allocation.calls++;
 	return r;

@@ -109,12 +109,6 @@ int drain_usage(struct drain *d, uint32_t tgid, uint64_t start_ns, uint64_t cgro
 	return 0;
 }
 
-void drain_ops_add(opcount *into, opcount ops)
-{
-	if (opcount_add(*into, ops, into))
-		*into = OPCOUNT_MAX;
-}
-
 uint8_t drain_format_of(uint32_t types)
 {
 	uint32_t compute = types >> 24;
@@ -231,7 +225,7 @@ static int shape_add(struct drain *d, const void *key, const void *value)
 		u->now.calls += calls;
 		if (opcount_mul(product, calls, &product))
 			product = OPCOUNT_MAX;
-		drain_ops_add(&u->now.exact, om_gemm_ops(product, u->format));
+		opcount_add_saturating(&u->now.exact, om_gemm_ops(product, u->format));
 	}
 	rc = drain_wants_shapes(d, k->tgid, k->start_ns) ? drain_shape_keep(d, k, calls) : 0;
 	return rc || !dead ? rc : drain_list_add(&d->dead_shapes, sizeof(*k), k);
@@ -252,8 +246,8 @@ static int sum_fold(struct drain *d, const struct om_sum_key *k, uint64_t start_
 		product += (opcount)s->products[i] << (16 * i);
 	u->now.calls += s->calls;
 	u->now.overflow_calls += s->calls;
-	drain_ops_add(&u->now.exact, om_gemm_ops(product, u->format));
-	drain_ops_add(&u->unshaped, om_gemm_ops(product, u->format));
+	opcount_add_saturating(&u->now.exact, om_gemm_ops(product, u->format));
+	opcount_add_saturating(&u->unshaped, om_gemm_ops(product, u->format));
 	u->now.nested += s->nested;
 	u->now.duplicates += s->duplicates;
 	for (size_t i = 0; i < OM_LOSS_END; i++)

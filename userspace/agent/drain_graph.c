@@ -116,7 +116,7 @@ static int fold_product(struct walk *w, const struct content *c, uint64_t times)
 		ops = OPCOUNT_MAX;
 	if (w->is_certain)
 		u->now.calls += times;
-	drain_ops_add(w->is_certain ? &u->now.exact : &u->now.high, om_gemm_ops(ops, u->format));
+	opcount_add_saturating(w->is_certain ? &u->now.exact : &u->now.high, om_gemm_ops(ops, u->format));
 	return w->is_certain ? drain_shape_replayed(w->d, r, &c->key, times) : 0;
 }
 

@@ -51,7 +51,6 @@ uint64_t drain_mix(uint64_t h, uint64_t v);
 int drain_index_reserve(uint32_t **index, size_t *slots, size_t count);
 int drain_usage(struct drain *d, uint32_t tgid, uint64_t start_ns, uint64_t cgroup_id, uint8_t format,
 		uint8_t meter, struct om_usage **ret);
-void drain_ops_add(opcount *into, opcount ops); /* saturates */
 uint8_t drain_format_of(uint32_t types);
 bool drain_is_dead(const struct drain *d, uint32_t tgid, uint64_t start_ns);
 int drain_map_each(struct drain *d, enum probes_map map, uint32_t batch, size_t key_size, size_t value_size,

@@ -154,7 +154,7 @@ static void scale(opcount ops, uint64_t calls, opcount *into)
 
 	if (opcount_mul(ops, calls, &product))
 		product = OPCOUNT_MAX;
-	drain_ops_add(into, product);
+	opcount_add_saturating(into, product);
 }
 
 static int fold_without_estimate(struct drain *d, const struct om_launch_key *k, uint64_t calls)

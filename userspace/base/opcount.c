@@ -16,6 +16,12 @@ int opcount_add(opcount a, opcount b, opcount *ret)
 	return 0;
 }
 
+void opcount_add_saturating(opcount *to, opcount v)
+{
+	if (__builtin_add_overflow(*to, v, to))
+		*to = OPCOUNT_MAX;
+}
+
 int opcount_sub(opcount a, opcount b, opcount *ret)
 {
 	if (b > a)

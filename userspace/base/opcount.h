@@ -24,6 +24,8 @@ typedef unsigned __int128 opcount;
 #define OPCOUNT_STRLEN 40
 
 int opcount_add(opcount a, opcount b, opcount *ret);
+/* *to + v, or OPCOUNT_MAX where that does not fit. */
+void opcount_add_saturating(opcount *to, opcount v);
 int opcount_sub(opcount a, opcount b, opcount *ret); /* -ERANGE if b > a */
 int opcount_mul(opcount a, opcount b, opcount *ret);
 

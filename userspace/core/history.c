@@ -181,12 +181,6 @@ static int need_subject(struct history *h, const struct om_subject_total *t, str
 	return 0;
 }
 
-static void add_saturating(opcount *to, opcount v)
-{
-	if (opcount_add(*to, v, to))
-		*to = OPCOUNT_MAX;
-}
-
 static int add_member(struct subject *s, const struct om_member *m)
 {
 	size_t i = 0, n = s->s.total.member_count;
@@ -204,9 +198,9 @@ static int add_member(struct subject *s, const struct om_member *m)
 		s->s.total.member_count++;
 		s->s.total.members = s->members;
 	}
-	add_saturating(&s->members[i].training_low, m->training_low);
-	add_saturating(&s->members[i].training_high, m->training_high);
-	add_saturating(&s->members[i].training_ceiling, m->training_ceiling);
+	opcount_add_saturating(&s->members[i].training_low, m->training_low);
+	opcount_add_saturating(&s->members[i].training_high, m->training_high);
+	opcount_add_saturating(&s->members[i].training_ceiling, m->training_ceiling);
 	s->members[i].registers += m->registers;
 	return 0;
 }

@@ -17,12 +17,6 @@ static bool learns(const struct job_rank *r)
 
 /* --- the phase --- */
 
-static void add_saturating(opcount *to, opcount v)
-{
-	if (opcount_add(*to, v, to))
-		*to = OPCOUNT_MAX;
-}
-
 static opcount share(opcount of, double part)
 {
 	return part >= 1 ? of : (opcount)(opcount_to_double(of) * fmax(0, part));
@@ -39,16 +33,16 @@ static void add_phases(const struct job_rank *r, size_t count, struct job_judgem
 		ret->learning += learns(&r[i]);
 		ret->inferring += p->verdict == PHASE_IS_INFERENCE;
 		ret->unknown += p->verdict == PHASE_IS_UNKNOWN;
-		add_saturating(&ret->executed, p->executed);
-		add_saturating(&ret->training_low, share(p->executed, p->training_low - p->recompute_high));
-		add_saturating(p->verdict == PHASE_IS_FROZEN ? &frozen : &trained,
+		opcount_add_saturating(&ret->executed, p->executed);
+		opcount_add_saturating(&ret->training_low, share(p->executed, p->training_low - p->recompute_high));
+		opcount_add_saturating(p->verdict == PHASE_IS_FROZEN ? &frozen : &trained,
 			       learns(&r[i]) ? p->executed : 0);
 	}
 	for (size_t i = 0; i < count; i++) {
 		const struct phase_judgement *p = &r[i].phase;
 		bool serves_learning = p->verdict == PHASE_IS_INFERENCE && ret->learning;
 
-		add_saturating(&ret->training_high,
+		opcount_add_saturating(&ret->training_high,
 			       serves_learning ? p->executed
 					       : share(p->executed, p->training_high - p->recompute_low));
 	}

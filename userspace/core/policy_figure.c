@@ -48,10 +48,8 @@ void add_step(struct verdict_steps *steps, const char *fmt, ...)
 
 void range_add(struct range *to, opcount low, opcount high)
 {
-	if (opcount_add(to->low, low, &to->low))
-		to->low = OPCOUNT_MAX;
-	if (opcount_add(to->high, high, &to->high))
-		to->high = OPCOUNT_MAX;
+	opcount_add_saturating(&to->low, low);
+	opcount_add_saturating(&to->high, high);
 }
 
 const char *range_text(const struct range *r, char *buf, size_t size)

@@ -155,27 +155,21 @@ static int need_tenant(struct kin *k, const struct owners *owners, int32_t day, 
 	return r;
 }
 
-static void add_saturating(opcount *to, opcount v)
-{
-	if (opcount_add(*to, v, to))
-		*to = OPCOUNT_MAX;
-}
-
 static void add_total(struct om_subject_total *to, const struct om_subject_total *s)
 {
 	/* training_low stays 0: one model or several, nobody knows; nothing is certain of a model. */
-	add_saturating(&to->training_high, s->training_high);
-	add_saturating(&to->training_ceiling, s->training_ceiling);
-	add_saturating(&to->all_low, s->all_low);
-	add_saturating(&to->all_high, s->all_high);
-	add_saturating(&to->all_ceiling, s->all_ceiling);
+	opcount_add_saturating(&to->training_high, s->training_high);
+	opcount_add_saturating(&to->training_ceiling, s->training_ceiling);
+	opcount_add_saturating(&to->all_low, s->all_low);
+	opcount_add_saturating(&to->all_high, s->all_high);
+	opcount_add_saturating(&to->all_ceiling, s->all_ceiling);
 	to->is_bounded = to->is_bounded && s->is_bounded;
 	to->attempted |= s->attempted;
 	to->losses += s->losses;
 	to->gap_days += s->gap_days;
 	to->is_older |= s->is_older;
-	add_saturating(&to->executed_high, s->executed_high);
-	add_saturating(&to->suspected, s->suspected);
+	opcount_add_saturating(&to->executed_high, s->executed_high);
+	opcount_add_saturating(&to->suspected, s->suspected);
 	to->meters |= s->meters;
 	to->registers += s->registers;
 	if (s->as_of_ns > to->as_of_ns)
@@ -193,7 +187,7 @@ int kin_put(struct kin *k, const struct owners *owners, int32_t day, const struc
 	if (r)
 		return r;
 	t->models++;
-	add_saturating(&t->sum_high, s->training_high);
+	opcount_add_saturating(&t->sum_high, s->training_high);
 	t->largest_high = opcount_max(t->largest_high, s->training_high);
 	if (t->family != UINT32_MAX) {
 		struct family *f = &k->family[t->family];

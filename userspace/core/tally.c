@@ -178,12 +178,6 @@ int om_tally_put(struct om_tally *t, const struct om_shape_usage *s, size_t n)
 	return r;
 }
 
-static void add_saturating(opcount *to, opcount v)
-{
-	if (opcount_add(*to, v, to))
-		*to = OPCOUNT_MAX;
-}
-
 int om_tally_unshaped(struct om_tally *t, const struct om_id *job, uint32_t tgid, uint64_t start_ns,
 		      opcount ops)
 {
@@ -192,7 +186,7 @@ int om_tally_unshaped(struct om_tally *t, const struct om_id *job, uint32_t tgid
 	int r = ops ? process_need(t, &key, &p) : 0;
 
 	if (r == 0 && ops)
-		add_saturating(&p->unshaped_seen, ops);
+		opcount_add_saturating(&p->unshaped_seen, ops);
 	return r;
 }
 
@@ -362,8 +356,8 @@ static int process_judge(const struct om_tally *t, struct process *p)
 		return rc;
 	p->judged = (struct om_phase_hour){ .job = p->job, .processes = 1 };
 	hour_of(&j, &p->judged);
-	add_saturating(&p->judged.executed, p->unshaped - p->unshaped_base);
-	add_saturating(&p->judged.training_high, p->unshaped - p->unshaped_base);
+	opcount_add_saturating(&p->judged.executed, p->unshaped - p->unshaped_base);
+	opcount_add_saturating(&p->judged.training_high, p->unshaped - p->unshaped_base);
 	p->has_changed = false;
 	return 0;
 }
@@ -397,11 +391,11 @@ void om_phase_hour_add(struct om_phase_hour *a, const struct om_phase_hour *b)
 	}
 	a->suspicion = a->suspicion ?: b->suspicion;
 	a->verdict = verdict;
-	add_saturating(&a->executed, b->executed);
-	add_saturating(&a->training_low, b->training_low);
-	add_saturating(&a->training_high, b->training_high);
-	add_saturating(&a->recompute_low, b->recompute_low);
-	add_saturating(&a->recompute_high, b->recompute_high);
+	opcount_add_saturating(&a->executed, b->executed);
+	opcount_add_saturating(&a->training_low, b->training_low);
+	opcount_add_saturating(&a->training_high, b->training_high);
+	opcount_add_saturating(&a->recompute_low, b->recompute_low);
+	opcount_add_saturating(&a->recompute_high, b->recompute_high);
 	a->processes += b->processes;
 }
 

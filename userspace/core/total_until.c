@@ -40,20 +40,14 @@ void om_until_on(const struct om_subject_total *s, uint32_t day, struct om_until
 		ret->training_low = ret->training_high;
 }
 
-static void add_saturating(opcount *to, opcount v)
-{
-	if (opcount_add(*to, v, to))
-		*to = OPCOUNT_MAX;
-}
-
 static void sum_on(const struct om_subject_total *const *part, size_t n, struct om_until *u)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct om_until told;
 
 		om_until_on(part[i], u->day, &told);
-		add_saturating(&u->training_low, told.training_low);
-		add_saturating(&u->training_high, told.training_high);
+		opcount_add_saturating(&u->training_low, told.training_low);
+		opcount_add_saturating(&u->training_high, told.training_high);
 		u->is_wide |= told.is_wide;
 	}
 }

@@ -105,19 +105,13 @@ struct adding {
 	size_t count;
 };
 
-static void add_saturating(opcount *to, opcount v)
-{
-	if (opcount_add(*to, v, to))
-		*to = OPCOUNT_MAX;
-}
-
 static void add_one_day(void *ctx, uint32_t day, const struct sum *s)
 {
 	struct adding *a = ctx;
 
 	for (size_t i = a->count; i-- > 0 && a->until[i].day > day;) {
-		add_saturating(&a->until[i].training_low, s->figure[FIG_TRAINING_LOW]);
-		add_saturating(&a->until[i].training_high, s->figure[FIG_TRAINING_HIGH]);
+		opcount_add_saturating(&a->until[i].training_low, s->figure[FIG_TRAINING_LOW]);
+		opcount_add_saturating(&a->until[i].training_high, s->figure[FIG_TRAINING_HIGH]);
 	}
 }
 

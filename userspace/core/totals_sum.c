@@ -15,8 +15,7 @@
 
 static void add_figure(struct sum *s, int which, opcount v)
 {
-	if (opcount_add(s->figure[which], v, &s->figure[which]))
-		s->figure[which] = OPCOUNT_MAX;
+	opcount_add_saturating(&s->figure[which], v);
 	s->is_saturated |= s->figure[which] == OPCOUNT_MAX;
 }
 

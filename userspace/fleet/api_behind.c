@@ -219,8 +219,7 @@ int answer_series(struct call *c)
 		char day[16];
 
 		for (int k = 0; k < STUDY_FIGURES; k++)
-			if (opcount_add(sum[k], d->figure[k], &sum[k]))
-				sum[k] = OPCOUNT_MAX;
+			opcount_add_saturating(&sum[k], d->figure[k]);
 		if ((int32_t)d->day < from || (int32_t)d->day > to)
 			continue;
 		fprintf(b.f, "%s{\"day\":\"%s\",", before, date_format((int32_t)d->day, day));
@@ -358,9 +357,8 @@ static int put_rows(struct forecasting *a, const struct study_subject *u)
 	if (!a->points)
 		return -ENOMEM;
 	for (size_t i = 0; i < u->days; i++) {
-		if (opcount_add(low, u->day[i].figure[0], &low) ||
-		    opcount_add(high, u->day[i].figure[1], &high))
-			low = high = OPCOUNT_MAX;
+		opcount_add_saturating(&low, u->day[i].figure[0]);
+		opcount_add_saturating(&high, u->day[i].figure[1]);
 		a->points[i] = (struct om_forecast_point){ (int32_t)u->day[i].day, low, high };
 	}
 	for (size_t i = 0; r >= 0 && i < regimes_count(all); i++) {

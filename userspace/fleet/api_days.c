@@ -94,12 +94,6 @@ const struct study_subject *study_find(const struct study *s, const char *first,
 	return (const struct study_subject *)key_map_find(&s->subjects, key, subject_key(first, second, key));
 }
 
-void study_add(opcount *to, opcount v)
-{
-	if (opcount_add(*to, v, to))
-		*to = OPCOUNT_MAX;
-}
-
 /* The day's place; days of one partition ascend, those of the next begin anew. */
 struct study_day *study_day_get(struct study_subject *u, uint32_t day)
 {

@@ -138,18 +138,12 @@ static void put_snapshot(struct page *p, const struct snapshot *s)
 	put_refused(p, s);
 }
 
-static void add(opcount *to, opcount v)
-{
-	if (opcount_add(*to, v, to))
-		*to = OPCOUNT_MAX;
-}
-
 static void add_total(struct tenant_sum *t, const struct om_subject_total *s)
 {
-	add(&t->figure[0], s->training_low);
-	add(&t->figure[1], s->training_high);
-	add(&t->figure[2], s->all_low);
-	add(&t->figure[3], s->all_high);
+	opcount_add_saturating(&t->figure[0], s->training_low);
+	opcount_add_saturating(&t->figure[1], s->training_high);
+	opcount_add_saturating(&t->figure[2], s->all_low);
+	opcount_add_saturating(&t->figure[3], s->all_high);
 }
 
 static int compare_sums(const void *x, const void *y)
@@ -211,7 +205,7 @@ static int put_tenants(struct page *p, const struct snapshot *s)
 		put_figures(p, "opmeter_tenant_operations", &sum[i]);
 	for (size_t i = top; i < count; i++)
 		for (size_t k = 0; k < ARRAY_SIZE(figures); k++)
-			add(&rest.figure[k], sum[i].figure[k]);
+			opcount_add_saturating(&rest.figure[k], sum[i].figure[k]);
 	om_openmetrics_family(p->m, "opmeter_tenants_rest_operations", "gauge", "operations",
 			      "Operations of all tenants that are not named.");
 	put_figures(p, "opmeter_tenants_rest_operations", &rest);

@@ -285,7 +285,7 @@ static int take_day(void *ctx, uint32_t day)
 			return -ENOMEM;
 		study_figures(t, now);
 		for (int k = 0; k < STUDY_FIGURES; k++) {
-			study_add(&d->figure[k], now[k] > u->before[k] ? now[k] - u->before[k] : 0);
+			opcount_add_saturating(&d->figure[k], now[k] > u->before[k] ? now[k] - u->before[k] : 0);
 			u->before[k] = now[k];
 		}
 	}
@@ -390,7 +390,7 @@ static void compare(struct reader *r)
 	for (size_t i = 0; i < s->subjects.count; i++)
 		for (size_t d = 0; d < s->sorted[i]->days; d++)
 			for (int k = 0; k < STUDY_FIGURES; k++)
-				study_add(&s->sum[k], s->sorted[i]->day[d].figure[k]);
+				opcount_add_saturating(&s->sum[k], s->sorted[i]->day[d].figure[k]);
 	s->agrees = STUDY_EQUAL;
 	for (;;) {
 		s->has_total = total_now(r->api, &s->ask, s->after, &r->after);

@@ -73,7 +73,6 @@ struct study_subject *study_subject_get(struct study *s, const char *first, cons
 struct study_day *study_day_get(struct study_subject *u, uint32_t day);
 int study_keep_register(struct study *s, const struct om_attributed *a);
 int study_sort(struct study *s);	/* at its end */
-void study_add(opcount *to, opcount v); /* stays at 2^128 - 1 */
 
 struct api;
 /* Reads the topics. 0; -ETIMEDOUT: not to their ends in time; -E2BIG: more registers than allowed;

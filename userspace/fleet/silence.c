@@ -247,12 +247,6 @@ struct silence *silence_free(struct silence *s)
 	return NULL;
 }
 
-static void add(opcount *to, opcount v)
-{
-	if (opcount_add(*to, v, to))
-		*to = OPCOUNT_MAX;
-}
-
 static int add_width(struct silence *s, const char *tenant, bool is_bounded, opcount most)
 {
 	struct width *w = (struct width *)key_map_find(&s->tenants, tenant, strlen(tenant));
@@ -265,7 +259,7 @@ static int add_width(struct silence *s, const char *tenant, bool is_bounded, opc
 		}
 	}
 	w->is_unbounded |= !is_bounded;
-	add(&w->most, most);
+	opcount_add_saturating(&w->most, most);
 	return 0;
 }
 
@@ -301,8 +295,8 @@ static void widen_by(const struct silence *s, const char *tenant, struct om_subj
 
 	if (!w)
 		return;
-	add(&t->training_ceiling, w->most);
-	add(&t->all_ceiling, w->most);
+	opcount_add_saturating(&t->training_ceiling, w->most);
+	opcount_add_saturating(&t->all_ceiling, w->most);
 	if (w->is_unbounded)
 		t->is_bounded = false;
 }

@@ -335,12 +335,6 @@ static int compare_members(const void *a, const void *b)
 	return strcmp(((const struct om_member *)a)->tenant, ((const struct om_member *)b)->tenant);
 }
 
-static void add_saturating(opcount *to, opcount v)
-{
-	if (opcount_add(*to, v, to))
-		*to = OPCOUNT_MAX;
-}
-
 /* The parts of a tenant in several partitions become one. */
 static size_t fold_members(struct om_member *m, size_t n)
 {
@@ -349,9 +343,9 @@ static size_t fold_members(struct om_member *m, size_t n)
 	qsort(m, n, sizeof(*m), compare_members);
 	for (size_t i = 0; i < n; i++) {
 		if (kept && !strcmp(m[kept - 1].tenant, m[i].tenant)) {
-			add_saturating(&m[kept - 1].training_low, m[i].training_low);
-			add_saturating(&m[kept - 1].training_high, m[i].training_high);
-			add_saturating(&m[kept - 1].training_ceiling, m[i].training_ceiling);
+			opcount_add_saturating(&m[kept - 1].training_low, m[i].training_low);
+			opcount_add_saturating(&m[kept - 1].training_high, m[i].training_high);
+			opcount_add_saturating(&m[kept - 1].training_ceiling, m[i].training_ceiling);
 			m[kept - 1].registers += m[i].registers;
 		} else {
 			m[kept++] = m[i];
