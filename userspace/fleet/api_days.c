@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void free_node(struct key_node *n)
-{
-	free(n);
-}
-
 static void free_subject(struct key_node *n)
 {
 	free(((struct study_subject *)n)->day);
@@ -22,7 +17,7 @@ struct study *study_unref(struct study *s)
 	if (!s || atomic_fetch_sub(&s->refs, 1) > 1)
 		return NULL;
 	key_map_done(&s->subjects, free_subject);
-	key_map_done(&s->names, free_node);
+	key_map_done(&s->names, key_node_free);
 	free(s->sorted);
 	free(s->reg);
 	free(s->offset);

@@ -72,31 +72,13 @@ struct follow *follow_free(struct follow *f)
 
 int api_consumer(const struct api_config *config, int wait_ms, rd_kafka_t **ret, struct error_text *err)
 {
-	static const char *const settings[][2] = {
-		{ "enable.auto.commit", "false" },  { "enable.auto.offset.store", "false" },
-		{ "enable.partition.eof", "true" }, { "auto.offset.reset", "earliest" },
-		{ "fetch.queue.backoff.ms", "10" }, /* not known before 2.2.0 */
-	};
 	struct om_kafka_config kafka = { config->brokers, config->kafka_config };
-	rd_kafka_conf_t *conf = om_kafka_conf(&kafka, err);
-	char why[256], group[96], wait[16];
+	char wait[16];
+	const char *const settings[][2] = { { "fetch.wait.max.ms", wait } };
 
-	if (!conf)
-		return -EINVAL;
 	snprintf(wait, sizeof(wait), "%d", wait_ms);
-	rd_kafka_conf_set(conf, "fetch.wait.max.ms", wait, why, sizeof(why));
-	/* Never joined: a consumer must have one. */
-	snprintf(group, sizeof(group), "opmeter-fleet-%.60s", config->name);
-	rd_kafka_conf_set(conf, "group.id", group, why, sizeof(why));
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
-		rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why));
-	*ret = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
-	if (!*ret) {
-		rd_kafka_conf_destroy(conf);
-		return error_set(err, -EINVAL, "kafka: %s", why);
-	}
-	rd_kafka_poll_set_consumer(*ret);
-	return 0;
+	*ret = intake_reader(&kafka, config->name, NULL, settings, ARRAY_SIZE(settings), err);
+	return *ret ? 0 : -EINVAL;
 }
 
 static int add_topic(struct follow *f, enum followed t, struct error_text *err)
@@ -170,14 +152,12 @@ static void take_event(struct follow *f, const rd_kafka_message_t *m, bool is_sh
 	_cleanup_(json_decrefp) json_t *o =
 		m->payload ? json_loadb(m->payload, m->len, JSON_REJECT_DUPLICATES, NULL) : NULL;
 	const char *type = json_string_value(json_object_get(o, "type"));
-	int64_t ms = rd_kafka_message_timestamp(m, NULL);
-	uint64_t now = fleet_now_ns(CLOCK_REALTIME), sent = ms > 0 ? (uint64_t)ms * 1000000 : 0;
 	int r;
 
 	if (!type || strcmp(type, alert_type_name(ALERT_HEARTBEAT))) {
 		r = o ? api_alerts_take(f->alerts, o, is_shadow) : 1;
 	} else {
-		r = nodes_take(&f->nodes, NODES_MAX, o, sent, f->unread && sent < now ? sent : now);
+		r = nodes_hear(&f->nodes, m, o, !f->unread);
 		f->strange += r == 1;
 	}
 	if (r < 0)
@@ -349,13 +329,13 @@ static void look_at_state(struct follow *f)
 
 static void ask_for_group(struct follow *f)
 {
-	char name[96];
+	char name[FLEET_GROUP_STRLEN];
 	const char *names[1] = { name };
 	char why[256];
 	rd_kafka_AdminOptions_t *o =
 		rd_kafka_AdminOptions_new(f->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS);
 
-	snprintf(name, sizeof(name), "opmeter-fleet-%.60s", f->config->name);
+	fleet_group_of(f->config->name, name);
 	rd_kafka_AdminOptions_set_request_timeout(o, GROUP_MS, why, sizeof(why));
 	rd_kafka_DescribeConsumerGroups(f->rk, names, 1, o, f->answers);
 	rd_kafka_AdminOptions_destroy(o);

@@ -61,11 +61,6 @@ static const struct om_exporter_ops nowhere_ops = {
 };
 static struct om_exporter nowhere = { .ops = &nowhere_ops };
 
-static void free_node(struct key_node *n)
-{
-	free(n);
-}
-
 static void reader_done(struct reader *r)
 {
 	for (uint32_t i = 0; r->f && i < r->f->partitions; i++)
@@ -75,7 +70,7 @@ static void reader_done(struct reader *r)
 		rd_kafka_topic_partition_list_destroy(r->list);
 	if (r->rk)
 		rd_kafka_destroy_flags(r->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-	key_map_done(&r->jobs, free_node);
+	key_map_done(&r->jobs, key_node_free);
 	history_free(r->history);
 	snapshot_unref(r->before);
 	snapshot_unref(r->after);
@@ -285,7 +280,8 @@ static int take_day(void *ctx, uint32_t day)
 			return -ENOMEM;
 		study_figures(t, now);
 		for (int k = 0; k < STUDY_FIGURES; k++) {
-			opcount_add_saturating(&d->figure[k], now[k] > u->before[k] ? now[k] - u->before[k] : 0);
+			opcount_add_saturating(&d->figure[k],
+					       now[k] > u->before[k] ? now[k] - u->before[k] : 0);
 			u->before[k] = now[k];
 		}
 	}

@@ -72,7 +72,7 @@ struct study {
 struct study_subject *study_subject_get(struct study *s, const char *first, const char *second);
 struct study_day *study_day_get(struct study_subject *u, uint32_t day);
 int study_keep_register(struct study *s, const struct om_attributed *a);
-int study_sort(struct study *s);	/* at its end */
+int study_sort(struct study *s); /* at its end */
 
 struct api;
 /* Reads the topics. 0; -ETIMEDOUT: not to their ends in time; -E2BIG: more registers than allowed;

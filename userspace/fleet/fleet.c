@@ -106,7 +106,6 @@ static int fleet_open(const struct fleet_config *config, struct fleet **ret, str
 	f->config = config;
 	f->days_ns = fleet_now_ns(CLOCK_MONOTONIC);
 	snprintf(f->source, sizeof(f->source), "/opmeter/%.60s", config->name);
-	snprintf(f->group, sizeof(f->group), "opmeter-fleet-%.60s", config->name);
 	if (getrandom(&f->me.instance, sizeof(f->me.instance), 0) != sizeof(f->me.instance))
 		return -errno;
 	r = load_files(f, err);

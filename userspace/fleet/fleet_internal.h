@@ -95,7 +95,7 @@ struct part {
 
 struct fleet {
 	const struct fleet_config *config;
-	char source[80], group[96];
+	char source[80];
 	struct epoch me; /* instance only */
 	struct regimes *regimes;
 	struct law law;
@@ -133,8 +133,16 @@ int intake_open(struct fleet *f, struct error_text *err);
 void intake_close(struct fleet *f);
 /* Takes what is there, waiting at most timeout_ms for the first of it. Returns how many records. */
 size_t intake_poll(struct fleet *f, int timeout_ms);
-rd_kafka_t *intake_consumer(struct fleet *f, const char *const settings[][2], size_t n,
-			    struct error_text *err);
+/* The group that the instances of a fleet share. */
+#define FLEET_GROUP_STRLEN 96
+void fleet_group_of(const char *name, char out[FLEET_GROUP_STRLEN]);
+/* A reader of a fleet's topics, from their beginnings, that commits nothing; n settings beside the common
+ * ones. member: an instance that shares the group's partitions; NULL: it joins no group. NULL: *err says why.
+ */
+rd_kafka_t *intake_reader(const struct om_kafka_config *kafka, const char *name, struct fleet *member,
+			  const char *const settings[][2], size_t n, struct error_text *err);
+/* One of this instance that joins no group. */
+rd_kafka_t *intake_consumer(const struct fleet *f, struct error_text *err);
 int intake_partitions(struct fleet *f, rd_kafka_t *rk, enum om_topic topic, uint32_t *ret,
 		      struct error_text *err);
 void intake_error(struct fleet *f, const rd_kafka_message_t *m);
@@ -250,6 +258,9 @@ struct node_sign {
  * -ENOMEM. */
 int nodes_take(struct key_map *nodes, size_t nodes_max, const json_t *event, uint64_t sent_ns,
 	       uint64_t seen_ns);
+/* The same of a record of the alerts topic, under the key of whose heartbeat it is. is_live: the topic was
+ * read to its end. */
+int nodes_hear(struct key_map *nodes, const rd_kafka_message_t *m, const json_t *event, bool is_live);
 void nodes_done(struct key_map *nodes);
 int findings_silence(struct findings *j);
 int findings_files(struct findings *j);			      /* of people that cannot be read anew */

@@ -86,7 +86,7 @@ static int open_fetcher(struct fleet *f)
 	struct error_text err = { 0 };
 
 	if (!f->fetcher)
-		f->fetcher = intake_consumer(f, NULL, 0, &err);
+		f->fetcher = intake_consumer(f, &err);
 	if (!f->fetcher)
 		log_warn("%s: assignments that are owed wait", err.text);
 	return f->fetcher ? 0 : -EAGAIN;

@@ -9,6 +9,7 @@
 #include "fleet_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define CONNECT_MS 10000
@@ -88,30 +89,37 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic
 		let_go(f, list);
 }
 
-rd_kafka_t *intake_consumer(struct fleet *f, const char *const settings[][2], size_t n,
-			    struct error_text *err)
+void fleet_group_of(const char *name, char out[FLEET_GROUP_STRLEN])
+{
+	snprintf(out, FLEET_GROUP_STRLEN, "opmeter-fleet-%.60s", name);
+}
+
+rd_kafka_t *intake_reader(const struct om_kafka_config *kafka, const char *name, struct fleet *member,
+			  const char *const settings[][2], size_t n, struct error_text *err)
 {
 	static const char *const common[][2] = { { "enable.auto.commit", "false" },
 						 { "enable.auto.offset.store", "false" },
 						 { "enable.partition.eof", "true" },
 						 { "auto.offset.reset", "earliest" } };
-	struct om_kafka_config kafka = { f->config->brokers, f->config->kafka_config };
-	rd_kafka_conf_t *conf = om_kafka_conf(&kafka, err);
-	char why[256];
+	rd_kafka_conf_t *conf = om_kafka_conf(kafka, err);
+	char why[256], group[FLEET_GROUP_STRLEN];
 	rd_kafka_t *rk;
 
 	if (!conf)
 		return NULL;
-	rd_kafka_conf_set_opaque(conf, f);
-	rd_kafka_conf_set(conf, "group.id", f->group, why, sizeof(why));
+	/* Who joins no group must have one all the same. */
+	fleet_group_of(name, group);
+	rd_kafka_conf_set(conf, "group.id", group, why, sizeof(why));
 	for (size_t i = 0; i < ARRAY_SIZE(common); i++)
 		rd_kafka_conf_set(conf, common[i][0], common[i][1], why, sizeof(why));
 	for (size_t i = 0; i < n; i++)
 		rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why));
 	/* The default of a second leaves a fast reader waiting; versions before 2.2.0 do not know it. */
 	rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", why, sizeof(why));
-	if (n)
+	if (member) {
+		rd_kafka_conf_set_opaque(conf, member);
 		rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+	}
 	rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
 	if (!rk) {
 		rd_kafka_conf_destroy(conf);
@@ -120,6 +128,13 @@ rd_kafka_t *intake_consumer(struct fleet *f, const char *const settings[][2], si
 	}
 	rd_kafka_poll_set_consumer(rk);
 	return rk;
+}
+
+rd_kafka_t *intake_consumer(const struct fleet *f, struct error_text *err)
+{
+	struct om_kafka_config kafka = { f->config->brokers, f->config->kafka_config };
+
+	return intake_reader(&kafka, f->config->name, NULL, NULL, 0, err);
 }
 
 int intake_partitions(struct fleet *f, rd_kafka_t *rk, enum om_topic topic, uint32_t *ret,
@@ -183,12 +198,15 @@ int intake_open(struct fleet *f, struct error_text *err)
 		{ "session.timeout.ms", "6000" },
 		{ "heartbeat.interval.ms", "1500" },
 	};
+	struct om_kafka_config kafka = { f->config->brokers, f->config->kafka_config };
 	rd_kafka_topic_partition_list_t *list;
 	rd_kafka_resp_err_t e;
 	int r = 0;
 
-	f->companion = intake_consumer(f, NULL, 0, err);
-	f->consumer = f->companion ? intake_consumer(f, settings, ARRAY_SIZE(settings), err) : NULL;
+	f->companion = intake_consumer(f, err);
+	f->consumer = f->companion
+			      ? intake_reader(&kafka, f->config->name, f, settings, ARRAY_SIZE(settings), err)
+			      : NULL;
 	if (!f->consumer)
 		return -EINVAL;
 	r = intake_partitions(f, f->companion, OM_TOPIC_READINGS, &f->partitions, err);

@@ -108,7 +108,7 @@ static int judge_open(struct fleet *f, struct error_text *err)
 
 	if (r)
 		return r;
-	j->rk = intake_consumer(f, NULL, 0, err);
+	j->rk = intake_consumer(f, err);
 	j->view = view_new(f->config->name, f->partitions);
 	if (!j->rk || !j->view)
 		return -EIO;
@@ -137,13 +137,7 @@ static const char *text_of(const json_t *o, const char *name)
 static void take_heartbeat(struct fleet *f, const rd_kafka_message_t *m, const json_t *event)
 {
 	struct judge *j = f->judge;
-	int64_t ms = rd_kafka_message_timestamp(m, NULL);
-	uint64_t now = fleet_now_ns(CLOCK_REALTIME), sent = ms > 0 ? (uint64_t)ms * 1000000 : 0;
-	/* What arrives while we watch is a sign of life now, whatever the node's clock says. */
-	const char *source = text_of(event, "source");
-	bool is_own = m->key_len == strlen(source) && !memcmp(m->key, source, m->key_len);
-	int r = !is_own ? 1
-			: nodes_take(&j->nodes, NODES_MAX, event, sent, j->unread && sent < now ? sent : now);
+	int r = nodes_hear(&j->nodes, m, event, !j->unread);
 
 	if (r < 0)
 		f->error = r;

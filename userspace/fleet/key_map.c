@@ -15,6 +15,11 @@ static uint64_t hash_of(const char *key, size_t len)
 	return h ^ h >> 32;
 }
 
+void key_node_free(struct key_node *n)
+{
+	free(n);
+}
+
 void key_map_done(struct key_map *m, void (*fn)(struct key_node *n))
 {
 	for (size_t i = 0; i < m->buckets; i++) {

@@ -19,6 +19,8 @@ struct key_map {
 	size_t buckets, count;
 };
 
+/* For key_map_done(), of nodes that own nothing more than their memory. */
+void key_node_free(struct key_node *n);
 /* Frees the buckets and, by fn, every node. */
 void key_map_done(struct key_map *m, void (*fn)(struct key_node *n));
 struct key_node *key_map_find(const struct key_map *m, const char *key, size_t len);

@@ -70,14 +70,9 @@ static struct epoch epoch_of_any(const rd_kafka_message_t *m)
 	return epoch_within(m, UINT64_MAX);
 }
 
-static void free_subject(struct key_node *n)
-{
-	free(n);
-}
-
 void subjects_done(struct key_map *m)
 {
-	key_map_done(m, free_subject);
+	key_map_done(m, key_node_free);
 }
 
 /* "<fleet>/<partition>", which is the head's key and how all others begin. */

@@ -129,6 +129,18 @@ int nodes_take(struct key_map *nodes, size_t nodes_max, const json_t *event, uin
 	return take_retirement(n, json_object_get(data, "retired"));
 }
 
+int nodes_hear(struct key_map *nodes, const rd_kafka_message_t *m, const json_t *event, bool is_live)
+{
+	const char *source = json_string_value(json_object_get(event, "source")) ?: "";
+	int64_t ms = rd_kafka_message_timestamp(m, NULL);
+	uint64_t now = fleet_now_ns(CLOCK_REALTIME), sent = ms > 0 ? (uint64_t)ms * 1000000 : 0;
+
+	if (!m->key || m->key_len != strlen(source) || memcmp(m->key, source, m->key_len) != 0)
+		return 1;
+	/* What arrives while we watch is a sign of life now, whatever the node's clock says. */
+	return nodes_take(nodes, NODES_MAX, event, sent, !is_live && sent < now ? sent : now);
+}
+
 static bool is_silent(const struct node_sign *s, uint64_t now_ns)
 {
 	return !s->is_retired && now_ns > s->seen_ns &&
@@ -234,15 +246,10 @@ struct silence {
 	uint64_t now_ns;
 };
 
-static void free_width(struct key_node *n)
-{
-	free(n);
-}
-
 struct silence *silence_free(struct silence *s)
 {
 	if (s)
-		key_map_done(&s->tenants, free_width);
+		key_map_done(&s->tenants, key_node_free);
 	free(s);
 	return NULL;
 }
