@@ -11,6 +11,7 @@
 #include <microhttpd.h>
 
 #include "../userspace/base/cleanup.h"
+#include "../userspace/base/text.h"
 
 #define CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -54,26 +55,6 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 	return r;
 }
 
-static int split(const char *listen, char *host, size_t host_size, char *port, size_t port_size)
-{
-	const char *colon = strrchr(listen, ':');
-	size_t n;
-
-	if (!colon || colon == listen || !colon[1] || strlen(colon + 1) >= port_size)
-		return -EINVAL;
-	n = (size_t)(colon - listen);
-	if (listen[0] == '[' && colon[-1] == ']') {
-		listen++;
-		n -= 2;
-	}
-	if (n >= host_size)
-		return -EINVAL;
-	memcpy(host, listen, n);
-	host[n] = '\0';
-	strcpy(port, colon + 1);
-	return 0;
-}
-
 struct om_openmetrics *om_openmetrics_page(void)
 {
 	struct om_openmetrics *m = calloc(1, sizeof(*m));
@@ -93,10 +74,11 @@ int om_openmetrics_open(const char *listen, struct om_openmetrics **ret, struct 
 	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_PASSIVE, .ai_socktype = SOCK_STREAM },
 			*info = NULL;
 	struct om_openmetrics *m;
-	char host[64], port[8];
+	const char *port;
+	char host[64];
 	unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG;
 
-	if (split(listen, host, sizeof(host), port, sizeof(port)) || getaddrinfo(host, port, &hints, &info))
+	if (text_split_address(listen, host, sizeof(host), &port) || getaddrinfo(host, port, &hints, &info))
 		return error_set(err, -EINVAL,
 				 "--listen: expected ADDRESS:PORT such as 127.0.0.1:9464, not '%s'", listen);
 	m = om_openmetrics_page();

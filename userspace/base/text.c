@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -101,4 +102,33 @@ void text_add_cut(struct text_out *t, const char *text, size_t max)
 void text_add(struct text_out *t, const char *text)
 {
 	text_add_cut(t, text, SIZE_MAX - 1);
+}
+
+int text_split_address(const char *s, char *host, size_t size, const char **ret_port)
+{
+	const char *colon = strrchr(s, ':');
+	size_t n = colon ? (size_t)(colon - s) : 0;
+
+	if (!n || !colon[1] || strlen(colon + 1) > 7)
+		return -EINVAL;
+	if (s[0] == '[' && colon[-1] == ']' && n >= 2) {
+		s++;
+		n -= 2;
+	}
+	if (n >= size)
+		return -EINVAL;
+	memcpy(host, s, n);
+	host[n] = '\0';
+	*ret_port = colon + 1;
+	return 0;
+}
+
+bool text_is_name(const char *s, size_t len)
+{
+	static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+
+	for (size_t i = 0; i < len; i++)
+		if (!memchr(set, s[i], sizeof(set) - 1))
+			return false;
+	return len > 0;
 }

@@ -18,6 +18,15 @@ bool text_is_utf8(const char *text);
 /* Bytes of the character at s, not the terminating zero; 0: it is none. */
 size_t text_character(const char *s);
 
+/*
+ * "HOST:PORT" or "[HOST]:PORT" apart: the host without brackets into the buffer, the port, at most seven
+ * bytes, a loan of s. -EINVAL: it is neither, or the host does not fit.
+ */
+int text_split_address(const char *s, char *host, size_t size, const char **ret_port);
+
+/* Whether len bytes, at least one, are all of A-Z a-z 0-9 . _ - */
+bool text_is_name(const char *s, size_t len);
+
 /* A sentence put together in a buffer of at least one byte; what does not fit is cut between characters. */
 struct text_out {
 	char *buf;

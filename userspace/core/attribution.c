@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../base/cleanup.h"
+#include "../base/text.h"
 #include "../base/yaml.h"
 #include "cgroup_path.h"
 
@@ -79,9 +80,9 @@ bool tenant_map_like(const char *pattern, const char *text)
 
 bool tenant_name_is_valid(const char *name)
 {
-	return name[0] && strlen(name) <= 63 &&
-	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
-		       strlen(name);
+	size_t len = strlen(name);
+
+	return len <= 63 && text_is_name(name, len);
 }
 
 static int check_name(struct yaml_node *map, const char *key, const char *name, struct error_text *err)

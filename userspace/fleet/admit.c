@@ -9,6 +9,7 @@
 
 #include "../../exporters/topic.h"
 #include "../base/cleanup.h"
+#include "../base/text.h"
 
 #define SECOND_NS 1000000000ULL
 #define DAY_NS (86400 * SECOND_NS)
@@ -198,12 +199,6 @@ enum refusal admit_carry(const struct admission *a, const struct raw_record *m, 
 	return place(a, m);
 }
 
-static bool is_name(const char *s)
-{
-	return *s &&
-	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == strlen(s);
-}
-
 static bool is_printable(const char *s)
 {
 	const char *p = s;
@@ -218,7 +213,7 @@ static bool is_value(const struct om_assignment *a)
 {
 	switch (a->kind) {
 	case OM_ASSIGN_MODEL:
-		return is_name(a->value);
+		return text_is_name(a->value, strlen(a->value));
 	case OM_ASSIGN_LINEAGE:
 	case OM_ASSIGN_FAMILY:
 		return is_printable(a->value);
@@ -257,8 +252,8 @@ enum refusal admit_assignment(const struct admission *a, const struct raw_record
 		return REFUSED_FORGED;
 	if (!is_value(ret))
 		return REFUSED_DAMAGED;
-	if (ret->kind == OM_ASSIGN_TENANT &&
-	    (!is_name(ret->value) || (a->tenants && !tenant_names_has(a->tenants, ret->value))))
+	if (ret->kind == OM_ASSIGN_TENANT && (!text_is_name(ret->value, strlen(ret->value)) ||
+					      (a->tenants && !tenant_names_has(a->tenants, ret->value))))
 		return REFUSED_NO_SUCH_TENANT;
 	return place(a, m);
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include <microhttpd.h>
 
+#include "../base/text.h"
 #include "../core/file_io.h"
 
 #define THREADS 4u
@@ -315,25 +316,6 @@ static void on_log(void *ctx, const char *fmt, va_list args)
 	log_debug("http: %s", line);
 }
 
-static int split(const char *listen, char *host, size_t host_size, const char **ret_port)
-{
-	const char *colon = strrchr(listen, ':');
-	size_t n = colon ? (size_t)(colon - listen) : 0;
-
-	if (!n || !colon[1])
-		return -EINVAL;
-	if (listen[0] == '[' && colon[-1] == ']') {
-		listen++;
-		n -= 2;
-	}
-	if (n >= host_size)
-		return -EINVAL;
-	memcpy(host, listen, n);
-	host[n] = '\0';
-	*ret_port = colon + 1;
-	return 0;
-}
-
 static bool is_loopback(const struct sockaddr_storage *a)
 {
 	if (a->ss_family == AF_INET)
@@ -350,7 +332,8 @@ static int parse_address(struct api_http *h, struct error_text *err)
 	const char *port;
 	char host[64];
 
-	if (split(c->listen, host, sizeof(host), &port) || getaddrinfo(host, port, &hints, &info))
+	if (text_split_address(c->listen, host, sizeof(host), &port) ||
+	    getaddrinfo(host, port, &hints, &info))
 		return error_set(err, -EINVAL,
 				 "--listen: expected ADDRESS:PORT such as 127.0.0.1:9465, not '%s'",
 				 c->listen);
@@ -379,6 +362,11 @@ static int load_pem(const char *path, char **ret, struct error_text *err)
 	free(*ret);
 	*ret = text;
 	return 0;
+}
+
+static int load_pair(const struct api_config *c, char **cert, char **key, struct error_text *err)
+{
+	return load_pem(c->tls_cert, cert, err) ?: load_pem(c->tls_key, key, err);
 }
 
 static void free_pem(char *cert, char *key)
@@ -441,7 +429,7 @@ int api_http_new(struct api *a, struct api_http **ret, struct error_text *err)
 	pthread_mutex_init(&h->lock, NULL);
 	r = parse_address(h, err);
 	if (r == 0 && c->tls_cert)
-		r = load_pem(c->tls_cert, &h->cert, err) ?: load_pem(c->tls_key, &h->key, err);
+		r = load_pair(c, &h->cert, &h->key, err);
 	*ret = r ? api_http_free(h) : h;
 	return r;
 }
@@ -482,11 +470,6 @@ static void retire(struct api_http *h, struct server *s)
 	s->socket = MHD_quiesce_daemon(s->daemon);
 	h->old = s;
 	h->old_end_ns = fleet_now_ns(CLOCK_MONOTONIC) + h->api->config->request_ns;
-}
-
-static int load_pair(const struct api_config *c, char **cert, char **key, struct error_text *err)
-{
-	return load_pem(c->tls_cert, cert, err) ?: load_pem(c->tls_key, key, err);
 }
 
 int api_http_reload(struct api_http *h, struct error_text *err)

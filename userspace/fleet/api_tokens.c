@@ -9,6 +9,7 @@
 #include <sodium.h>
 
 #include "../base/cleanup.h"
+#include "../base/text.h"
 #include "../core/file_io.h"
 
 #define NAME_LEN_MAX (API_TOKEN_NAME_STRLEN - 1)
@@ -52,12 +53,11 @@ size_t api_tokens_count(const struct api_tokens *t)
 	return t->count;
 }
 
-static bool is_name(const char *s, size_t len)
+static bool is_name(const char *s)
 {
-	for (size_t i = 0; i < len; i++)
-		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", s[i]))
-			return false;
-	return len > 0 && len <= NAME_LEN_MAX;
+	size_t len = strlen(s);
+
+	return len <= NAME_LEN_MAX && text_is_name(s, len);
 }
 
 static int take_tenants(struct api_token *t, const char *list)
@@ -75,7 +75,7 @@ static int take_tenants(struct api_token *t, const char *list)
 		return -ENOMEM;
 	count = 0;
 	for (char *one = strtok_r(t->text, ",", &save); one; one = strtok_r(NULL, ",", &save)) {
-		if (!is_name(one, strlen(one)))
+		if (!is_name(one))
 			return -EINVAL;
 		t->tenant[count++] = one;
 	}
@@ -112,7 +112,7 @@ static int take_line(struct api_tokens *all, char *line, const char *path, size_
 		return error_set(err, -EINVAL, "%s:%zu: expected a name, a scope and a hash", path, number);
 	if (all->count == API_TOKENS_MAX)
 		return error_set(err, -EINVAL, "%s:%zu: more than %d tokens", path, number, API_TOKENS_MAX);
-	if (!is_name(name, strlen(name)))
+	if (!is_name(name))
 		return error_set(err, -EINVAL, "%s:%zu: a name has letters, digits and . _ -, at most %d",
 				 path, number, NAME_LEN_MAX);
 	if (strlen(hash) != 2 * HASH_SIZE ||

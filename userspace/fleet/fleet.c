@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "../base/exit_code.h"
+#include "../base/text.h"
 
 #define CONNECT_MS 10000
 #define FLUSH_MS 10000
@@ -312,8 +313,7 @@ bool fleet_name_is_valid(const char *name)
 {
 	size_t len = strlen(name);
 
-	return len && len <= 60 &&
-	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
+	return len <= 60 && text_is_name(name, len);
 }
 
 int fleet_run(const struct fleet_config *config)
