@@ -116,9 +116,43 @@ int number_param(struct call *c, const char *name, uint64_t max, uint64_t *io)
 	return 0;
 }
 
-static int refuse(struct call *c)
+const char *as_of(const struct call *c, const char *whole, const char *brief)
+{
+	return api_token_may_all(c->token) ? whole : brief;
+}
+
+void put_cursor(FILE *f, const char *cursor)
+{
+	if (*cursor)
+		fprintf(f, "\"next\":\"%s\"}", cursor);
+	else
+		fputs("\"next\":null}", f);
+}
+
+int refuse_cursor(struct call *c)
+{
+	return answer_problem(c->rq, 400, "bad-cursor",
+			      "This cursor is none of ours, or of another question.");
+}
+
+int refuse_scope(struct call *c)
 {
 	return answer_problem(c->rq, 403, "not-in-scope", "This token's scope does not cover that.");
+}
+
+bool group_param(const struct call *c, enum om_group *ret)
+{
+	const char *group = api_query_get(&c->query, "group") ?: "model";
+
+	*ret = strcmp(group, "lineage") ? OM_GROUP_MODEL : OM_GROUP_LINEAGE;
+	return *ret == OM_GROUP_LINEAGE || !strcmp(group, "model");
+}
+
+bool may_group(const struct call *c, enum om_group group, const char *tenant)
+{
+	if (group == OM_GROUP_LINEAGE)
+		return api_token_may_all(c->token);
+	return !tenant || api_token_may_tenant(c->token, tenant);
 }
 
 int subject_of(struct call *c, enum om_group *ret_group, const char **ret_first, const char **ret_second)
@@ -138,7 +172,7 @@ int subject_of(struct call *c, enum om_group *ret_group, const char **ret_first,
 		if (api_token_may_all(c->token))
 			return 0;
 	}
-	refuse(c);
+	refuse_scope(c);
 	return 1;
 }
 
@@ -169,8 +203,7 @@ int answer_total(struct call *c)
 		return answer_problem(c->rq, 404, "no-such-total", "There is no such total.");
 	if (body_open(&b))
 		return -ENOMEM;
-	fprintf(b.f, "{\"as_of\":%s,\"total\":",
-		api_token_may_all(c->token) ? c->snapshot->as_of : c->snapshot->brief);
+	fprintf(b.f, "{\"as_of\":%s,\"total\":", as_of(c, c->snapshot->as_of, c->snapshot->brief));
 	r = put_total(c, b.f, t, true);
 	fputc('}', b.f);
 	body_close(&b, c->rq);
@@ -211,8 +244,7 @@ static int take_cursor(struct call *c, struct totals_ask *ask)
 	if (!text)
 		return 0;
 	if (api_cursor_decode(text, name, buf) || strcmp(name[0], ask->group ? "lineage" : "model")) {
-		answer_problem(c->rq, 400, "bad-cursor",
-			       "This cursor is none of ours, or of another question.");
+		refuse_cursor(c);
 		return 1;
 	}
 	ask->at = snapshot_at(c->snapshot, ask->group, name[1], name[2]);
@@ -226,7 +258,7 @@ static int take_totals_ask(struct call *c, struct totals_ask *ask)
 {
 	static const char *const known[] = { "group", "tenant", "model",   "lineage",
 					     "limit", "cursor", "largest", NULL };
-	const char *group = api_query_get(&c->query, "group") ?: "model";
+	bool is_group;
 
 	*ask = (struct totals_ask){ .limit = 100 };
 	if (check_params(c, known) || number_param(c, "limit", 10000, &ask->limit) ||
@@ -235,9 +267,8 @@ static int take_totals_ask(struct call *c, struct totals_ask *ask)
 	ask->tenant = api_query_get(&c->query, "tenant");
 	ask->model = api_query_get(&c->query, "model");
 	ask->lineage = api_query_get(&c->query, "lineage");
-	ask->group = strcmp(group, "lineage") ? OM_GROUP_MODEL : OM_GROUP_LINEAGE;
-	if ((strcmp(group, "lineage") && strcmp(group, "model")) || (ask->lineage && !ask->group) ||
-	    (ask->model && ask->group) ||
+	is_group = group_param(c, &ask->group);
+	if (!is_group || (ask->lineage && !ask->group) || (ask->model && ask->group) ||
 	    (ask->largest && (ask->group || api_query_get(&c->query, "cursor")))) {
 		answer_problem(
 			c->rq, 400, "bad-parameter",
@@ -245,25 +276,20 @@ static int take_totals_ask(struct call *c, struct totals_ask *ask)
 			"lineage, and 'largest' with no cursor.");
 		return 1;
 	}
-	if (ask->group ? !api_token_may_all(c->token)
-		       : ask->tenant && !api_token_may_tenant(c->token, ask->tenant)) {
-		refuse(c);
+	if (!may_group(c, ask->group, ask->tenant)) {
+		refuse_scope(c);
 		return 1;
 	}
 	return take_cursor(c, ask);
 }
 
-static int put_next(FILE *f, const struct om_subject_total *last)
+static int cursor_behind(const struct om_subject_total *last, char cursor[API_CURSOR_MAX])
 {
-	char cursor[API_CURSOR_MAX];
 	const char *names[API_CURSOR_NAMES] = { last->group ? "lineage" : "model",
 						last->group ? last->lineage : last->tenant,
 						last->group ? "" : last->model };
-	int r = api_cursor_encode(names, cursor);
 
-	if (r == 0)
-		fprintf(f, "\"%s\"", cursor);
-	return r;
+	return api_cursor_encode(names, cursor);
 }
 
 /* The index of the next total after i that may fit: a tenant that may not be seen, or was not asked for, is
@@ -297,6 +323,7 @@ static int put_page(struct call *c, const struct totals_ask *ask, FILE *f)
 	const struct snapshot *s = c->snapshot;
 	const struct om_subject_total *last = NULL;
 	uint64_t n = 0, limit = ask->largest ?: ask->limit;
+	char next[API_CURSOR_MAX] = "";
 	int r = 0;
 
 	for (size_t i = ask->at; r == 0 && (i = pass_over(c, ask, i)) < s->count[ask->group]; i++) {
@@ -306,13 +333,14 @@ static int put_page(struct call *c, const struct totals_ask *ask, FILE *f)
 		if (!fits(ask, c->token, t))
 			continue;
 		if (n == limit) {
-			fputs("],\"next\":", f);
-			return ask->largest ? (fputs("null}", f), 0) : put_next(f, last) ?: (fputc('}', f), 0);
+			r = ask->largest ? 0 : cursor_behind(last, next);
+			break;
 		}
 		r = put_total(c, f, t, n++ == 0);
 		last = t;
 	}
-	fputs("],\"next\":null}", f);
+	fputs("],", f);
+	put_cursor(f, next);
 	return r;
 }
 
@@ -326,8 +354,7 @@ int answer_totals(struct call *c)
 		return 0;
 	if (body_open(&b))
 		return -ENOMEM;
-	fprintf(b.f, "{\"as_of\":%s,\"totals\":[",
-		api_token_may_all(c->token) ? c->snapshot->as_of : c->snapshot->brief);
+	fprintf(b.f, "{\"as_of\":%s,\"totals\":[", as_of(c, c->snapshot->as_of, c->snapshot->brief));
 	r = put_page(c, &ask, b.f);
 	body_close(&b, c->rq);
 	return r;
@@ -373,7 +400,7 @@ static int take_alerts_filters(struct call *c, struct api_alerts_ask *ask)
 		return 1;
 	}
 	if (ask->tenant && !api_token_may_tenant(c->token, ask->tenant)) {
-		refuse(c);
+		refuse_scope(c);
 		return 1;
 	}
 	return 0;
@@ -383,7 +410,7 @@ int answer_alerts(struct call *c)
 {
 	static const char *const known[] = { "tenant", "severity", "type", "since", "limit", "cursor", NULL };
 	const char *text = api_query_get(&c->query, "cursor"), *name[API_CURSOR_NAMES];
-	char buf[API_CURSOR_MAX], next[API_CURSOR_MAX];
+	char buf[API_CURSOR_MAX], next[API_CURSOR_MAX] = "";
 	struct api_alerts_ask ask = { 0 };
 	struct alerts_page page = { 0 };
 	uint64_t limit = 100, dropped;
@@ -396,24 +423,21 @@ int answer_alerts(struct call *c)
 	ask.limit = limit;
 	if (text && (api_cursor_decode(text, name, buf) || strcmp(name[0], "alert") ||
 		     om_parse_u64(name[1], &ask.after_ns) || strlen(name[2]) >= OM_ID_STRLEN))
-		return answer_problem(c->rq, 400, "bad-cursor",
-				      "This cursor is none of ours, or of another question.");
+		return refuse_cursor(c);
 	ask.after_id = text ? name[2] : NULL;
 	if (body_open(&b))
 		return -ENOMEM;
-	fprintf(b.f, "{\"as_of\":%s,\"alerts\":[",
-		api_token_may_all(c->token) ? c->snapshot->as_of : c->snapshot->brief);
+	fprintf(b.f, "{\"as_of\":%s,\"alerts\":[", as_of(c, c->snapshot->as_of, c->snapshot->brief));
 	page.f = b.f;
 	page.token = c->token;
 	r = api_alerts_each(&c->api->alerts, &ask, put_alert, &page, &has_more);
 	dropped = api_alerts_dropped(&c->api->alerts);
 	if (has_more)
 		r = api_cursor_encode((const char *const[]){ "alert", page.last_time, page.last_id }, next);
-	fputc(']', b.f);
+	fputs("],", b.f);
 	if (api_token_may_all(c->token))
-		fprintf(b.f, ",\"dropped\":\"%llu\"", (unsigned long long)dropped);
-	fprintf(b.f, ",\"next\":%s%s%s}", has_more ? "\"" : "", has_more ? next : "null",
-		has_more ? "\"" : "");
+		fprintf(b.f, "\"dropped\":\"%llu\",", (unsigned long long)dropped);
+	put_cursor(b.f, next);
 	body_close(&b, c->rq);
 	return r;
 }
@@ -499,7 +523,7 @@ static int answer_route(struct call *c)
 				      "there is.");
 	/* A token for metrics only covers nothing else. */
 	if (!api_token_may_all(c->token) && !api_token_tenants(c->token))
-		return refuse(c);
+		return refuse_scope(c);
 	c->snapshot = follow_snapshot(c->api->follow);
 	if (!c->snapshot) {
 		follow_state(c->api->follow, &s);
@@ -520,7 +544,7 @@ static int answer_as(struct call *c)
 		return answer_problem(c->rq, 401, "no-token",
 				      "A token is needed: Authorization: Bearer TOKEN.");
 	if (q->segments == 1 && !strcmp(q->segment[0], "metrics"))
-		return !api_token_may_metrics(c->token)			? refuse(c)
+		return !api_token_may_metrics(c->token)			? refuse_scope(c)
 		       : check_params(c, (const char *const[]){ NULL }) ? 0
 									: answer_metrics(c);
 	return answer_route(c);

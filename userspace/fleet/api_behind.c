@@ -99,7 +99,7 @@ static int decode_place(struct call *c, const char *kind, const char *name[API_C
 		*ret_reading = name[0] + n + 1;
 		return 0;
 	}
-	answer_problem(c->rq, 400, "bad-cursor", "This cursor is none of ours, or of another question.");
+	refuse_cursor(c);
 	return 1;
 }
 
@@ -173,8 +173,7 @@ static int begin(struct call *c, bool wants_registers, const char *reading, stru
 		return answer_problem(c->rq, 404, "no-such-total", "There is no such total."), 2;
 	if (body_open(b))
 		return -ENOMEM;
-	fprintf(b->f, "{\"as_of\":%s,",
-		api_token_may_all(c->token) ? c->rq->study->as_of : c->rq->study->brief);
+	fprintf(b->f, "{\"as_of\":%s,", as_of(c, c->rq->study->as_of, c->rq->study->brief));
 	put_read(c, b->f);
 	fputc(',', b->f);
 	put_check(b->f, c->rq->study);
@@ -249,7 +248,7 @@ static int registers_at(struct call *c, char buf[API_CURSOR_MAX], const char **r
 	if (!**ret_reading || (strlen(name[1]) == 2 * OM_REGISTER_KEY_SIZE &&
 			       om_unhex(name[1], ret_after, OM_REGISTER_KEY_SIZE) == 0))
 		return 0;
-	answer_problem(c->rq, 400, "bad-cursor", "This cursor is none of ours, or of another question.");
+	refuse_cursor(c);
 	return 1;
 }
 
@@ -296,8 +295,8 @@ int answer_registers(struct call *c)
 		}
 		r = put_register(b.f, g, n++ == 0);
 	}
-	fprintf(b.f, "],\"next\":%s%s%s}", *cursor ? "\"" : "", *cursor ? cursor : "null",
-		*cursor ? "\"" : "");
+	fputs("],", b.f);
+	put_cursor(b.f, cursor);
 	body_close(&b, c->rq);
 	return r;
 }
@@ -319,8 +318,8 @@ static int take_forecast_ask(struct forecasting *a)
 	static const char *const known[] = { "group",	"tenant", "model", "lineage", "regime",
 					     "horizon", "due",	  "limit", "cursor",  NULL };
 	struct call *c = a->c;
-	const char *group = api_query_get(&c->query, "group") ?: "model";
 	const char *due = api_query_get(&c->query, "due");
+	bool is_group;
 
 	if (check_params(c, known) || number_param(c, "horizon", 36500, &a->horizon) ||
 	    number_param(c, "limit", 10000, &a->limit))
@@ -329,19 +328,17 @@ static int take_forecast_ask(struct forecasting *a)
 	a->model = api_query_get(&c->query, "model");
 	a->lineage = api_query_get(&c->query, "lineage");
 	a->regime = api_query_get(&c->query, "regime");
-	a->group = strcmp(group, "lineage") ? OM_GROUP_MODEL : OM_GROUP_LINEAGE;
+	is_group = group_param(c, &a->group);
 	a->only_due = due && !strcmp(due, "true");
-	if ((strcmp(group, "lineage") && strcmp(group, "model")) ||
-	    (due && !a->only_due && strcmp(due, "false")) ||
+	if (!is_group || (due && !a->only_due && strcmp(due, "false")) ||
 	    (a->group ? a->tenant || a->model : a->lineage || (a->model && !a->tenant))) {
 		answer_problem(c->rq, 400, "bad-parameter",
 			       "'group' is model or lineage; 'tenant' and, beside it, 'model' go with model, "
 			       "'lineage' with lineage; 'due' is true or false.");
 		return 1;
 	}
-	if (a->group ? !api_token_may_all(c->token)
-		     : a->tenant && !api_token_may_tenant(c->token, a->tenant)) {
-		answer_problem(c->rq, 403, "not-in-scope", "This token's scope does not cover that.");
+	if (!may_group(c, a->group, a->tenant)) {
+		refuse_scope(c);
 		return 1;
 	}
 	return 0;
@@ -421,12 +418,12 @@ int answer_forecasts(struct call *c)
 	if (body_open(&b))
 		return -ENOMEM;
 	a.f = b.f;
-	fprintf(b.f, "{\"as_of\":%s,",
-		api_token_may_all(c->token) ? c->rq->study->as_of : c->rq->study->brief);
+	fprintf(b.f, "{\"as_of\":%s,", as_of(c, c->rq->study->as_of, c->rq->study->brief));
 	put_read(c, b.f);
 	fprintf(b.f, ",\"today\":\"%s\",\"forecasts\":[", date_format(a.today, day));
 	r = put_subjects(&a, *reading ? name : NULL, next);
-	fprintf(b.f, "],\"next\":%s%s%s}", *next ? "\"" : "", *next ? next : "null", *next ? "\"" : "");
+	fputs("],", b.f);
+	put_cursor(b.f, next);
 	body_close(&b, c->rq);
 	free(a.points);
 	return r;

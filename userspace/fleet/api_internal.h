@@ -233,6 +233,17 @@ void body_close(struct body *b, struct api_request *rq);
 /* RFC 9457. Returns 0. */
 int answer_problem(struct api_request *rq, unsigned status, const char *reason, const char *detail, ...)
 	__attribute__((format(printf, 4, 5)));
+/* Which of two forms of `as_of` the token may see. */
+const char *as_of(const struct call *c, const char *whole, const char *brief);
+/* The last member of a page, and its end; "": there is no further page. */
+void put_cursor(FILE *f, const char *cursor);
+/* The problems that several answers have. Return 0. */
+int refuse_cursor(struct call *c);
+int refuse_scope(struct call *c);
+/* `group`, model where it is not given. False: it is none. */
+bool group_param(const struct call *c, enum om_group *ret);
+/* Whether the token covers all of a group; tenant: or only that one's; NULL: those it covers. */
+bool may_group(const struct call *c, enum om_group group, const char *tenant);
 /* 0; 1: answered with a problem: a parameter that is not in `known`, which NULL ends. */
 int check_params(struct call *c, const char *const *known);
 /* A decimal number of a parameter, from 1 to max. 0; 1: answered with a problem. */
