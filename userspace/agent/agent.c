@@ -42,6 +42,11 @@ uint64_t agent_now_ns(void)
 	return clock_ns(CLOCK_REALTIME);
 }
 
+uint64_t agent_steady_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
 uint64_t agent_boot_ns(void)
 {
 	return clock_ns(CLOCK_BOOTTIME);
@@ -320,7 +325,7 @@ static int block_signals(void)
 
 static int agent_loop(struct agent *a, int signal_fd)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	uint64_t now = agent_steady_ns();
 	struct schedule s = {
 		.drain = now, .publish = now + a->config->publish_ns, .heartbeat = now, .checkpoint = now
 	};
@@ -344,7 +349,7 @@ static int agent_loop(struct agent *a, int signal_fd)
 			break;
 		r = discovery_step(a->discovery, 0);
 		r = r ?: agent_devices_step(a);
-		now = clock_ns(CLOCK_MONOTONIC);
+		now = agent_steady_ns();
 		r = r ?: on_time(a, &s, now);
 	}
 	return r;

@@ -15,7 +15,7 @@ static int take_assignment(void *ctx, const struct om_entry *e)
 {
 	struct om_assignment as;
 
-	if (e->kind != OM_ENTRY_ASSIGNMENT || !e->payload || om_assignment_decode(e->payload, e->len, &as))
+	if (!om_entry_assignment(e, &as))
 		return 0;
 	return history_assignment(ctx, &as);
 }

@@ -110,6 +110,7 @@ struct agent {
 /* agent.c */
 struct agent *agent_free(struct agent *a); /* half-built ones too; NULL is fine; returns NULL */
 uint64_t agent_now_ns(void);		   /* Unix time */
+uint64_t agent_steady_ns(void);		   /* CLOCK_MONOTONIC */
 uint64_t agent_boot_ns(void);		   /* since boot, as the kernel side counts */
 
 /* agent_meter.c: one drain, from the kernel to the ledger. */

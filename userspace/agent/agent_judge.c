@@ -22,7 +22,7 @@ static int load_assignment(void *ctx, const struct om_entry *e)
 	struct om_assignment as;
 	int r;
 
-	if (e->kind != OM_ENTRY_ASSIGNMENT || !e->payload || om_assignment_decode(e->payload, e->len, &as))
+	if (!om_entry_assignment(e, &as))
 		return 0;
 	agent_identity_loaded(a, &as);
 	r = om_totals_assign(a->totals, &as);

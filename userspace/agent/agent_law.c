@@ -1,24 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Owners and declarations, read anew while the node is metered (core/law.h). */
 #include <stdio.h>
-#include <time.h>
 
 #include "../base/yaml.h"
 #include "agent_internal.h"
-
-static uint64_t steady_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
 
 int agent_law_open(struct agent *a, struct error_text *err)
 {
 	const struct agent_config *c = a->config;
 
-	return law_open(&a->law, c->owners_path, c->declarations_path, steady_ns(), err);
+	return law_open(&a->law, c->owners_path, c->declarations_path, agent_steady_ns(), err);
 }
 
 /* The log says what is wrong: that may name an owner, and an alert goes to those who run the machines. */
@@ -44,7 +35,7 @@ int agent_law_look(struct agent *a, bool *ret_is_new)
 	struct law_news news;
 	int r = 0;
 
-	law_look(&a->law, steady_ns(), false, &news);
+	law_look(&a->law, agent_steady_ns(), false, &news);
 	*ret_is_new = news.is_any;
 	for (int i = 0; r == 0 && i < LAW_FILES; i++)
 		if (news.is_worth[i])

@@ -173,14 +173,9 @@ static int load_shape(void *ctx, const struct om_shape_usage *s)
 
 static int put_collective(struct agent_phases *p, const struct om_collective_usage *u, bool is_base)
 {
-	struct om_tally_collective c = { .job = u->who.job,
-					 .tgid = u->who.tgid,
-					 .start_ns = u->who.start_ns,
-					 .comm = u->comm,
-					 .calls = u->calls,
-					 .bytes = u->bytes };
+	struct om_tally_collective c;
 
-	return collective_run_kind(u->kind, &c.kind) ? om_tally_collective(p->tally, &c, is_base) : 0;
+	return collective_to_tally(u, &c) ? om_tally_collective(p->tally, &c, is_base) : 0;
 }
 
 int agent_phases_collective(struct agent *a, const struct om_collective_usage *u)

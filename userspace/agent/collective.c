@@ -422,6 +422,17 @@ bool collective_run_kind(uint32_t kind, enum run_collective_kind *ret)
 	return false;
 }
 
+bool collective_to_tally(const struct om_collective_usage *u, struct om_tally_collective *ret)
+{
+	*ret = (struct om_tally_collective){ .job = u->who.job,
+					     .tgid = u->who.tgid,
+					     .start_ns = u->who.start_ns,
+					     .comm = u->comm,
+					     .calls = u->calls,
+					     .bytes = u->bytes };
+	return collective_run_kind(u->kind, &ret->kind);
+}
+
 const char *collective_kind_name(uint32_t kind)
 {
 	static const char *const names[OM_COMMUNICATOR_KIND_END] = {

@@ -21,7 +21,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../core/ledger_collectives.h"
 #include "../core/run.h"
+#include "../core/tally.h"
 #include "../../bpf/collective.h"
 #include "../base/cleanup.h"
 #include "../base/log.h"
@@ -114,6 +116,7 @@ int collective_cost(const struct collective *c, uint64_t *ret_runs, uint64_t *re
 
 /* What it is to a judgement; false: nothing. */
 bool collective_run_kind(uint32_t kind, enum run_collective_kind *ret);
+bool collective_to_tally(const struct om_collective_usage *u, struct om_tally_collective *ret);
 const char *collective_kind_name(uint32_t kind);  /* "all-reduce", "init", ... */
 const char *collective_lost_name(uint32_t cause); /* enum om_collective_lost: "read", ... */
 

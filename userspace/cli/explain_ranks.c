@@ -130,14 +130,9 @@ static int take_shape(void *ctx, const struct om_shape_usage *s)
 static int take_collective(void *ctx, const struct om_collective_usage *u)
 {
 	struct ranks *r = ctx;
-	struct om_tally_collective c = { .job = u->who.job,
-					 .tgid = u->who.tgid,
-					 .start_ns = u->who.start_ns,
-					 .comm = u->comm,
-					 .calls = u->calls,
-					 .bytes = u->bytes };
+	struct om_tally_collective c;
 
-	return is_member(r, &u->who.job) && collective_run_kind(u->kind, &c.kind)
+	return is_member(r, &u->who.job) && collective_to_tally(u, &c)
 		       ? om_tally_collective(r->tally, &c, false)
 		       : 0;
 }

@@ -63,7 +63,7 @@ static int take_assignment(void *ctx, const struct om_entry *e)
 {
 	struct om_assignment a;
 
-	if (e->kind != OM_ENTRY_ASSIGNMENT || !e->payload || om_assignment_decode(e->payload, e->len, &a))
+	if (!om_entry_assignment(e, &a))
 		return 0;
 	return om_totals_assign(((struct series *)ctx)->totals, &a) < 0 ? -ENOSPC : 0;
 }

@@ -99,7 +99,7 @@ static int load_entry(void *ctx, const struct om_entry *e)
 	struct om_assignment a;
 	int r = 0;
 
-	if (e->kind == OM_ENTRY_ASSIGNMENT && e->payload && om_assignment_decode(e->payload, e->len, &a) == 0)
+	if (om_entry_assignment(e, &a))
 		r = om_totals_assign(ctx, &a);
 	return r < 0 ? r : 0;
 }

@@ -94,7 +94,7 @@ static int take_entry(void *ctx, const struct om_entry *e)
 	struct looking *k = ctx;
 	struct om_assignment a;
 
-	if (e->kind != OM_ENTRY_ASSIGNMENT || !e->payload || om_assignment_decode(e->payload, e->len, &a))
+	if (!om_entry_assignment(e, &a))
 		return 0;
 	return om_totals_assign(k->totals, &a) < 0 ? -ENOMEM : 0;
 }
@@ -450,9 +450,9 @@ static int record(const char *dir, const char *text)
 
 static bool is_name(const char *s)
 {
-	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+	size_t len = strlen(s);
 
-	return n && !s[n] && n < LINEAGE_NAME_MAX;
+	return len < LINEAGE_NAME_MAX && text_is_name(s, len);
 }
 
 static struct known_job *find_named(struct looking *k, const char *wanted)

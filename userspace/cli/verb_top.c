@@ -44,8 +44,7 @@ static int take_assignment(void *ctx, const struct om_entry *e)
 	struct om_assignment as;
 
 	k->entries = e->index + 1;
-	if (e->kind == OM_ENTRY_ASSIGNMENT && e->payload &&
-	    om_assignment_decode(e->payload, e->len, &as) == 0)
+	if (om_entry_assignment(e, &as))
 		om_totals_assign(k->totals, &as);
 	return 0;
 }

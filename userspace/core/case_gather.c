@@ -8,6 +8,7 @@
 #include <sodium/crypto_hash_sha256.h>
 
 #include "../base/cleanup.h"
+#include "../base/text.h"
 #include "assignment.h"
 #include "case_internal.h"
 #include "checkpoint.h"
@@ -49,7 +50,7 @@ static int load_assignment(void *ctx, const struct om_entry *e)
 
 	if (e->kind == OM_ENTRY_NODE && e->payload)
 		g->node_entry = e->index;
-	if (e->kind != OM_ENTRY_ASSIGNMENT || !e->payload || om_assignment_decode(e->payload, e->len, &a))
+	if (!om_entry_assignment(e, &a))
 		return 0;
 	return om_totals_assign(g->totals, &a) < 0 ? -ENOMEM : 0;
 }
@@ -307,7 +308,7 @@ int om_case_attach(struct om_case_store *s, const struct om_case *c, const char 
 		return error_set(err, r, "%s: cannot be read: %s", path, strerror(-r));
 	snprintf(name, sizeof(name), "%s", slash ? slash + 1 : path);
 	for (char *p = name; *p; p++)
-		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *p))
+		if (!text_is_name(p, 1))
 			*p = '_';
 	act = evidence_json(what, name, "application/octet-stream", data, len, NULL);
 	if (!act)

@@ -34,16 +34,18 @@ static void add_phases(const struct job_rank *r, size_t count, struct job_judgem
 		ret->inferring += p->verdict == PHASE_IS_INFERENCE;
 		ret->unknown += p->verdict == PHASE_IS_UNKNOWN;
 		opcount_add_saturating(&ret->executed, p->executed);
-		opcount_add_saturating(&ret->training_low, share(p->executed, p->training_low - p->recompute_high));
+		opcount_add_saturating(&ret->training_low,
+				       share(p->executed, p->training_low - p->recompute_high));
 		opcount_add_saturating(p->verdict == PHASE_IS_FROZEN ? &frozen : &trained,
-			       learns(&r[i]) ? p->executed : 0);
+				       learns(&r[i]) ? p->executed : 0);
 	}
 	for (size_t i = 0; i < count; i++) {
 		const struct phase_judgement *p = &r[i].phase;
 		bool serves_learning = p->verdict == PHASE_IS_INFERENCE && ret->learning;
 
 		opcount_add_saturating(&ret->training_high,
-			       serves_learning ? p->executed
+				       serves_learning
+					       ? p->executed
 					       : share(p->executed, p->training_high - p->recompute_low));
 	}
 	ret->verdict = ret->learning	? (frozen > trained ? PHASE_IS_FROZEN : PHASE_IS_TRAINING)

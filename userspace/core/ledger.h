@@ -231,6 +231,9 @@ struct om_entry {
 	size_t len;
 	uint64_t destroyed_by;
 };
+/* False: the entry is no assignment, was destroyed, or is of a later version. */
+struct om_assignment;
+bool om_entry_assignment(const struct om_entry *e, struct om_assignment *ret);
 int om_ledger_each_entry(struct om_ledger *l, uint64_t from_index,
 			 int (*fn)(void *ctx, const struct om_entry *e), void *ctx);
 

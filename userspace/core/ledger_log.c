@@ -3,6 +3,7 @@
  * The ledger's log: leaves, the tree over them, and their verification
  * (docs/formats.md, "Ledger and leaf").
  */
+#include "assignment.h"
 #include "ledger_internal.h"
 
 #include <errno.h>
@@ -390,4 +391,10 @@ int om_ledger_verify(struct om_ledger *l, struct om_verify_report *ret, struct e
 	r = verify_all(l, ret, err);
 	sqlite3_exec(l->db, "COMMIT", NULL, NULL, NULL);
 	return r;
+}
+
+bool om_entry_assignment(const struct om_entry *e, struct om_assignment *ret)
+{
+	return e->kind == OM_ENTRY_ASSIGNMENT && e->payload &&
+	       om_assignment_decode(e->payload, e->len, ret) == 0;
 }

@@ -10,16 +10,20 @@
 
 #define NS_PER_DAY 86400000000000ULL
 
+struct judgement policy_judgement(const struct policy *p, const struct policy_subject *s,
+				  struct json_out *out, int (*emit)(void *ctx, const struct alert *a),
+				  void *ctx)
+{
+	return (struct judgement){
+		.p = p, .s = s, .day = (int32_t)(p->now_ns / NS_PER_DAY), .out = out, .emit = emit, .ctx = ctx
+	};
+}
+
 int policy_judge_subject(const struct policy *p, const struct policy_subject *s,
 			 int (*emit)(void *ctx, const struct alert *a), void *ctx)
 {
 	struct json_out out = { .text = NULL };
-	struct judgement j = { .p = p,
-			       .s = s,
-			       .day = (int32_t)(p->now_ns / NS_PER_DAY),
-			       .out = &out,
-			       .emit = emit,
-			       .ctx = ctx };
+	struct judgement j = policy_judgement(p, s, &out, emit, ctx);
 	struct owner_finding owner;
 	int r = policy_judge_owners(&j, &owner);
 

@@ -21,6 +21,11 @@ struct judgement {
 	void *ctx;
 };
 
+/* As of p->now_ns. All are loans. */
+struct judgement policy_judgement(const struct policy *p, const struct policy_subject *s,
+				  struct json_out *out, int (*emit)(void *ctx, const struct alert *a),
+				  void *ctx);
+
 /* What the owner regimes say of the subject's tenant. */
 struct owner_finding {
 	const struct regime *regime; /* NULL: nothing found */

@@ -206,12 +206,7 @@ int policy_judge_known(const struct policy *p, const struct policy_subject *s,
 		       int (*emit)(void *ctx, const struct alert *a), void *ctx)
 {
 	struct json_out out = { .text = NULL };
-	struct judgement j = { .p = p,
-			       .s = s,
-			       .day = (int32_t)(p->now_ns / NS_PER_DAY),
-			       .out = &out,
-			       .emit = emit,
-			       .ctx = ctx };
+	struct judgement j = policy_judgement(p, s, &out, emit, ctx);
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < regimes_count(p->regimes); i++) {

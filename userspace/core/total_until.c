@@ -6,7 +6,7 @@
 #include "../base/cleanup.h"
 #include "totals.h"
 
-static int compare_days(const void *a, const void *b)
+int om_until_compare(const void *a, const void *b)
 {
 	uint32_t x = ((const struct om_until *)a)->day, y = ((const struct om_until *)b)->day;
 
@@ -71,7 +71,7 @@ int om_until_fold(const struct om_subject_total *const *part, size_t n, struct o
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < part[i]->until_count; k++)
 			all[count++].day = part[i]->until[k].day;
-	qsort(all, count, sizeof(*all), compare_days);
+	qsort(all, count, sizeof(*all), om_until_compare);
 	for (size_t i = 0; i < count; i++) {
 		struct om_until u = { .day = all[i].day };
 

@@ -126,6 +126,7 @@ struct om_until {
 		       * counted */
 };
 #define OM_UNTIL_MAX 64
+int om_until_compare(const void *a, const void *b); /* by day, for qsort() and bsearch() */
 
 struct om_subject_total {
 	enum om_group group;

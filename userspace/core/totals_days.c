@@ -19,13 +19,6 @@ void om_totals_set_days(struct om_totals *t,
 	t->days_ctx = ctx;
 }
 
-static int compare_days(const void *a, const void *b)
-{
-	uint32_t x = ((const struct om_until *)a)->day, y = ((const struct om_until *)b)->day;
-
-	return (x > y) - (x < y);
-}
-
 /* NULL, behind the cells of a lineage: the days of all tenants. */
 static const int32_t *days_of(const struct om_totals *t, const struct cell *c, size_t *ret_count)
 {
@@ -46,7 +39,7 @@ static size_t keep_latest(struct om_until *all, size_t count)
 {
 	size_t kept = 0;
 
-	qsort(all, count, sizeof(*all), compare_days);
+	qsort(all, count, sizeof(*all), om_until_compare);
 	for (size_t i = 0; i < count; i++)
 		if (kept == 0 || all[kept - 1].day != all[i].day)
 			all[kept++] = all[i];
@@ -66,10 +59,10 @@ static size_t add_others(struct om_until *all, size_t own, const int32_t *day, s
 	while (day && days-- && n < OM_UNTIL_MAX && day[days] > (int32_t)first_day) {
 		struct om_until u = { .day = (uint32_t)day[days] };
 
-		if (!own || !bsearch(&u, all, own, sizeof(u), compare_days))
+		if (!own || !bsearch(&u, all, own, sizeof(u), om_until_compare))
 			all[n++] = u;
 	}
-	qsort(all, n, sizeof(*all), compare_days);
+	qsort(all, n, sizeof(*all), om_until_compare);
 	return n;
 }
 
