@@ -605,15 +605,42 @@ static void who_sees_a_successor_asks_the_group_before_it_writes(void **state)
 	assert_int_equal(b->reader.records, 0);
 	assert_int_equal(publish_part(&b->fleet, p), 0);
 	assert_int_equal(b->reader.heads, 1);
+	/* One who goes on writing above us is yielded to once, not for ever. */
+	p->is_changed = p->sees_successor = true;
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	p->sees_successor = true;
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_int_equal(b->reader.heads, 2);
 	/* Whoever forges the highest epoch there can be is behind us a moment later. */
 	p->highest = (struct epoch){ epoch_max(fleet_now_ns(CLOCK_REALTIME)) - EPOCH_MARGIN + 500, UINT64_MAX };
 	p->is_changed = true;
 	assert_int_equal(publish_part(&b->fleet, p), 0);
-	assert_int_equal(b->reader.heads, 1);
+	assert_int_equal(b->reader.heads, 2);
 	assert_true(p->is_changed);
 	nanosleep(&(struct timespec){ .tv_nsec = 600000000 }, NULL);
 	assert_int_equal(publish_part(&b->fleet, p), 0);
 	assert_true(p->epoch.number == p->highest.number + 1 && !p->is_changed);
+	bench_free(b);
+}
+
+/* An epoch that was none when it was read is one to other readers soon: as soon as it is, we are above it. */
+static void an_epoch_to_come_is_looked_at_again(void **state)
+{
+	struct bench *b = bench_new();
+	struct part *p = b->fleet.parts[0];
+	uint64_t now = fleet_now_ns(CLOCK_REALTIME);
+
+	work(p, 0, "acme", NULL);
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	p->future = epoch_max(now) + 3600000;
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_int_equal(b->reader.heads, 1);
+	p->future = epoch_max(now) - EPOCH_MARGIN - 1;
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_int_equal(b->reader.heads, 2);
+	assert_true(p->future == 0 && p->epoch.number == epoch_max(now) - EPOCH_MARGIN);
 	bench_free(b);
 }
 
@@ -838,6 +865,28 @@ static void silence_is_in_the_ceilings_of_who_ran_there(void **state)
 	nodes_done(&nodes);
 }
 
+/* Who was away, or has just come, has not listened long enough to say so; the ceilings do not wait. A retirement is said. */
+static void only_who_listened_says_that_somebody_is_silent(void **state)
+{
+	struct om_id none = { { 0 } }, id = none;
+	struct key_map nodes = { 0 };
+	struct findings f = { .emit = keep_id, .ctx = &id, .nodes = &nodes, .policy = { .source = "/opmeter/f" } };
+
+	assert_int_equal(beat_of(&nodes, NODE("1"), ",\"peak_ops_per_s\":\"5\",\"tenants\":[\"acme\"]", NOW), 0);
+	f.policy.now_ns = NOW + 3600 * SECOND;
+	f.listening_ns = f.policy.now_ns - 100 * SECOND;
+	assert_int_equal(findings_silence(&f), 0);
+	assert_true(om_id_equal(&id, &none) && ceiling_of(&nodes, "acme", f.policy.now_ns, NULL) == 7 + 3600 * 5);
+	f.listening_ns = f.policy.now_ns - 181 * SECOND;
+	assert_int_equal(findings_silence(&f), 0);
+	assert_false(om_id_equal(&id, &none));
+	assert_int_equal(beat_of(&nodes, NODE("1"), ",\"retired\":{\"person\":\"x\",\"reason\":\"sold\"}", NOW), 0);
+	none = id;
+	assert_int_equal(findings_silence(&f), 0);
+	assert_false(om_id_equal(&id, &none));
+	nodes_done(&nodes);
+}
+
 /* However long the list: what does not fit is somebody unknown's. */
 static void more_tenants_than_are_kept_are_unknown(void **state)
 {
@@ -864,6 +913,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(silence_is_in_the_ceilings_of_who_ran_there),
 		cmocka_unit_test(more_tenants_than_are_kept_are_unknown),
+		cmocka_unit_test(only_who_listened_says_that_somebody_is_silent),
+		cmocka_unit_test(an_epoch_to_come_is_looked_at_again),
 		cmocka_unit_test(an_honest_reading_is_taken),
 		cmocka_unit_test(what_is_cut_or_of_later_make_is_refused_by_name),
 		cmocka_unit_test(anothers_name_is_refused),

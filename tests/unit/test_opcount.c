@@ -125,13 +125,26 @@ static void little_endian_both_ways(void **state)
 	assert_true(opcount_get_le(b) == v);
 }
 
+static void what_says_so_saturates(void **state)
+{
+	opcount v = OPCOUNT_MAX - 5;
+
+	opcount_add_saturating(&v, 5);
+	assert_true(v == OPCOUNT_MAX);
+	opcount_add_saturating(&v, 1);
+	assert_true(v == OPCOUNT_MAX);
+	v = 2;
+	opcount_add_saturating(&v, 3);
+	assert_true(v == 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(formats_and_parses), cmocka_unit_test(formats_every_width),
 		cmocka_unit_test(parses_powers_of_ten_exactly),
 		cmocka_unit_test(refuses_what_is_not_exact),
-		cmocka_unit_test(arithmetic_never_wraps),
+		cmocka_unit_test(arithmetic_never_wraps), cmocka_unit_test(what_says_so_saturates),
 		cmocka_unit_test(a_shown_figure_never_exceeds_the_kept_one),
 		cmocka_unit_test(little_endian_both_ways),
 	};
