@@ -184,11 +184,11 @@ static void cost(void)
 
 /* --- the drain --- */
 
-enum { DRAIN_PROCESSES = 64, DRAIN_SHAPES = 500 };
+enum { DRAIN_PROCESSES = 64, SHAPES_EACH = 500 };
 
 static void make_shapes(void *arg)
 {
-	for (int m = 1; m <= DRAIN_SHAPES; m++)
+	for (int m = 1; m <= SHAPES_EACH; m++)
 		kit_sgemm(sgemm, m, 3, 5);
 	pause();
 }
@@ -203,7 +203,7 @@ static void drain_row(struct drain *d, const char *what, bool with_shapes)
 		ms[i] = (double)r.time_ns / 1e6;
 	}
 	qsort(ms, ROUNDS, sizeof(ms[0]), by_value);
-	check_equal(r.shapes_held, DRAIN_PROCESSES * DRAIN_SHAPES, "shapes");
+	check_equal(r.shapes_held, DRAIN_PROCESSES * SHAPES_EACH, "shapes");
 	printf("| %-40s | %6" PRIu64 " | %6.2f | %9.0f |\n", what, r.shapes_held, ms[ROUNDS / 2],
 	       (double)r.shapes_held / ms[ROUNDS / 2] * 1000);
 }
@@ -248,7 +248,7 @@ static void drain(void)
 	do {
 		kit_sleep_ms(50);
 		check(!drain_read(d, false, &r), "drain_read");
-	} while (r.shapes_held < DRAIN_PROCESSES * DRAIN_SHAPES);
+	} while (r.shapes_held < DRAIN_PROCESSES * SHAPES_EACH);
 	printf("| drain | entries | ms | entries/s |\n|---|---|---|---|\n");
 	walk_row(p);
 	drain_row(d, "by batch, folded", false);

@@ -3,6 +3,10 @@
 BENCH_KIT := $(B)/tests/bpf/kit.o
 BENCH_PROGRAMS := $(addprefix $(B)/tests/bench/,probe_cost launch_cost collective_cost judge_cost policy_cost judge_pass checkpoint_cost totals_memory totals_cost fleet_consume api_load)
 
+# Part of `make check`: what is only built when somebody measures breaks unseen.
+bench-build: $(BENCH_PROGRAMS) $(B)/tests/bench/plain.bpf.o
+.PHONY: bench-build
+
 bench: all $(BENCH_PROGRAMS) $(TEST_PROGRAMS) $(B)/tests/bench/plain.bpf.o $(B)/tests/bench/streams/Totals.class ## measure: cost of a probe, drain rate, loader
 	@B=$(B) tests/bench/bench
 
