@@ -6,6 +6,7 @@
     fleet_bench.py crossing   from the reading that crosses a level to the alert's record in Kafka, at 50,000 readings a second
     fleet_bench.py growth     the totals without a broker, at three sizes each of registers, tenants and days
 
+What is measured is the release, with librdkafka 2.15.1 in it (`make release`); the bare consumer has the same library.
 BENCH_NODES (20000) and BENCH_DAYS (7) set the size of the topic, BENCH_ROUNDS (2) how often each is measured: the best counts.
 With --json FILE the figures are also written there, for tests/bench/sizing.py.
 """
@@ -24,6 +25,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+RELEASE = Path(os.environ.get("B", "build")) / "release"
+os.environ.setdefault("OPMETER", str(RELEASE / "opmeter"))
 from fleet import *
 
 NODES = int(os.environ.get("BENCH_NODES", "20000"))
@@ -126,7 +129,7 @@ def rates():
         ours = bare = None
         theirs = {"at_least_once": None, "exactly_once_v2": None}
         for i in range(ROUNDS):
-            took, cpu, _, out = measured([BUILD / "tests/bench/fleet_consume", broker.brokers, READINGS, ASSIGNMENTS])
+            took, cpu, _, out = measured([RELEASE / "fleet_consume", broker.brokers, READINGS, ASSIGNMENTS])
             bare = best((float(out.split()[1]), cpu, 0), bare)
             took, cpu, rss, out = once(broker, regimes, f"bench-{i}")
             check_exact(out, truth)

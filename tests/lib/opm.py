@@ -16,7 +16,7 @@ import uuid
 from pathlib import Path
 
 BUILD = Path(os.environ.get("B", "build")).resolve()
-OPMETER = str(BUILD / "opmeter")
+OPMETER = os.environ.get("OPMETER") or str(BUILD / "opmeter")
 PLAYER = str(BUILD / "tests/player/player")
 CACHE = Path(os.environ.get("OPMETER_CACHE", os.path.expanduser("~/.cache/opmeter")))
 CUDA12 = CACHE / "cuda/12.9.3.13"

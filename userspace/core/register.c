@@ -403,32 +403,30 @@ static void decode_value(const uint8_t *in, struct om_value *v)
 	v->to_ns = get64(in + 232);
 }
 
+/* Straight into where it belongs: a fleet reads millions of these, and a copy beside it is a tenth of the work. */
 int om_reading_decode(const uint8_t *in, size_t len, struct om_reading *ret)
 {
-	struct om_reading r = { 0 };
-
 	if (len < 8 || memcmp(in, READING_MAGIC, 4) || get16(in + 4) == 0)
 		return -EBADMSG;
 	if (get16(in + 4) > READING_VERSION)
 		return -EPROTONOSUPPORT;
 	if (len != OM_READING_SIZE || get16(in + 6) != OM_READING_SIZE)
 		return -EBADMSG;
-	memcpy(r.key.ledger.byte, in + 8, 16);
-	memcpy(r.key.job.byte, in + 24, 16);
-	r.key.day = get32(in + 40);
-	r.key.format = in[44];
-	r.key.meter = in[45];
-	r.attempted = get16(in + 46) & 1;
-	r.sequence = get64(in + 48);
-	decode_value(in, &r.value);
-	r.node.ledger_start_ns = get64(in + 240);
-	r.node.peak_ops_per_s = get64(in + 248);
-	r.node.device_count = get32(in + 256);
-	r.node.inventory = get64(in + 264);
+	memcpy(ret->key.ledger.byte, in + 8, 16);
+	memcpy(ret->key.job.byte, in + 24, 16);
+	ret->key.day = get32(in + 40);
+	ret->key.format = in[44];
+	ret->key.meter = in[45];
+	ret->attempted = get16(in + 46) & 1;
+	ret->sequence = get64(in + 48);
+	decode_value(in, &ret->value);
+	ret->node.ledger_start_ns = get64(in + 240);
+	ret->node.peak_ops_per_s = get64(in + 248);
+	ret->node.device_count = get32(in + 256);
+	ret->node.inventory = get64(in + 264);
 	/* A value no honest meter makes: bounds crossed, a sampled part that is no number. */
-	if (check_enums(&r.key) || r.value.low > r.value.high || !(r.value.variance >= 0) ||
-	    !(r.value.mean > -1e300 && r.value.mean < 1e300))
+	if (check_enums(&ret->key) || ret->value.low > ret->value.high || !(ret->value.variance >= 0) ||
+	    !(ret->value.mean > -1e300 && ret->value.mean < 1e300))
 		return -EBADMSG;
-	*ret = r;
 	return 0;
 }
