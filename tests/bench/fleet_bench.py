@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the fleet's aggregator costs. Prints rows of tables; compares nothing with a limit.
 
-    fleet_bench.py rates      records a second of `opmeter fleet`, of a bare consumer and of Kafka Streams, on the same topic in one run
+    fleet_bench.py rates      records a second of `opmeter fleet`, of a bare consumer and of Kafka Streams, on the same topic in one run:
+                              what a rebuild reads, few readings of each register (an instance took over, the topic is compacted)
+    fleet_bench.py stream     the same of what comes as it is published: many readings of each register, BENCH_NODES / 5 nodes
     fleet_bench.py crossing   from the reading that crosses a level to the alert's record in Kafka, at 50,000 readings a second
     fleet_bench.py growth     the totals without a broker, at three sizes each of registers, tenants and days
 
@@ -87,14 +89,14 @@ def streams(broker, guarantee, truth, directory):
     return float(out.split()[1]), cpu, rss
 
 
-def make_topic(broker, truth):
+def make_topic(broker, truth, nodes, days, tick, into):
     topics(broker)
-    took, *_ = measured([FLEETSIM, "--brokers", broker.brokers, "--plain", "--nodes", NODES, "--days", DAYS, "--age", 1, "--tick", "12h",
+    took, *_ = measured([FLEETSIM, "--brokers", broker.brokers, "--plain", "--nodes", nodes, "--days", days, "--age", 1, "--tick", tick,
                          "--jobs", 1001, "--giant", 40, "--formats", 5, "--truth", truth])
     t = json.loads(Path(truth).read_text())
     size = sum(f.stat().st_size for d in (broker.data / "data").glob(READINGS + "-*") for f in d.glob("*.log"))
-    figures.update(registers=t["registers"], readings=t["readings"], assignments=t["assignments"], nodes=t["nodes"],
-                   bytes_a_reading=size / t["readings"], published_a_second=(t["readings"] + t["assignments"]) / took)
+    into.update(registers=t["registers"], readings=t["readings"], assignments=t["assignments"], nodes=t["nodes"],
+                bytes_a_reading=size / t["readings"], published_a_second=(t["readings"] + t["assignments"]) / took)
     print(f"{t['nodes']} simulated nodes, one tenant holds 40 %; {t['registers']} registers, {t['readings']} readings of "
           f"{size / t['readings']:.0f} bytes on disk, {t['assignments']} assignments; published in {took:.0f} s")
     return t
@@ -116,7 +118,7 @@ def check_exact(text, truth):
     assert got == want, "the totals are not exact"
 
 
-def rates():
+def rates(nodes=NODES, days=DAYS, tick="12h", into=figures):
     with Broker(heap="1g") as broker, tempfile.TemporaryDirectory(prefix="opmeter-bench-") as directory:
         regimes = Path(directory) / "regimes"
         regimes.mkdir()
@@ -124,7 +126,7 @@ def rates():
         Regime("bench", 10**30).write(regimes)
         topics(broker)
         idle = min(once(broker, regimes, f"idle-{i}")[0] for i in range(2))
-        truth = make_topic(broker, Path(directory) / "truth.json")
+        truth = make_topic(broker, Path(directory) / "truth.json", nodes, days, tick, into)
         n = truth["readings"]
         ours = bare = None
         theirs = {"at_least_once": None, "exactly_once_v2": None}
@@ -136,10 +138,15 @@ def rates():
             ours = best((took - idle, cpu, rss, took), ours)
             for g in theirs if (STREAMS_JARS / ".complete").exists() else ():
                 theirs[g] = best(streams(broker, g, truth, directory), theirs[g])
-        report(n, idle, bare, ours, theirs)
+        report(into, idle, bare, ours, theirs)
 
 
-def report(n, idle, bare, ours, theirs):
+def stream():
+    rates(NODES // 5, 5, "1h", figures.setdefault("stream", {}))
+
+
+def report(into, idle, bare, ours, theirs):
+    n = into["readings"]
     table("one topic, one machine, one run", "readings/s", "CPU s", "MiB", "`opmeter fleet` over it")
     rate = n / ours[0]
     row("`opmeter fleet`, registers, totals and alerts", f"{rate:,.0f}", f"{ours[1]:.1f}", f"{ours[2]:.0f}", "1.00")
@@ -148,12 +155,12 @@ def report(n, idle, bare, ours, theirs):
         if theirs[g]:
             s = theirs[g]
             row(f"{name}, commits each 100 ms", f"{n / s[0]:,.0f}", f"{s[1]:.1f}", f"{s[2]:.0f}", f"{s[0] / ours[0]:.1f}")
-            figures[f"ratio_{g}"] = s[0] / ours[0]
-            figures[f"cpu_ratio_{g}"] = s[1] / ours[1]
-    print(f"\nrebuild of {figures['registers']} registers: {ours[3]:.1f} s from start to judged totals ({idle:.1f} s of it with empty topics, "
-          f"not counted above); {ours[2]:.0f} MiB resident at most, {ours[2] * 1048576 / figures['registers']:.0f} bytes a register")
-    figures.update(records_a_second=rate, rebuild_s=ours[3], idle_s=idle, rss_mib=ours[2], cpu_us_a_reading=1e6 * ours[1] / n,
-                   ratio_bare=bare[0] / ours[0], bytes_a_register=ours[2] * 1048576 / figures["registers"])
+            into[f"ratio_{g}"] = s[0] / ours[0]
+            into[f"cpu_ratio_{g}"] = s[1] / ours[1]
+    print(f"\n{into['registers']} registers: {ours[3]:.1f} s from start to judged totals ({idle:.1f} s of it with empty topics, "
+          f"not counted above); {ours[2]:.0f} MiB resident at most, {ours[2] * 1048576 / into['registers']:.0f} bytes a register")
+    into.update(records_a_second=rate, rebuild_s=ours[3], idle_s=idle, rss_mib=ours[2], cpu_us_a_reading=1e6 * ours[1] / n,
+                ratio_bare=bare[0] / ours[0], bytes_a_register=ours[2] * 1048576 / into["registers"])
 
 
 def crossing(count=200, rate=int(os.environ.get("BENCH_RATE", "50000")), seconds=40):
@@ -207,13 +214,13 @@ def growth():
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("parts", nargs="*", default=["rates", "crossing", "growth"])
+    p.add_argument("parts", nargs="*", default=["rates", "stream", "crossing", "growth"])
     p.add_argument("--json")
     a = p.parse_args()
     if a.json and Path(a.json).exists():
         figures.update(json.loads(Path(a.json).read_text()))
     for part in a.parts:
-        {"rates": rates, "crossing": crossing, "growth": growth}[part]()
+        {"rates": rates, "stream": stream, "crossing": crossing, "growth": growth}[part]()
         cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
         figures["machine"] = f"{cpu}, {os.cpu_count()} CPUs, Linux {platform.release()}, {datetime.date.today()}"
         if a.json:

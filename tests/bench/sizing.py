@@ -61,6 +61,14 @@ def growth_table(f):
     return out
 
 
+def add_ratios(add, f, of):
+    for key, name in (("at_least_once", "at least once"), ("exactly_once_v2", "exactly once")):
+        if f"cpu_ratio_{key}" in f:
+            add(f"{of}CPU of Kafka Streams 4.1.0, {name}, commits each 100 ms, over ours", f"{f['cpu_ratio_' + key]:.1f}")
+            add(f"{of}rate over that of Kafka Streams 4.1.0, {name}, by wall clock", f"{f['ratio_' + key]:.1f}")
+    add(f"{of}rate over that of a bare consumer, by wall clock", f"{f['ratio_bare']:.2f}")
+
+
 def measured_table(f):
     out = ["| measured | figure |", "|---|---|"]
     add = lambda what, value: out.append(f"| {what} | {value} |")
@@ -72,12 +80,12 @@ def measured_table(f):
     add("one instance over this topic, MiB resident at most", human(f["rss_mib"]))
     add("bytes a live register, without a broker, at the largest size", human(bytes_a_register(f)))
     add("so 1,000,000 live registers take, MiB", human(1e6 * bytes_a_register(f) / 1048576))
-    for key, name in (("at_least_once", "at least once"), ("exactly_once_v2", "exactly once")):
-        if f"cpu_ratio_{key}" in f:
-            add(f"CPU of Kafka Streams 4.1.0, {name}, commits each 100 ms, over ours", f"{f['cpu_ratio_' + key]:.1f}")
-        if f"ratio_{key}" in f:
-            add(f"rate over that of Kafka Streams 4.1.0, {name}, by wall clock", f"{f['ratio_' + key]:.1f}")
-    add("rate over that of a bare consumer, by wall clock", f"{f['ratio_bare']:.2f}")
+    add_ratios(add, f, "")
+    if "stream" in f:
+        s = f["stream"]
+        add("a stream: registers, readings", f"{s['registers']:,}, {s['readings']:,}")
+        add("a stream: CPU for a reading, us", f"{s['cpu_us_a_reading']:.1f}")
+        add_ratios(add, s, "a stream: ")
     if "load" in f:
         add("load of the machine meanwhile, by others", " to ".join(map(str, f["load"])) + ": wall clock figures are of little worth")
     if "crossing_p99_ms" in f:

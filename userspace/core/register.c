@@ -403,7 +403,8 @@ static void decode_value(const uint8_t *in, struct om_value *v)
 	v->to_ns = get64(in + 232);
 }
 
-/* Straight into where it belongs: a fleet reads millions of these, and a copy beside it is a tenth of the work. */
+/* Straight into where it belongs: a fleet reads millions of these, and a copy beside it is a tenth of the
+ * work. */
 int om_reading_decode(const uint8_t *in, size_t len, struct om_reading *ret)
 {
 	if (len < 8 || memcmp(in, READING_MAGIC, 4) || get16(in + 4) == 0)

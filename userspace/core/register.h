@@ -118,7 +118,8 @@ bool om_value_has_losses(const struct om_value *v);
 void om_register_key_encode(const struct om_register_key *k, uint8_t out[OM_REGISTER_KEY_SIZE]);
 int om_register_key_decode(const uint8_t *in, size_t len, struct om_register_key *ret);
 void om_reading_encode(const struct om_reading *r, uint8_t out[OM_READING_SIZE]);
-/* 0; -EBADMSG: not a reading or damaged; -EPROTONOSUPPORT: a later version. After an error *ret says nothing. */
+/* 0; -EBADMSG: not a reading or damaged; -EPROTONOSUPPORT: a later version. After an error *ret says nothing.
+ */
 int om_reading_decode(const uint8_t *in, size_t len, struct om_reading *ret);
 
 #endif

@@ -210,7 +210,8 @@ int sum_gather_live(struct om_totals *t, uint32_t job)
 	size_t n = 0;
 	int r;
 
-	/* They came at different times, so they lie apart: their values are on the way while the rest is looked up. */
+	/* They came at different times, so they lie apart: their values are on the way while the rest is
+	 * looked up. */
 	for (uint32_t i = job_at(t, job)->first; i != NONE; i = reg_at(t, i)->next) {
 		const char *value = (const char *)&reg_at(t, i)->value;
 

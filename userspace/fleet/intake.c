@@ -17,6 +17,8 @@
 #define BATCH 20000 /* records between two looks at anything else */
 /* Before librdkafka 2.3.0 closing a member that was never assigned anything crashes. */
 #define SAFE_CLOSE 0x02030000
+/* Before 2.2.0 whoever finds the queue full waits that second in any case: there, large ones are faster. */
+#define SMALL_QUEUES 0x02020000
 
 static const enum om_topic companion_topics[COMPANION_END] = {
 	[COMPANION_ASSIGNMENTS] = OM_TOPIC_ASSIGNMENTS,
@@ -101,6 +103,11 @@ rd_kafka_t *intake_reader(const struct om_kafka_config *kafka, const char *name,
 						 { "enable.auto.offset.store", "false" },
 						 { "enable.partition.eof", "true" },
 						 { "auto.offset.reset", "earliest" } };
+	/* The defaults hold some 150 MB of records that nobody has taken yet, and leave a fast reader waiting
+	 * a second whenever that is full. */
+	static const char *const small[][2] = { { "fetch.queue.backoff.ms", "10" },
+						{ "queued.max.messages.kbytes", "8192" },
+						{ "fetch.max.bytes", "1048576" } };
 	rd_kafka_conf_t *conf = om_kafka_conf(kafka, err);
 	char why[256], group[FLEET_GROUP_STRLEN];
 	rd_kafka_t *rk;
@@ -114,8 +121,8 @@ rd_kafka_t *intake_reader(const struct om_kafka_config *kafka, const char *name,
 		rd_kafka_conf_set(conf, common[i][0], common[i][1], why, sizeof(why));
 	for (size_t i = 0; i < n; i++)
 		rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why));
-	/* The default of a second leaves a fast reader waiting; versions before 2.2.0 do not know it. */
-	rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", why, sizeof(why));
+	for (size_t i = 0; rd_kafka_version() >= SMALL_QUEUES && i < ARRAY_SIZE(small); i++)
+		rd_kafka_conf_set(conf, small[i][0], small[i][1], why, sizeof(why));
 	if (member) {
 		rd_kafka_conf_set_opaque(conf, member);
 		rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
