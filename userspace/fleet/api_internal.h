@@ -11,6 +11,7 @@
  *   api_query.c      targets of requests, parsed strictly
  *   api_tokens.c     who may ask what
  *   api_answers.c    from a request and a snapshot to an answer
+ *   api_totals.c     answers about totals
  *   api_study.c      days of and registers behind a total, read on demand from the topics
  *   api_days.c       what such a reading comes to
  *   api_studies.c    who waits for that, and what of it is kept
