@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recorded runs, played thread by thread into the real library, are judged live as the recordings are: from the kernel's counts and
 its sample of the order. A restart of the agent in the middle changes no share; a person's declaration that the products contradict
-is said; what is judged enters the totals."""
+is said; kernels' names speak for learning; what is judged enters the totals."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -127,6 +128,30 @@ def restart():
         assert before["value"] == got["value"] == "training"
 
 
+def named():
+    """Kernels' names, from the launch meter: forward products beside an optimizer's launches are no inference, the same with other names are, and
+    names that agree make training certain. A process's names are its own."""
+    runs = {"serves": ("inf_gpt2_beam", ["elementwise_kernel", "flash_fwd_kernel"]),
+            "hides": ("inf_gpt2_beam", ["multi_tensor_apply_kernel", "elementwise_kernel"]),
+            "learns": ("gpt2_bf16", ["cunn_SoftMaxBackward", "multi_tensor_apply_kernel"])}
+    with Rig("phases-named", ["--library", CUDA13 / "libcublasLt.so.13"]) as rig:
+        driver = rig.dir / "libcuda.so.1"
+        shutil.copy(BUILD / "simgpu/libcuda.so.1", driver)
+        rig.start("--library", driver)
+        for name, (run, kernels) in runs.items():
+            rig.finish(rig.play(rig.cgroup(name), "--lib-dir", CUDA13, "--run", f"tests/phases/runs/{run}.run.gz", "--as-recorded", "--wait-ms", "800",
+                                "--driver", driver, *(a for k in kernels for a in ("--launch", k))))
+        rig.wait_for(lambda: len(assignments(rig)) == len(runs), "the judgements")
+        rig.stop()
+        got = assignments(rig)
+        for name, a in got.items():
+            print(f"named: {name}: {a['value']} {a['share']}  {a['evidence']}")
+        assert got["serves"]["value"] == "inference" and got["learns"]["value"] == "training", got
+        assert got["hides"]["value"] == "unknown" and "16 of an optimizer's" in got["hides"]["evidence"], got["hides"]
+        assert "16 launches of backward's, 16 of" in got["learns"]["evidence"], got["learns"]
+
+
 main()
 declared()
 restart()
+named()

@@ -16,9 +16,9 @@
 #include "userspace/base/options.h"
 
 struct options {
-	const char *lib_dir, *run, *trans, *report, *cgroup, *seconds, *nccl;
-	struct option_list products, vias;
-	uint64_t calls, repeat, threads, rate, wait_ms, rank, ranks;
+	const char *lib_dir, *run, *trans, *report, *cgroup, *seconds, *nccl, *driver;
+	struct option_list products, vias, kernels;
+	uint64_t launches, calls, repeat, threads, rate, wait_ms, rank, ranks;
 	bool as_recorded;
 };
 
@@ -168,6 +168,7 @@ static int run(const struct options *o, struct error_text *err)
 {
 	_cleanup_(program_done) struct program p = { 0 };
 	struct stage s = { 0 };
+	struct launches l = { 0 };
 	void *nccl = NULL;
 	struct play_config config;
 	struct tally t;
@@ -181,9 +182,19 @@ static int run(const struct options *o, struct error_text *err)
 		r = configure(o, &s, &config, err);
 	if (!r && o->nccl && o->run)
 		r = collectives_load(o->nccl, &nccl, err);
+	if (!r && o->kernels.count && !o->driver)
+		r = error_set(err, -EINVAL, "--launch: give the --driver, too");
+	if (r)
+		return r;
+	if (o->driver)
+		r = launches_load(o->driver, &l, err);
 	if (r)
 		return r;
 	wait_ms(o->wait_ms);
+	for (size_t i = 0; i < o->kernels.count && !r; i++)
+		r = launches_play(&l, o->kernels.item[i], (unsigned)o->launches, err);
+	if (r)
+		return r;
 	r = nccl && o->ranks ? collectives_join(nccl, (int)o->rank, (int)o->ranks) : 0;
 	if (!r)
 		r = nccl ? collectives_play(nccl, o->run, err) : 0;
@@ -195,7 +206,7 @@ static int run(const struct options *o, struct error_text *err)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .trans = "NN", .report = "-", .repeat = 1, .threads = 1, .lib_dir = "." };
+	struct options o = { .trans = "NN", .report = "-", .repeat = 1, .threads = 1, .launches = 16, .lib_dir = "." };
 	const struct option table[] = {
 		{ "lib-dir", "DIR", OPTION_STRING, &o.lib_dir,
 		  "where libcublasLt.so.N and libcublas.so.N are (.)" },
@@ -220,6 +231,10 @@ int main(int argc, char **argv)
 		{ "rank", "N", OPTION_UINT, &o.rank, "with --nccl and --ranks: this process's (0)" },
 		{ "ranks", "N", OPTION_UINT, &o.ranks,
 		  "with --nccl: of a communicator that is made first, its id from NCCL_COMM_ID (0: none)" },
+		{ "driver", "FILE", OPTION_STRING, &o.driver, "libcuda.so.1, for --launch" },
+		{ "launch", "NAME", OPTION_STRINGS, &o.kernels,
+		  "launch a kernel of this name before the products; may be repeated" },
+		{ "launches", "N", OPTION_UINT, &o.launches, "of each of them (16)" },
 		{ "report", "FILE", OPTION_STRING, &o.report, "JSON of what was asked for (-: stdout)" },
 		{ 0 },
 	};

@@ -101,4 +101,14 @@ int collectives_load(const char *path, void **ret, struct error_text *err); /* s
 int collectives_join(void *library, int rank, int ranks);
 int collectives_play(void *library, const char *run, struct error_text *err);
 
+/* launches.c: the driver's entries. */
+struct launches {
+	int (*launch)(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **,
+		      void **);
+	int (*load)(void **, const void *), (*get)(void **, void *, const char *);
+};
+int launches_load(const char *driver, struct launches *ret, struct error_text *err);
+/* One kernel, so many times. */
+int launches_play(const struct launches *l, const char *kernel, unsigned count, struct error_text *err);
+
 #endif
