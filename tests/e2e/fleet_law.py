@@ -64,6 +64,8 @@ def made_own(what):
 class Tenants:
     """All scenarios' readings, assignments, owners and declarations together."""
 
+    clocks = 0
+
     def __init__(self, tmp):
         self.tmp, self.readings, self.assignments = Path(tmp), b"", ""
         self.entities, self.tenants = [], []
@@ -88,6 +90,7 @@ class Tenants:
                 flags += [f"--{k}"] + ([] if v is True else [v])
             scenarios.run("declare", d["kind"], d["subject"], "--file", self.declarations, "--by", "Jane Doe", *flags)
         law = w.get("law", {})
+        w["duties"] = s.duties
         self.judged_by(law, w, rows, cases, "old")
         if "against" in w:
             self.judged_by({**law, **w["against"]}, w, rows, cases, "new")
@@ -214,6 +217,16 @@ def check_periods(what, events):
         bad.append(f"{what['id']}: both owners are one version")
 
 
+def check_duties(name, what, side, events):
+    """Clocks that run since it is known that a level will be met: the same, since the same day, in the same words."""
+    keys = ("regime", "subject", "known_on", "due", "sentence")
+    got = Counter(tuple({**e["data"], "subject": e["subject"]}[k] for k in keys) for e in events)
+    want = Counter(tuple(d[k] for k in keys) for d in what["duties"] if d["side"] in (side, "judged"))
+    if got != want:
+        bad.append(f"{name}: clocks {sorted(got)}, not {sorted(want)}")
+    Tenants.clocks += sum(want.values())
+
+
 def check_scenario(what, rows, cases, side, events):
     name = f"{what['id']} ({side})"
     levels = {}
@@ -234,6 +247,7 @@ def check_scenario(what, rows, cases, side, events):
         bad.append(f"{name}: cases {sorted(got)}, not {sorted(want)}")
     if what["id"] == "A10":
         check_periods(what, events)
+    check_duties(name, what, side, [e for e in events if e["type"] == "opmeter.alert.duty.v1" and e["subject"] in mine])
     if side == "old":
         scenarios.check_cases(name, [c for c in what.get("cases", []) if "side" not in c],
                               [{"regime": r, "cause": c, "subject": s, "hold": h} for r, c, s, h in got.elements()])
@@ -255,7 +269,8 @@ def main():
                 check_scenario(what, rows, cases, side, events.get(f"law-{n}", []))
     lines = bad + scenarios.bad
     print("\n".join(lines) or f"{count} scenarios and {figures} figures around thresholds through {len(all_of.laws)} fleets of one broker: "
-          f"{alerts} events, as they should be")
+          f"{alerts} events, as they should be, among them {Tenants.clocks} clocks that run since a level is known")
+    assert Tenants.clocks, "no clock: nothing is compared"
     sys.exit(1 if lines else 0)
 
 

@@ -6,9 +6,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "userspace/core/days_record.h"
 #include "userspace/core/total_record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void feed_days(const uint8_t *data, size_t size)
+{
+	struct om_days d, again;
+	char *text;
+
+	if (om_days_decode(data, size, OM_DAYS_ASK, &d) == 0)
+		om_days_done(&d);
+	if (om_days_decode(data, size, OM_DAYS_TOLD, &d))
+		return;
+	text = om_days_encode(&d.of, d.partition, d.day, d.count, OM_DAYS_MAX);
+	if (text) {
+		assert(om_days_decode(text, strlen(text), OM_DAYS_TOLD, &again) == 0);
+		assert(again.count == d.count);
+		for (size_t i = 0; i < d.count; i++)
+			assert(again.day[i].day == d.day[i].day && again.day[i].training_low == d.day[i].training_low &&
+			       again.day[i].training_high == d.day[i].training_high);
+		om_days_done(&again);
+		free(text);
+	}
+	om_days_done(&d);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -16,6 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct om_subject_total sum;
 	char key[OM_TOTAL_KEY_MAX], *text;
 
+	feed_days(data, size);
 	if (om_total_decode(data, size, &r))
 		return 0;
 	text = om_total_encode(&r.total, r.partition);

@@ -81,6 +81,11 @@ def lineage(version):
         {"tenant": "zeta", "training": part(9 * 10**25, 9 * 10**25), "registers": "1"}]}
 
 
+def days(of, **names):
+    return {"v": 3, "group": "days", "of": of, **names, "partition": 3,
+            "days": [["2026-11-21", "0", "0"], ["2026-11-22", str(10**25), str(10**25 + 1)], ["2026-11-28", str(2**100), str(2**101)]]}
+
+
 def leaf():
     salt, payload = bytes(range(32)), b'{"v":1,"act":"off"}'
     return b"OPLF" + struct.pack("<HHQQI", 1, 5, 1795456800000000000, 3, len(payload)) + hashlib.sha256(salt + payload).digest()
@@ -164,7 +169,9 @@ def main():
     (HERE / "reading_v1.hex").write_text(reading().hex() + "\n")
     (HERE / "carry_key_v1.hex").write_text(carry_key().hex() + "\n")
     (HERE / "carry_v1.hex").write_text(carry().hex() + "\n")
-    for name, t in (("total_v1", total(1)), ("total_v2", total(2)), ("total_lineage_v2", lineage(2)), ("total_v3", total(3)),
+    asked = days("model", tenant="acme", model="lm-7b")
+    for name, t in (("days_v3", asked), ("days_lineage_v3", {**days("lineage", lineage="l-6f1c"), "folded": True}),
+                    ("ask_v3", {k: v for k, v in {**asked, "group": "ask"}.items() if k != "days"}), ("total_v1", total(1)), ("total_v2", total(2)), ("total_lineage_v2", lineage(2)), ("total_v3", total(3)),
                     ("total_lineage_v3", lineage(3))):
         (HERE / f"{name}.json").write_text(json.dumps(t, indent=1) + "\n")
     (HERE / "leaf_v1.hex").write_text(leaf().hex() + "\n")

@@ -115,6 +115,8 @@ class Part:
     def take(self, epoch, key, value):
         if epoch < self.epoch:
             return False  # of a writer that was replaced
+        if key.split("/")[2:3] in (["days"], ["ask"]):
+            return False  # daily series, which are none of the head's subjects
         if value is None or value.get("group") != "head":
             self.pending.setdefault(epoch, {})[key] = value
             return False

@@ -609,6 +609,27 @@ static int32_t day_in(const char *text, const char *key)
 	return day;
 }
 
+/* The least from which on anything can be known: at it, as fast as can be, it is; one below nothing is, whatever the days. */
+static void below_the_least_nothing_is_known(void **state)
+{
+	struct regimes *g = shipped();
+	struct policy p = { .regimes = g, .source = "/opmeter/test", .now_ns = TODAY * 86400000000000ULL };
+	opcount least = policy_least_known(&p), limit = ops("1e25") + 1;
+	int from = 0;
+
+	assert_true(least == limit / (2 * POLICY_KNOWN_DAYS));
+	/* Of runs that go on evenly the shortest ones of each factor need the least. */
+	for (int days = 1; days <= 80; days++) {
+		opcount a_day = (least - 1) / (unsigned)days;
+
+		assert_int_equal(known(g, a_day, days, -1, 0, NULL).count, 0);
+		for (unsigned share = 10; share < 70 && !from; share++)
+			from = known(g, least * share / 10 / (unsigned)days, days, -1, 0, NULL).count ? (int)share : 0;
+	}
+	assert_true(from > 0); /* and not much above it there is */
+	regimes_free(g);
+}
+
 /* The EU's two weeks run from the first day whose forecast lies within the horizon whole, and from that day whoever asks later. */
 static void a_clock_runs_since_it_is_known(void **state)
 {
@@ -666,6 +687,7 @@ int main(void)
 		cmocka_unit_test(a_gap_never_exempts), cmocka_unit_test(an_unknown_generator_is_missing),
 		cmocka_unit_test(generators_in_a_circle_end), cmocka_unit_test(a_part_is_of_what_is_known_of_the_parent),
 		cmocka_unit_test(a_mere_word_lowers_nothing), cmocka_unit_test(alerts_are_golden),
+		cmocka_unit_test(below_the_least_nothing_is_known),
 		cmocka_unit_test(a_clock_runs_since_it_is_known), cmocka_unit_test(what_is_declared_makes_it_known_earlier),
 	};
 

@@ -142,11 +142,16 @@ int kin_each_family(struct kin *k, int (*fn)(void *ctx, const struct policy_subj
  * All of them: every model, every lineage with what is known of its tenants' models, every family; with what
  * is observed here of the models that they are said to come from. p->observed is passed over. `each` gives
  * every total of a group, in the order of names, as loans; it is called several times.
+ * `points`, which may be NULL, gives a subject's days for policy_judge_known(), *ret for the caller to free;
+ * NULL where they are not known or nothing of them is new. It is asked for subjects of which a level may be
+ * known.
  */
 struct policy_totals {
 	int (*each)(void *ctx, enum om_group group, int (*fn)(void *ctx, const struct om_subject_total *s),
 		    void *fn_ctx);
 	void *ctx;
+	int (*points)(void *ctx, const struct om_subject_total *s, struct om_forecast_point **ret,
+		      size_t *ret_count);
 };
 int policy_judge_all(const struct policy *p, const struct policy_totals *t,
 		     int (*emit)(void *ctx, const struct alert *a), void *ctx);
@@ -162,6 +167,10 @@ int policy_judge_all(const struct policy *p, const struct policy_totals *t,
 int policy_judge_known(const struct policy *p, const struct policy_subject *s,
 		       const struct om_forecast_point *points, size_t count,
 		       int (*emit)(void *ctx, const struct alert *a), void *ctx);
+/* Below so much training (lower bound) none of these duties can be known of a subject of which nothing is
+ * declared. What is declared may lower a limit or count towards it: then any training may do.
+ * OPCOUNT_MAX: no regime has such a duty. */
+opcount policy_least_known(const struct policy *p);
 
 /* What a rule about listed owners (REGIME_LISTED) says of a standing; a static text. */
 const char *policy_listed_verdict(const struct regime *g, enum owner_standing s);

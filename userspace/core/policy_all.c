@@ -20,6 +20,8 @@ struct observed {
 
 struct all {
 	struct policy policy;
+	const struct policy_totals *totals;
+	opcount least; /* no duty can be known below */
 	int (*emit)(void *ctx, const struct alert *a);
 	void *ctx;
 	struct kin *kin;
@@ -76,18 +78,49 @@ static int put(void *ctx, const struct om_subject_total *s)
 	return r ?: kin_put(a->kin, a->policy.owners, (int32_t)(a->policy.now_ns / NS_PER_DAY), s);
 }
 
+/* Duties that begin when it is known that a level will be met. */
+static int judge_known(struct all *a, const struct om_subject_total *s)
+{
+	_cleanup_free_ struct om_forecast_point *points = NULL;
+	struct policy_subject subject;
+	char name[POLICY_NAME_MAX];
+	size_t count = 0;
+	int r;
+
+	if (!a->totals->points || a->least == OPCOUNT_MAX)
+		return 0;
+	if (s->training_low < a->least) {
+		if (!s->training_low || !declarations_count(a->policy.declarations))
+			return 0;
+		policy_subject_of(s, name, &subject);
+		if (!declarations_concern(a->policy.declarations, name))
+			return 0;
+	}
+	r = a->totals->points(a->totals->ctx, s, &points, &count);
+	if (r || !points)
+		return r;
+	kin_subject_of(a->kin, s, name, &subject);
+	return policy_judge_known(&a->policy, &subject, points, count, a->emit, a->ctx);
+}
+
 static int judge(void *ctx, const struct om_subject_total *s)
 {
 	struct all *a = ctx;
+	int r = kin_judge(a->kin, &a->policy, s, a->emit, a->ctx);
 
-	return kin_judge(a->kin, &a->policy, s, a->emit, a->ctx);
+	return r ?: judge_known(a, s);
 }
 
 int policy_judge_all(const struct policy *p, const struct policy_totals *t,
 		     int (*emit)(void *ctx, const struct alert *a), void *ctx)
 {
 	_cleanup_(kin_freep) struct kin *kin = kin_new();
-	struct all a = { .policy = *p, .emit = emit, .ctx = ctx, .kin = kin };
+	struct all a = { .policy = *p,
+			 .totals = t,
+			 .least = policy_least_known(p),
+			 .emit = emit,
+			 .ctx = ctx,
+			 .kin = kin };
 	int r = kin ? t->each(t->ctx, OM_GROUP_MODEL, put, &a) : -ENOMEM;
 
 	if (r == 0 && declarations_count(p->declarations))

@@ -184,13 +184,20 @@ static int emit_known(const struct judgement *j, const struct regime *g, const s
 	return policy_emit(j, &a, sentence);
 }
 
+/* Points are of training as it is counted here, so of the algorithmic figure. */
+static bool has_clock(const struct regime *g, const struct regime_notice *d)
+{
+	return g->kind == REGIME_THRESHOLD && !g->threshold_missing && g->figure == REGIME_ALGORITHMIC &&
+	       d->when_known && (d->within_hours || d->calendar_count);
+}
+
 static int judge_notice(const struct judgement *j, const struct regime *g, const struct regime_notice *d,
 			const struct om_forecast_point *points, size_t count)
 {
 	const struct regime_level *level = level_of(g, d);
 	struct known k = { .notice = d };
 
-	if (!d->when_known || !level || (!d->within_hours && !d->calendar_count))
+	if (!has_clock(g, d) || !level)
 		return 0;
 	for (size_t i = 0; i < count && (uint64_t)points[i].day + 1 <= (j->p->now_ns + 1) / NS_PER_DAY; i++) {
 		int known = is_known_on(j->p, j->s, g, level, points, i, &k);
@@ -212,12 +219,32 @@ int policy_judge_known(const struct policy *p, const struct policy_subject *s,
 	for (size_t i = 0; r == 0 && i < regimes_count(p->regimes); i++) {
 		const struct regime *g = regimes_at(p->regimes, i);
 
-		/* Points are of training as it is counted here, so of the algorithmic figure. */
-		if (g->kind != REGIME_THRESHOLD || g->threshold_missing || g->figure != REGIME_ALGORITHMIC)
-			continue;
 		for (size_t k = 0; r == 0 && k < g->notices; k++)
 			r = judge_notice(&j, g, &g->notice[k], points, count);
 	}
 	json_out_free(&out);
 	return r;
+}
+
+opcount policy_least_known(const struct policy *p)
+{
+	opcount least = OPCOUNT_MAX;
+
+	for (size_t i = 0; i < regimes_count(p->regimes); i++) {
+		const struct regime *g = regimes_at(p->regimes, i);
+
+		for (size_t k = 0; k < g->notices; k++) {
+			const struct regime_notice *d = &g->notice[k];
+			const struct regime_level *level = level_of(g, d);
+			struct regime_limit limit;
+			opcount part;
+
+			if (g->mode == REGIME_OFF || !has_clock(g, d) || !level)
+				continue;
+			limit = regime_limit_of(g);
+			part = regime_limit_figure(&limit, level->share_ppm) / LEAST_PART;
+			least = part < least ? part : least;
+		}
+	}
+	return least;
 }

@@ -11,9 +11,10 @@
 #include "../base/cleanup.h"
 #include "../base/yaml.h"
 #include "decimal.h"
+#include "total_record_internal.h"
 
-#define VERSION 3
-#define NAME_MAX_BYTES 128
+#define VERSION TOTAL_RECORD_VERSION
+#define NAME_MAX_BYTES 128 /* with its end */
 #define MEMBERS_MAX 100000
 
 static const char *const group_names[] = { [OM_GROUP_MODEL] = "model", [OM_GROUP_LINEAGE] = "lineage" };
@@ -36,11 +37,17 @@ static size_t put_name(char *out, size_t n, const char *name)
 int om_total_key(const char *fleet, uint32_t partition, const struct om_subject_total *s,
 		 char out[OM_TOTAL_KEY_MAX])
 {
+	return total_key_of_kind(fleet, partition, "", s, out);
+}
+
+int total_key_of_kind(const char *fleet, uint32_t partition, const char *kind,
+		      const struct om_subject_total *s, char out[OM_TOTAL_KEY_MAX])
+{
 	size_t n = put_name(out, 0, fleet);
 
 	if (n + 32 > OM_TOTAL_KEY_MAX)
 		return -ENAMETOOLONG;
-	n += (size_t)snprintf(out + n, 32, "/%u/%s/", partition, group_names[s->group]);
+	n += (size_t)snprintf(out + n, 32, "/%u/%s%s/", partition, kind, group_names[s->group]);
 	n = put_name(out, n, s->group == OM_GROUP_MODEL ? s->tenant : s->lineage);
 	if (s->group == OM_GROUP_MODEL && n + 2 < OM_TOTAL_KEY_MAX) {
 		out[n++] = '/';
@@ -179,7 +186,7 @@ static void record_donep(struct om_total_record *r)
 	om_total_record_done(r);
 }
 
-static int take_opcount(const json_t *o, const char *key, opcount *ret)
+int total_take_opcount(const json_t *o, const char *key, opcount *ret)
 {
 	const char *s = json_string_value(json_object_get(o, key));
 
@@ -193,7 +200,7 @@ static int take_u64(const json_t *o, const char *key, uint64_t *ret)
 {
 	opcount v;
 
-	if (take_opcount(o, key, &v) || v > UINT64_MAX)
+	if (total_take_opcount(o, key, &v) || v > UINT64_MAX)
 		return -EBADMSG;
 	*ret = (uint64_t)v;
 	return 0;
@@ -207,7 +214,7 @@ static int take_bool(const json_t *o, const char *key, bool *ret)
 	return json_is_boolean(v) ? 0 : -EBADMSG;
 }
 
-static int take_name(const json_t *o, const char *key, const char **ret)
+int total_take_name(const json_t *o, const char *key, const char **ret)
 {
 	const char *s = json_string_value(json_object_get(o, key));
 
@@ -220,9 +227,9 @@ static int take_name(const json_t *o, const char *key, const char **ret)
 static int take_bounds(const json_t *o, const char *key, opcount *low, opcount *high, opcount *ceiling)
 {
 	const json_t *b = json_object_get(o, key);
-	int r = take_opcount(b, "low", low) ?: take_opcount(b, "high", high);
+	int r = total_take_opcount(b, "low", low) ?: total_take_opcount(b, "high", high);
 
-	r = r ?: take_opcount(b, "ceiling", ceiling);
+	r = r ?: total_take_opcount(b, "ceiling", ceiling);
 	return r ?: *low > *high ? -EBADMSG : 0;
 }
 
@@ -242,7 +249,7 @@ static int take_members(const json_t *o, struct om_subject_total *s)
 	for (size_t i = 0; r == 0 && i < s->member_count; i++) {
 		const json_t *one = json_array_get(all, i);
 
-		r = take_name(one, "tenant", &m[i].tenant);
+		r = total_take_name(one, "tenant", &m[i].tenant);
 		r = r
 			    ?: take_bounds(one, "training", &m[i].training_low, &m[i].training_high,
 					   &m[i].training_ceiling);
@@ -269,19 +276,24 @@ static int take_meters(const json_t *o, uint32_t *ret)
 	return 0;
 }
 
+const char *total_group_name(enum om_group group)
+{
+	return group_names[group];
+}
+
 static int take_subject(const json_t *o, int version, struct om_subject_total *s)
 {
 	const char *group = json_string_value(json_object_get(o, "group"));
 
 	s->tenant = s->model = s->lineage = "";
 	if (version == 1 || (group && !strcmp(group, group_names[OM_GROUP_MODEL])))
-		return take_name(o, "tenant", &s->tenant) ?: take_name(o, "model", &s->model);
+		return total_take_name(o, "tenant", &s->tenant) ?: total_take_name(o, "model", &s->model);
 	if (!group || strcmp(group, group_names[OM_GROUP_LINEAGE]))
 		return -EBADMSG;
 	s->group = OM_GROUP_LINEAGE;
 	if (json_object_get(o, "members_cut") && take_u64(o, "members_cut", &s->members_cut))
 		return -EBADMSG;
-	return take_name(o, "lineage", &s->lineage) ?: take_members(o, s);
+	return total_take_name(o, "lineage", &s->lineage) ?: take_members(o, s);
 }
 
 static int take_figures(const json_t *o, struct om_subject_total *s)
@@ -290,8 +302,8 @@ static int take_figures(const json_t *o, struct om_subject_total *s)
 	int r = take_bounds(o, "training", &s->training_low, &s->training_high, &s->training_ceiling);
 
 	r = r ?: take_bounds(o, "all", &s->all_low, &s->all_high, &s->all_ceiling);
-	r = r ?: take_opcount(o, "contradicted", &s->contradicted);
-	r = r ?: take_opcount(o, "unattributed", &s->unattributed);
+	r = r ?: total_take_opcount(o, "contradicted", &s->contradicted);
+	r = r ?: total_take_opcount(o, "unattributed", &s->unattributed);
 	r = r ?: take_bool(o, "bounded", &s->is_bounded);
 	r = r ?: take_bool(o, "attempted", &s->attempted);
 	r = r ?: take_u64(o, "losses", &s->losses);
@@ -309,7 +321,7 @@ static int take_figures_2(const json_t *o, struct om_subject_total *s)
 	return r ?: take_meters(o, &s->meters);
 }
 
-static int take_day(const json_t *v, uint32_t *ret)
+int total_take_day(const json_t *v, uint32_t *ret)
 {
 	int32_t day;
 
@@ -319,9 +331,9 @@ static int take_day(const json_t *v, uint32_t *ret)
 	return 0;
 }
 
-static int take_range(const json_t *b, opcount *low, opcount *high)
+int total_take_range(const json_t *b, opcount *low, opcount *high)
 {
-	int r = take_opcount(b, "low", low) ?: take_opcount(b, "high", high);
+	int r = total_take_opcount(b, "low", low) ?: total_take_opcount(b, "high", high);
 
 	return r ?: *low > *high ? -EBADMSG : 0;
 }
@@ -344,10 +356,10 @@ static int take_until(const json_t *o, struct om_subject_total *s)
 	for (size_t i = 0; r == 0 && i < s->until_count; i++) {
 		const json_t *one = json_array_get(all, i);
 
-		r = take_day(json_object_get(one, "day"), &u[i].day);
+		r = total_take_day(json_object_get(one, "day"), &u[i].day);
 		r = r
-			    ?: take_range(json_object_get(one, "training"), &u[i].training_low,
-					  &u[i].training_high);
+			    ?: total_take_range(json_object_get(one, "training"), &u[i].training_low,
+						&u[i].training_high);
 		if (r == 0 && i && u[i].day <= u[i - 1].day)
 			r = -EBADMSG;
 	}
@@ -357,14 +369,14 @@ static int take_until(const json_t *o, struct om_subject_total *s)
 static int take_figures_3(const json_t *o, struct om_subject_total *s)
 {
 	const json_t *first = json_object_get(o, "first_day");
-	int r = take_range(json_object_get(o, "executed"), &s->executed_low, &s->executed_high);
+	int r = total_take_range(json_object_get(o, "executed"), &s->executed_low, &s->executed_high);
 
-	r = r ?: take_opcount(o, "suspected", &s->suspected);
+	r = r ?: total_take_opcount(o, "suspected", &s->suspected);
 	r = r ?: take_u64(o, "gap_days", &s->gap_days);
 	if (r == 0 && json_object_get(o, "older"))
 		r = take_bool(o, "older", &s->is_older);
 	if (r == 0 && !json_is_null(first))
-		r = take_day(first, &s->first_day);
+		r = total_take_day(first, &s->first_day);
 	return r ?: take_until(o, s);
 }
 

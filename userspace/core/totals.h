@@ -195,6 +195,17 @@ int om_until_fold(const struct om_subject_total *const *part, size_t n, struct o
  * told ahead of it and no more than before the next, or in all: wide. */
 void om_until_on(const struct om_subject_total *s, uint32_t day, struct om_until *ret);
 
+/* What was trained on one UTC day. */
+struct om_day {
+	uint32_t day; /* since 1970-01-01 */
+	opcount training_low, training_high;
+};
+/* The days before `before` on which there is a register of the subject that `of` names (its group and names
+ * count), ascending, with what was trained on each: they add up to its training. Sums every register of its
+ * jobs anew. *ret is the caller's to free; NULL if there is none. -ENOMEM. */
+int om_totals_days(struct om_totals *t, const struct om_subject_total *of, uint32_t before,
+		   struct om_day **ret, size_t *ret_count);
+
 /* Every register with the tenant, model and phase that hold for its day, folded ones too (those have no node
  * facts). In no order. */
 struct om_attributed {

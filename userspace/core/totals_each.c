@@ -231,6 +231,51 @@ int om_totals_each_changed(struct om_totals *t, total_fn *fn, void *ctx)
 	return r;
 }
 
+/* The first cell in the order of names that is not before these. */
+static size_t first_from(const struct om_totals *t, enum om_group group, const char *a, const char *b)
+{
+	size_t lo = 0, hi = t->ordered;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct cell *c = ranked(t, mid);
+		int r = c->group != group ? (c->group < group ? -1 : 1) : strcmp(c->a, a);
+
+		r = r ? r : strcmp(c->b, b);
+		if (r < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+int om_totals_days(struct om_totals *t, const struct om_subject_total *of, uint32_t before,
+		   struct om_day **ret, size_t *ret_count)
+{
+	bool is_lineage = of->group == OM_GROUP_LINEAGE;
+	const char *a = is_lineage ? of->lineage : of->tenant;
+	_cleanup_free_ struct cell **cells = NULL;
+	size_t from, to;
+	int r = make_ready(t);
+
+	*ret = NULL;
+	*ret_count = 0;
+	if (r)
+		return r;
+	from = first_from(t, of->group, a, is_lineage ? "" : of->model);
+	if (from == t->ordered || ranked(t, from)->group != of->group || strcmp(ranked(t, from)->a, a) != 0 ||
+	    (!is_lineage && strcmp(ranked(t, from)->b, of->model) != 0))
+		return 0;
+	to = is_lineage ? end_of_lineage(t, from) : from + 1;
+	cells = calloc(to - from, sizeof(struct cell *));
+	if (!cells)
+		return -ENOMEM;
+	for (size_t i = from; i < to; i++)
+		cells[i - from] = ranked(t, i);
+	return days_series(t, cells, to - from, before, ret, ret_count);
+}
+
 static size_t index_bytes(const struct index *x)
 {
 	return (x->mask + 1) * sizeof(*x->slot);

@@ -13,6 +13,7 @@
  * totals_sum.c     sums: of four jobs, of 256 jobs, of a cell
  * totals_cells.c   which cells a job is in
  * totals_each.c    what is told of them
+ * totals_days.c    what was trained before some days; totals_series.c: on each day
  *
  * A cell is what is summed: (tenant, model), or (lineage, tenant). A sum is only ever
  * made anew from what it is of, never subtracted from, so the state is its input.
@@ -238,6 +239,9 @@ int sum_each_day(struct om_totals *t, uint32_t job, const struct cell *c,
 /* totals_days.c: of the cells of one subject together; *ret is the caller's. Sums are fresh. */
 int days_until(struct om_totals *t, struct cell *const *cell, size_t n, uint32_t first_day,
 	       struct om_until **ret, size_t *ret_count);
+/* totals_series.c: likewise, by day. */
+int days_series(struct om_totals *t, struct cell *const *cell, size_t n, uint32_t before, struct om_day **ret,
+		size_t *ret_count);
 
 /* totals_cells.c */
 #define FOUR 4

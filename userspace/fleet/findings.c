@@ -108,6 +108,7 @@ struct widened {
 	const struct silence *silence;
 	int (*fn)(void *ctx, const struct om_subject_total *s);
 	void *ctx;
+	struct findings *findings;
 };
 
 static int widen(void *ctx, const struct om_subject_total *counted)
@@ -129,11 +130,17 @@ static int each_total(void *ctx, enum om_group group, int (*fn)(void *ctx, const
 	return view_each(w.view, group, widen, &w);
 }
 
+static int points(void *ctx, const struct om_subject_total *s, struct om_forecast_point **ret,
+		  size_t *ret_count)
+{
+	return duties_points(((struct widened *)ctx)->findings, s, ret, ret_count);
+}
+
 int findings_totals(struct findings *j)
 {
 	_cleanup_(silence_freep) struct silence *silence = silence_new(j->nodes, j->policy.now_ns);
-	struct widened wide = { .view = j->view, .silence = silence };
-	struct policy_totals totals = { each_total, &wide };
+	struct widened wide = { .view = j->view, .silence = silence, .findings = j };
+	struct policy_totals totals = { each_total, &wide, points };
 	struct gathering g = { .count = 0 };
 	int r = silence ? view_each(j->view, OM_GROUP_MODEL, take_model, &g) : -ENOMEM;
 

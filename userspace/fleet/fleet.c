@@ -214,7 +214,8 @@ static int publish_all(struct fleet *f)
 static bool is_done(const struct fleet *f)
 {
 	for (uint32_t i = 0; i < f->partitions; i++)
-		if (f->parts[i] && (!part_is_live(f->parts[i]) || f->parts[i]->is_full))
+		if (f->parts[i] &&
+		    (!part_is_live(f->parts[i]) || f->parts[i]->is_full || days_wait(f->parts[i])))
 			return false;
 	return f->config->once && f->was_assigned && judge_has_judged(f);
 }

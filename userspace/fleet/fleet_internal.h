@@ -9,9 +9,11 @@
  *   part.c       one readings partition: its records into registers, seals, debts
  *   heal.c       assignments over which something older was written
  *   publish.c    its totals and their head onto the totals topic, under an epoch
- *   view.c       all heads and totals of the topic, as a reader sees them
+ *   days.c       the days of those subjects whose days were asked for, with them
+ *   view.c       all heads and totals of the topic, as a reader sees them; view_days.c: days
  *   judge.c      one instance: adds over partitions, forms families, asks policy
  *   findings.c   groups of tenants, refused records, unexplained work
+ *   duties.c     daily series: asked for, added over partitions, given to policy
  *   silence.c    silent nodes: the alert, and what they may have done in the bounds
  *   law.c        owners and declarations, read anew when they change
  *   speaker.c    alerts, each once, fenced by a transactional producer
@@ -68,6 +70,15 @@ struct refusal_count {
 
 enum companion { COMPANION_ASSIGNMENTS, COMPANION_CARRY, COMPANION_TOTALS, COMPANION_END };
 
+/* Whose days are told on the totals topic, beside the totals: days.c. */
+struct days_told {
+	struct key_map subject; /* struct told, by the key's part that names the subject */
+	size_t records;		/* on the topic */
+	uint32_t before;	/* all days before this one are told; 0: nothing was summed yet */
+	bool is_due, is_to_write;
+	uint64_t due_ns; /* CLOCK_MONOTONIC: not before */
+};
+
 /* A readings partition that this instance owns. */
 struct part {
 	uint32_t number;
@@ -83,7 +94,8 @@ struct part {
 	uint64_t future;	     /* the highest epoch that is none yet, by our clock */
 	uint64_t own_sent, own_seen; /* records under our epoch: more seen than sent are somebody else's */
 	uint64_t left_out;	     /* totals that no record can hold, by the write */
-	uint64_t seal_ns, owed_ns;   /* CLOCK_MONOTONIC: not before */
+	struct days_told days;
+	uint64_t seal_ns, owed_ns; /* CLOCK_MONOTONIC: not before */
 	struct refusal_count refused[REFUSAL_END];
 	uint64_t dead_letters, regressions, nulls;
 	struct {
@@ -167,10 +179,30 @@ void heal_older(struct fleet *f, struct part *p, const struct om_assignment *old
 int heal_step(struct fleet *f, struct part *p);
 
 /* publish.c */
+struct writing {
+	struct fleet *f;
+	struct part *p;
+	char epoch[EPOCH_STRLEN];
+	const char *headers[3];
+	bool is_quiet; /* only to bring the sums' own notion of change up to date */
+};
+/* One record of the round; value NULL: a tombstone. 0; 1: the window is full; -errno. */
+int publish_record(struct writing *w, const char *key, size_t key_len, const char *value, uint64_t time_ns);
 void subjects_done(struct key_map *m);
 void publish_take_total(struct fleet *f, struct part *p, const rd_kafka_message_t *m);
 /* One round of a live part: 0; 1: the producer is full, to be gone on with; -errno. */
 int publish_part(struct fleet *f, struct part *p);
+
+/* days.c */
+/* A record of our partition, not of ours, whose key goes on so behind the head's. True: nothing needs to be
+ * written over it. */
+bool days_take(struct fleet *f, struct part *p, const char *rest, size_t len, const rd_kafka_message_t *m);
+/* Sums what is due. True: some days are others than those on the topic. */
+bool days_prepare(struct fleet *f, struct part *p);
+/* Into the round: what is new, or everything. As publish_record(). */
+int days_write(struct writing *w, bool everything);
+bool days_wait(const struct part *p); /* somebody asked, and was not answered */
+void days_done(struct part *p);
 
 /* view.c: the totals topic as its readers see it. */
 struct view;
@@ -179,7 +211,11 @@ struct view_head {
 	struct epoch epoch;
 	uint64_t round, subjects, registers, time_ns;
 	struct refusal_count refused[REFUSAL_END];
-	bool is_whole; /* all its totals are here */
+	bool tells_days; /* whoever asks for a subject's days is told them: all before days_before */
+	uint32_t days_before;
+	uint64_t days_records;
+	bool has_all_days; /* that many are here */
+	bool is_whole;	   /* all its totals are here */
 };
 struct view *view_new(const char *fleet, uint32_t partitions);
 struct view *view_free(struct view *v);
@@ -197,6 +233,39 @@ const struct view_head *view_head(const struct view *v, uint32_t partition);
 /* Every subject of a group, added over partitions, in the order of its names; loans during the call. */
 int view_each(struct view *v, enum om_group group, int (*fn)(void *ctx, const struct om_subject_total *s),
 	      void *ctx);
+
+/* view_days.c */
+struct om_days;
+/* A subject's part in one partition. */
+struct view_piece {
+	uint32_t partition;
+	const struct om_subject_total *total;
+	const struct om_days *days; /* NULL: not told */
+	uint64_t serial;	    /* of the days; 0 */
+};
+/* All parts of the subject that `s` names, as loans until the next record is taken; *ret is the caller's.
+ * -ENOMEM. */
+int view_pieces(struct view *v, const struct om_subject_total *s, struct view_piece **ret, size_t *ret_count);
+
+/* duties.c: what the judge knows of daily series. */
+struct duties;
+struct duties_pace {
+	uint64_t
+		patience_ns; /* how long days that were asked for may take before it is said that they miss */
+	/* What a node sends late comes in many records. A clock that was said to run is not taken back, so it
+	 * is started from days that have rested for so long, or have not for `restless_ns`. */
+	uint64_t rest_ns, restless_ns;
+};
+/* NULL: out of memory. */
+struct duties *duties_new(uint32_t partitions, const struct duties_pace *pace);
+struct duties *duties_free(struct duties *d);
+/* policy_totals.points; ctx: a struct findings. Asks the keepers of partitions for what is not told. */
+int duties_points(void *ctx, const struct om_subject_total *s, struct om_forecast_point **ret,
+		  size_t *ret_count);
+/* Before a look at all totals. is_other: regimes, declarations or owners are others than at the last one, or
+ * what was found then was not said. */
+void duties_begin(struct duties *d, bool is_other);
+bool duties_wait(const struct duties *d); /* days that were asked for may still come */
 
 /* speaker.c */
 struct speaker;
@@ -230,6 +299,7 @@ struct findings {
 	int (*emit)(void *ctx, const struct alert *a);
 	void *ctx;
 	struct key_map *nodes; /* struct node_sign */
+	struct duties *duties;
 	uint64_t listening_ns; /* Unix time since when heartbeats were heard without a gap; 0: only the record
 				  counts */
 };
@@ -263,7 +333,8 @@ int nodes_take(struct key_map *nodes, size_t nodes_max, const json_t *event, uin
 int nodes_hear(struct key_map *nodes, const rd_kafka_message_t *m, const json_t *event, bool is_live);
 void nodes_done(struct key_map *nodes);
 int findings_silence(struct findings *j);
-int findings_files(struct findings *j);			      /* of people that cannot be read anew */
+int findings_untold(struct findings *j); /* partitions that do not tell the days that were asked for */
+int findings_files(struct findings *j);	 /* of people that cannot be read anew */
 size_t silence_count(struct key_map *nodes, uint64_t now_ns); /* silent nodes */
 /* What the silent nodes of each tenant can have done by now. NULL: out of memory. */
 struct silence;

@@ -26,6 +26,12 @@
 #define SAYINGS_AT_ONCE 1000
 #define GAP_NS (10 * SECOND_NS) /* who was away for so long does not know who was silent */
 
+/* Of one who goes on, and of one who looks once, when everything was read. */
+static const struct duties_pace paces[] = {
+	{ .patience_ns = 90 * SECOND_NS, .rest_ns = 10 * SECOND_NS, .restless_ns = 600 * SECOND_NS },
+	{ .patience_ns = 10 * SECOND_NS },
+};
+
 static const enum om_topic judge_topics[] = { OM_TOPIC_TOTALS, OM_TOPIC_ALERTS, OM_TOPIC_ALERTS_SHADOW,
 					      OM_TOPIC_CASES };
 
@@ -39,6 +45,7 @@ struct judge {
 	struct view *view;
 	struct id_set published, waiting; /* waiting: the ids of sayings */
 	struct key_map nodes;
+	struct duties *duties;
 	struct saying *sayings;
 	size_t count, room;
 	uint64_t looked_ns; /* CLOCK_MONOTONIC of the last look at what no record brings: silence, dates */
@@ -80,6 +87,7 @@ static void judge_close(struct judge *j)
 	j->view = view_free(j->view);
 	id_set_done(&j->published);
 	nodes_done(&j->nodes);
+	j->duties = duties_free(j->duties);
 	drop_sayings(j);
 	j->is_open = j->has_judged = false;
 }
@@ -110,7 +118,8 @@ static int judge_open(struct fleet *f, struct error_text *err)
 		return r;
 	j->rk = intake_consumer(f, err);
 	j->view = view_new(f->config->name, f->partitions);
-	if (!j->rk || !j->view)
+	j->duties = duties_new(f->partitions, &paces[f->config->once]);
+	if (!j->rk || !j->view || !j->duties)
 		return -EIO;
 	j->list = rd_kafka_topic_partition_list_new(64);
 	j->unread = 0;
@@ -353,7 +362,7 @@ bool judge_has_judged(const struct fleet *f)
 	const struct judge *j = f->judge;
 
 	return j && j->is_open && j->unread == 0 && view_is_whole(j->view) && sees_own_parts(f) &&
-	       (j->has_judged || !j->speaks);
+	       ((j->has_judged && !duties_wait(j->duties)) || !j->speaks);
 }
 
 int judge_tick(struct fleet *f)
@@ -370,9 +379,11 @@ int judge_tick(struct fleet *f)
 	if (!view_is_changed(j->view) && !f->is_law_changed && now - j->looked_ns <= LOOK_NS)
 		return 0;
 	j->looked_ns = now;
+	duties_begin(j->duties, f->is_law_changed || !j->has_judged);
 	f->is_law_changed = false;
 	findings.view = j->view;
 	findings.nodes = &j->nodes;
+	findings.duties = j->duties;
 	findings.listening_ns = f->config->once ? 0 : j->listening_ns;
 	findings.policy =
 		(struct policy){ .regimes = f->regimes,
@@ -388,6 +399,7 @@ int judge_tick(struct fleet *f)
 	r = r ?: findings_refusals(&findings);
 	r = r ?: findings_silence(&findings);
 	r = r ?: findings_files(&findings);
+	r = r ?: findings_untold(&findings);
 	if (r) {
 		drop_sayings(j);
 		return r;

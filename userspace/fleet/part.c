@@ -41,6 +41,7 @@ struct part *part_free(struct part *p)
 	om_totals_free(p->totals);
 	free(p->words.record);
 	subjects_done(&p->subjects);
+	days_done(p);
 	free(p);
 	return NULL;
 }

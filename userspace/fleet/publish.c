@@ -16,6 +16,7 @@
 #include <string.h>
 #include <jansson.h>
 
+#include "../base/yaml.h"
 #include "../core/total_record.h"
 
 struct subject {
@@ -104,6 +105,8 @@ void publish_take_total(struct fleet *f, struct part *p, const rd_kafka_message_
 		p->epoch.number = 0; /* somebody else's under our name: above it */
 	}
 	p->sees_successor |= p->epoch.number && epoch_compare(e, p->epoch) > 0;
+	if (m->key_len > len && days_take(f, p, (const char *)m->key + len + 1, m->key_len - len - 1, m))
+		return;
 	/* Somebody wrote over what may be ours. */
 	p->is_changed = p->is_full = true;
 	if (m->key_len == len || !m->payload || key_map_find(&p->subjects, m->key, m->key_len))
@@ -115,16 +118,7 @@ void publish_take_total(struct fleet *f, struct part *p, const rd_kafka_message_
 	}
 }
 
-struct writing {
-	struct fleet *f;
-	struct part *p;
-	char epoch[EPOCH_STRLEN];
-	const char *headers[3];
-	bool is_quiet; /* only to bring the sums' own notion of change up to date */
-};
-
-static int write_record(struct writing *w, const char *key, size_t key_len, const char *value,
-			uint64_t time_ns)
+int publish_record(struct writing *w, const char *key, size_t key_len, const char *value, uint64_t time_ns)
 {
 	struct om_event ev = { .topic = OM_TOPIC_TOTALS,
 			       .key = key,
@@ -143,7 +137,7 @@ static int write_record(struct writing *w, const char *key, size_t key_len, cons
 
 static int retract(struct writing *w, struct subject *s)
 {
-	int r = write_record(w, s->node.key, s->node.key_len, NULL, 0);
+	int r = publish_record(w, s->node.key, s->node.key_len, NULL, 0);
 
 	if (r == 0) {
 		key_map_remove(&w->p->subjects, &s->node);
@@ -156,7 +150,7 @@ static int write_total(struct writing *w, const char *key, const struct om_subje
 {
 	_cleanup_free_ char *text = om_total_encode(t, w->p->number);
 
-	return text ? write_record(w, key, strlen(key), text, t->as_of_ns) : -ENOMEM;
+	return text ? publish_record(w, key, strlen(key), text, t->as_of_ns) : -ENOMEM;
 }
 
 static int compare_work(const void *a, const void *b)
@@ -271,11 +265,12 @@ static json_t *refusals_json(const struct part *p)
 static int write_head(struct writing *w)
 {
 	const struct part *p = w->p;
-	char key[160], number[6][24], time[OM_TIME_STRLEN];
+	char key[160], number[7][24], time[OM_TIME_STRLEN], day[16];
 	size_t len = prefix_of(w->f, p, key);
 	uint64_t now = fleet_now_ns(CLOCK_REALTIME);
-	const uint64_t numbers[6] = { p->round,	      p->subjects.count, om_totals_registers(p->totals),
-				      p->regressions, p->nulls,		 p->left_out };
+	const uint64_t numbers[7] = { p->round,	      p->subjects.count, om_totals_registers(p->totals),
+				      p->regressions, p->nulls,		 p->left_out,
+				      p->days.records };
 	_cleanup_free_ char *text = NULL;
 	json_t *o;
 
@@ -285,9 +280,14 @@ static int write_head(struct writing *w)
 		      "partition", (int)p->number, "epoch", w->epoch, "round", number[0], "subjects",
 		      number[1], "registers", number[2], "regressions", number[3], "nulls", number[4],
 		      "left_out", number[5], "refused", refusals_json(p), "as_of", om_time_format(now, time));
+	if (o && p->days.before)
+		json_object_set_new(o, "days",
+				    json_pack("{s:s,s:s}", "before",
+					      date_format((int32_t)p->days.before, day), "records",
+					      number[6]));
 	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
-	return text ? write_record(w, key, len, text, now) : -ENOMEM;
+	return text ? publish_record(w, key, len, text, now) : -ENOMEM;
 }
 
 static int write_all(struct writing *w)
@@ -333,7 +333,8 @@ int publish_part(struct fleet *f, struct part *p)
 	int r;
 
 	look_at_future(p);
-	if (!p->is_changed && !p->is_full)
+	/* What came may have been of days that are over. */
+	if (!days_prepare(f, p) && !p->is_changed && !p->is_full)
 		return 0;
 	/* Who writes above us may be the owner: the group is asked once more before we write above it. */
 	if (p->sees_successor && !p->has_yielded) {
@@ -351,6 +352,7 @@ int publish_part(struct fleet *f, struct part *p)
 	w.headers[0] = HEADER_EPOCH;
 	w.headers[1] = w.epoch;
 	r = p->is_full ? write_all(&w) : om_totals_each_changed(p->totals, write_subject, &w);
+	r = r ?: days_write(&w, p->is_full);
 	r = r ?: write_head(&w);
 	/* What was begun without its end is no round, nor is one of which the broker lost a record while it
 	 * was written: the next one has everything. */

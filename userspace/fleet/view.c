@@ -5,7 +5,7 @@
  * was seen, none. A partition is whole when as many totals of its head's epoch are
  * there as the head says; until every one is whole nothing is added up.
  */
-#include "fleet_internal.h"
+#include "view_internal.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,41 +13,7 @@
 #include <string.h>
 #include <jansson.h>
 
-#include "../core/total_record.h"
-
-struct seen {
-	struct key_node node;
-	struct epoch epoch;
-	struct om_total_record record;
-	bool has_record;
-};
-
-struct staged {
-	struct staged *next;
-	struct epoch epoch;
-	bool has_record; /* false: a tombstone */
-	struct om_total_record record;
-	size_t key_len;
-	char key[];
-};
-
-struct view_part {
-	struct view_head head;
-	struct key_map seen;
-	struct staged *first, **last;
-};
-
-struct view {
-	char fleet[96];
-	uint32_t partitions;
-	struct view_part *part;
-	bool is_changed;
-	/* All totals by group and names, as view_each() goes; made anew when subjects come or go. */
-	const struct om_subject_total **order;
-	size_t ordered;
-	bool is_order_stale;
-	uint64_t later; /* records of a later version */
-};
+#include "../base/yaml.h"
 
 static void free_seen(struct key_node *n)
 {
@@ -62,6 +28,8 @@ static void free_staged(struct staged *s)
 {
 	if (s->has_record)
 		om_total_record_done(&s->record);
+	if (s->days)
+		view_free_days(&s->days->node);
 	free(s);
 }
 
@@ -91,6 +59,7 @@ struct view *view_free(struct view *v)
 			free_staged(s);
 		}
 		key_map_done(&v->part[i].seen, free_seen);
+		key_map_done(&v->part[i].days, view_free_days);
 	}
 	if (v) {
 		free(v->part);
@@ -125,6 +94,19 @@ static uint64_t number_of(const json_t *o, const char *name)
 	return s ? strtoull(s, NULL, 10) : 0;
 }
 
+/* An aggregator that tells of no days has nothing of this in its heads. */
+static void parse_days(const json_t *days, struct view_head *ret)
+{
+	const char *before = json_string_value(json_object_get(days, "before"));
+	int32_t day;
+
+	if (!before || date_parse(before, &day) || day < 0)
+		return;
+	ret->tells_days = true;
+	ret->days_before = (uint32_t)day;
+	ret->days_records = number_of(days, "records");
+}
+
 static int parse_head(const struct view_record *m, struct view_head *ret)
 {
 	_cleanup_(json_decrefp) json_t *o = json_loadb(m->value, m->value_len, 0, NULL);
@@ -137,6 +119,7 @@ static int parse_head(const struct view_record *m, struct view_head *ret)
 	ret->round = number_of(o, "round");
 	ret->subjects = number_of(o, "subjects");
 	ret->registers = number_of(o, "registers");
+	parse_days(json_object_get(o, "days"), ret);
 	if (!time || om_time_parse(time, &ret->time_ns))
 		return -EBADMSG;
 	for (int i = 1; i < REFUSAL_END; i++) {
@@ -161,29 +144,31 @@ static int stage(struct view *v, uint32_t partition, const struct view_record *m
 {
 	struct view_part *p = &v->part[partition];
 	struct staged *s = calloc(1, sizeof(*s) + m->key_len);
+	int r;
 
 	if (!s)
 		return -ENOMEM;
 	s->epoch = m->epoch;
 	s->key_len = m->key_len;
 	memcpy(s->key, m->key, m->key_len);
-	if (m->value) {
-		int r = om_total_decode(m->value, m->value_len, &s->record);
-
-		if (r) {
-			free(s);
-			if (r == -EPROTONOSUPPORT)
-				say_later(v, partition);
-			return r == -ENOMEM ? r : 0;
-		}
-		s->has_record = true;
+	r = view_stage_days(v, s, m, partition);
+	if (r == 0 && !s->is_days && m->value) {
+		r = om_total_decode(m->value, m->value_len, &s->record);
+		if (r == -EPROTONOSUPPORT)
+			say_later(v, partition);
+		s->has_record = r == 0;
+		s->record.partition = partition;
+	}
+	if (r) {
+		free(s);
+		return r == -ENOMEM ? r : 0;
 	}
 	*p->last = s;
 	p->last = &s->next;
 	return 0;
 }
 
-static int compare_subjects(const struct om_subject_total *a, const struct om_subject_total *b)
+int view_compare(const struct om_subject_total *a, const struct om_subject_total *b)
 {
 	int r = a->group != b->group ? (a->group < b->group ? -1 : 1) : strcmp(a->tenant, b->tenant);
 
@@ -195,6 +180,8 @@ static int take_staged(struct view *v, struct view_part *p, struct staged *s)
 {
 	struct seen *known = (struct seen *)key_map_find(&p->seen, s->key, s->key_len);
 
+	if (s->is_days)
+		return view_take_days(v, p, s);
 	if (!s->has_record) {
 		if (known) {
 			key_map_remove(&p->seen, &known->node);
@@ -204,7 +191,7 @@ static int take_staged(struct view *v, struct view_part *p, struct staged *s)
 		return 0;
 	}
 	v->is_order_stale |=
-		!known || !known->has_record || compare_subjects(&known->record.total, &s->record.total) != 0;
+		!known || !known->has_record || view_compare(&known->record.total, &s->record.total) != 0;
 	if (!known) {
 		known = calloc(1, sizeof(*known));
 		if (!known || key_map_add(&p->seen, &known->node, s->key, s->key_len)) {
@@ -264,9 +251,12 @@ static int take_head(struct view *v, struct view_part *p, const struct view_head
 			r = take_staged(v, p, s);
 		free_staged(s);
 	}
-	if (is_new)
+	if (is_new) {
 		key_map_each(&p->seen, drop_below, &dropping);
+		view_drop_days(p);
+	}
 	p->head.is_whole = p->seen.count == head->subjects;
+	p->head.has_all_days = p->days.count == head->days_records;
 	return r;
 }
 
@@ -326,8 +316,8 @@ static int list_one(void *ctx, struct key_node *n)
 
 static int compare_items(const void *a, const void *b)
 {
-	return compare_subjects(*(const struct om_subject_total *const *)a,
-				*(const struct om_subject_total *const *)b);
+	return view_compare(*(const struct om_subject_total *const *)a,
+			    *(const struct om_subject_total *const *)b);
 }
 
 static int compare_members(const void *a, const void *b)
@@ -387,7 +377,7 @@ static int give_sum(const struct om_subject_total *const *part, size_t n,
 	return fn(ctx, &sum);
 }
 
-static int put_in_order(struct view *v)
+int view_put_in_order(struct view *v)
 {
 	const struct om_subject_total **bigger;
 	struct listing l = { .count = 0 };
@@ -412,10 +402,10 @@ static int put_in_order(struct view *v)
 int view_each(struct view *v, enum om_group group, int (*fn)(void *ctx, const struct om_subject_total *s),
 	      void *ctx)
 {
-	int r = put_in_order(v);
+	int r = view_put_in_order(v);
 
 	for (size_t i = 0, j; r == 0 && i < v->ordered; i = j) {
-		for (j = i + 1; j < v->ordered && !compare_subjects(v->order[i], v->order[j]); j++)
+		for (j = i + 1; j < v->ordered && !view_compare(v->order[i], v->order[j]); j++)
 			;
 		if (v->order[i]->group == group)
 			r = give_sum(v->order + i, j - i, fn, ctx);
