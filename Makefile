@@ -53,7 +53,8 @@ demo: ## the main job, live, within a minute (KAFKA=1: through a real broker)
 
 check: ## every test that needs no GPU
 	@tools/deps check
-	@$(MAKE) --no-print-directory all tests-build bench-build
+	@tools/deps release
+	@$(MAKE) --no-print-directory all tests-build bench-build $(B)/release/opmeter
 	@B=$(B) tests/run $(T)
 
 unit: $(UNIT) ## unit tests only: no root, under 30 s

@@ -11,6 +11,7 @@
  */
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum om_topic {
@@ -53,11 +54,12 @@ struct om_exporter_ops {
 	/* Waits until all taken events are acknowledged: 0, or 1 if the time ran out. */
 	int (*flush)(struct om_exporter *e, int timeout_ms);
 	void (*free)(struct om_exporter *e);
-	/* May be NULL. Calls fn with the key of every alert and case that the far side has
+	/* May be NULL. Calls fn with the key of every alert, or of every case, that the far side has
 	 * already, so that none is sent twice after a crash between delivery and
-	 * acknowledgement. 0, or -errno: not known now, ask again later. */
-	int (*published)(struct om_exporter *e, void (*fn)(void *ctx, const void *key, size_t len),
-			 void *ctx);
+	 * acknowledgement. 0, or -errno: not known now, ask again later. Each is asked for by itself: a node
+	 * whose rights end before the cases says alerts all the same. */
+	int (*published)(struct om_exporter *e, bool cases,
+			 void (*fn)(void *ctx, const void *key, size_t len), void *ctx);
 };
 
 /* An implementation embeds this as its first member. */

@@ -43,8 +43,8 @@ struct om_feed {
 	bool lost; /* the exporter gave something back: offer again */
 	/* Alerts that waited when this run began, or that the exporter lost, may have been
 	 * delivered all the same: they are held back until the far side has said what it has. */
-	bool is_unsure;
-	uint64_t ask_ms; /* CLOCK_MONOTONIC: not before */
+	bool is_unsure[2]; /* of alerts, of cases */
+	uint64_t ask_ms;   /* CLOCK_MONOTONIC: not before */
 	uint64_t heartbeats;
 	int error; /* of the ledger, within a callback */
 };
@@ -81,7 +81,7 @@ static void on_acked(void *ctx, uint64_t cookie, int err)
 		f->lost = true;
 		/* Lost to us, perhaps not to the far side. */
 		if (is_once(fl->kind) && f->exporter->ops->published)
-			f->is_unsure = true;
+			f->is_unsure[fl->kind == OM_ENTRY_CASE] = true;
 	} else if (fl->kind)
 		r = om_ledger_ack(f->ledger, f->outbox, fl->kind, &fl->key, fl->sequence);
 	if (r && !f->error)
@@ -108,7 +108,7 @@ int om_feed_new(struct om_ledger *l, const char *name, struct om_exporter *e, st
 		return r;
 	}
 	f->exporter = e;
-	f->is_unsure = e->ops->published != NULL;
+	f->is_unsure[0] = f->is_unsure[1] = e->ops->published != NULL;
 	e->acked = on_acked;
 	e->acked_ctx = f;
 	*ret = f;
@@ -183,19 +183,32 @@ static int list_waiting(struct om_feed *f, struct waiting *w)
 	return r < 0 ? r : w->error;
 }
 
-/* What the far side has already is acknowledged; then alerts may go. */
+/* What the far side has already is acknowledged; then those of its kind may go. */
+static int settle_kind(struct om_feed *f, struct waiting *w, bool cases)
+{
+	size_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < w->count; i++)
+		n += (w->items[i].kind == OM_ENTRY_CASE) == cases;
+	if (n)
+		r = f->exporter->ops->published(f->exporter, cases, on_published, w);
+	for (size_t i = 0; r == 0 && i < w->count; i++)
+		if (w->items[i].delivered && (w->items[i].kind == OM_ENTRY_CASE) == cases)
+			r = om_ledger_ack(f->ledger, f->outbox, w->items[i].kind, NULL, w->items[i].sequence);
+	f->is_unsure[cases] = r != 0;
+	return r;
+}
+
 static int settle(struct om_feed *f)
 {
 	struct waiting w = { .count = 0 };
 	int r = list_waiting(f, &w);
 
-	if (r == 0 && w.count)
-		r = f->exporter->ops->published(f->exporter, on_published, &w);
-	for (size_t i = 0; r == 0 && i < w.count; i++)
-		if (w.items[i].delivered)
-			r = om_ledger_ack(f->ledger, f->outbox, w.items[i].kind, NULL, w.items[i].sequence);
+	for (int cases = 0; cases < 2; cases++)
+		if (f->is_unsure[cases] && !w.error)
+			r = settle_kind(f, &w, cases) ?: r;
 	free(w.items);
-	f->is_unsure = r != 0;
 	return r;
 }
 
@@ -321,7 +334,7 @@ static int offer(void *ctx, const struct om_outbox_item *item)
 	struct om_feed *f = ctx;
 	int r;
 
-	if (f->is_unsure && is_once(item->kind))
+	if (is_once(item->kind) && f->is_unsure[item->kind == OM_ENTRY_CASE])
 		return 0; /* held back, and what stands behind it goes on */
 	r = item->kind == OM_ENTRY_READINGS ? send_reading(f, item) : send_entry(f, item);
 	if (r < 0 && !f->error)
@@ -334,7 +347,8 @@ int om_feed_step(struct om_feed *f, int timeout_ms)
 	int r;
 
 	f->error = 0;
-	if (f->is_unsure && f->alerts_under_way == 0 && now_ms() >= f->ask_ms && settle(f))
+	if ((f->is_unsure[0] || f->is_unsure[1]) && f->alerts_under_way == 0 && now_ms() >= f->ask_ms &&
+	    settle(f))
 		f->ask_ms = now_ms() + ASK_AGAIN_MS;
 	if (f->lost && f->under_way == 0) {
 		om_ledger_unsend(f->ledger, f->outbox);

@@ -22,7 +22,7 @@ struct kafka_exporter {
 	rd_kafka_t *producer;
 	rd_kafka_topic_t *topic[OM_TOPIC_END];
 	char *brokers, *config_path;
-	bool has_said_unread;
+	bool has_said_unread[2]; /* of alerts, of cases */
 };
 
 /* One line a second is enough to say that a broker is away. */
@@ -314,10 +314,10 @@ static int read_keys(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list,
 	return 0;
 }
 
-static int kafka_published(struct om_exporter *e, void (*fn)(void *ctx, const void *key, size_t len),
-			   void *ctx)
+static int kafka_published(struct om_exporter *e, bool cases,
+			   void (*fn)(void *ctx, const void *key, size_t len), void *ctx)
 {
-	static const enum om_topic topics[] = { OM_TOPIC_ALERTS, OM_TOPIC_ALERTS_SHADOW, OM_TOPIC_CASES };
+	static const enum om_topic topics[] = { OM_TOPIC_CASES, OM_TOPIC_ALERTS, OM_TOPIC_ALERTS_SHADOW };
 	struct kafka_exporter *k = (struct kafka_exporter *)e;
 	struct error_text err = { 0 };
 	rd_kafka_conf_t *conf = om_kafka_conf(&k->config, &err);
@@ -338,16 +338,17 @@ static int kafka_published(struct om_exporter *e, void (*fn)(void *ctx, const vo
 	}
 	rd_kafka_poll_set_consumer(rk);
 	list = rd_kafka_topic_partition_list_new(16);
-	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(topics); i++)
+	for (size_t i = !cases; r >= 0 && i < (cases ? 1 : ARRAY_SIZE(topics)); i++)
 		r = assign_topic(rk, om_topic_name(topics[i]), list);
 	if (r >= 0)
 		r = rd_kafka_assign(rk, list) ? -EIO : read_keys(rk, list, fn, ctx);
 	rd_kafka_topic_partition_list_destroy(list);
 	rd_kafka_consumer_close(rk);
 	rd_kafka_destroy(rk);
-	if (r < 0 && !k->has_said_unread)
-		log_warn("kafka: the alerts and cases topics cannot be read: alerts wait, readings go on");
-	k->has_said_unread = r < 0;
+	if (r < 0 && !k->has_said_unread[cases])
+		log_warn("kafka: the %s be read (is the right to read there?): %s wait, readings go on",
+			 cases ? "cases topic cannot" : "alerts topics cannot", cases ? "cases" : "alerts");
+	k->has_said_unread[cases] = r < 0;
 	return r < 0 ? r : 0;
 }
 

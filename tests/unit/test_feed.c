@@ -24,7 +24,7 @@ static struct far_side {
 	uint64_t cookie[16];
 	size_t count, acked, assignments;
 	char assignment_key[256];
-	bool loses, is_mute;
+	bool loses, is_mute, hides_cases;
 } far_side;
 
 static int far_send(struct om_exporter *e, const struct om_event *ev)
@@ -50,9 +50,10 @@ static void far_free(struct om_exporter *e)
 {
 }
 
-static int far_published(struct om_exporter *e, void (*fn)(void *ctx, const void *key, size_t len), void *ctx)
+static int far_published(struct om_exporter *e, bool cases,
+			 void (*fn)(void *ctx, const void *key, size_t len), void *ctx)
 {
-	if (far_side.is_mute)
+	if (far_side.is_mute || (cases && far_side.hides_cases))
 		return -EIO;
 	for (size_t i = 0; i < far_side.count; i++)
 		fn(ctx, far_side.key[i], strlen(far_side.key[i]));
@@ -126,6 +127,30 @@ static void lost_but_delivered_is_not_sent_again(void **state)
 	end(l, f);
 }
 
+/* Who may not read the cases says alerts all the same; a case waits until it may. */
+static void each_kind_waits_for_itself(void **state)
+{
+	const char text[] = "{\"id\":\"c1\"}";
+	struct om_feed *f;
+	struct om_ledger *l = begin(&f);
+
+	far_side.hides_cases = true;
+	assert_int_equal(om_ledger_append(l, OM_ENTRY_CASE, "c1", text, strlen(text), T0, NULL), 0);
+	add_alert(l, "a1");
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(om_feed_step(f, 0), 0);
+	assert_int_equal(far_side.count, 1);
+	assert_string_equal(far_side.key[0], "a1");
+	expect_backlog(l, 1);
+	end(l, f);
+	l = begin(&f); /* the same, read from the start: it is asked anew, and told */
+	assert_int_equal(om_ledger_append(l, OM_ENTRY_CASE, "c1", text, strlen(text), T0, NULL), 0);
+	assert_int_equal(om_feed_step(f, 0), 0);
+	assert_int_equal(far_side.count, 1);
+	expect_backlog(l, 0);
+	end(l, f);
+}
+
 /* The far side does not say what it has: alerts wait, the rest does not. */
 static void held_back_holds_up_nothing(void **state)
 {
@@ -155,6 +180,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lost_but_delivered_is_not_sent_again),
 		cmocka_unit_test(held_back_holds_up_nothing),
+		cmocka_unit_test(each_kind_waits_for_itself),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
