@@ -360,6 +360,39 @@ static void a_damaged_line_hides_no_fork(void **state)
 	free(other);
 }
 
+/* An alert of the fleet has the notes that show what it says: it is evidence by itself. */
+static void an_alert_shows_a_fork(void **state)
+{
+	static const char form[] = "{\"type\":\"opmeter.alert.data.v1\",\"data\":{\"checkpoints\":[%s]}}\n";
+	struct om_note_key key;
+	struct om_seen s = { .count = 0 };
+	uint8_t seed[32] = { 3 };
+	char *events[2], text[8192], notes[4096] = "";
+
+	assert_int_equal(om_note_key_make(ORIGIN, seed, &key), 0);
+	for (int i = 0; i < 2; i++) {
+		json_t *o;
+		char *note;
+
+		events[i] = event_of(ORIGIN, 9, (uint8_t)i, &key);
+		o = json_loads(events[i], 0, NULL);
+		note = json_dumps(json_object_get(json_object_get(o, "data"), "checkpoint"), JSON_ENCODE_ANY);
+		sprintf(notes + strlen(notes), "%s%s", i ? "," : "", note);
+		snprintf(text, sizeof(text), form, notes);
+		assert_int_equal(seen(&s, &key, text), i ? -EUCLEAN : 0);
+		assert_true(s.read == 1 + (uint64_t)i || s.read == 3);
+		json_decref(o);
+		free(note);
+		free(events[i]);
+	}
+	om_seen_done(&s);
+	/* Other alerts are passed over; one whose notes are none is damaged. */
+	assert_int_equal(seen(&s, &key, "{\"type\":\"opmeter.alert.data.v1\",\"data\":{}}\n"), 0);
+	assert_int_equal(s.passed, 1);
+	assert_int_equal(seen(&s, &key, "{\"type\":\"opmeter.alert.data.v1\",\"data\":{\"checkpoints\":[1]}}\n"), -EBADMSG);
+	om_seen_done(&s);
+}
+
 static char *replaced(const char *text, const char *what, const char *by)
 {
 	char *at = strstr(text, what), *out = malloc(strlen(text) + strlen(by) + 1);
@@ -444,6 +477,7 @@ int main(void)
 		cmocka_unit_test(heads_are_read_and_compared),
 		cmocka_unit_test(a_key_speaks_for_its_own_log),
 		cmocka_unit_test(a_damaged_line_hides_no_fork),
+		cmocka_unit_test(an_alert_shows_a_fork),
 		cmocka_unit_test(what_is_no_checkpoint_is_refused),
 		WITH_PLACE(a_log_is_compared_with_all_that_was_seen),
 	};

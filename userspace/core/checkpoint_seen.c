@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "../base/cleanup.h"
+#include "alert.h"
 #include "hex.h"
 
 void om_seen_done(struct om_seen *s)
@@ -88,20 +89,15 @@ static int settle(struct om_seen *s, struct error_text *err)
 	return 0;
 }
 
-/* 0: it is signed by one of the keys, and may be added; -ENOKEY: by others. */
-static int read_note(struct om_seen *s, const char *text, size_t len, const struct om_note_key *keys,
-		     size_t n, struct om_checkpoint *ret)
+/* Kept if one of the keys signed it; those by others are counted. */
+static int take_note(struct om_seen *s, const struct om_note *note, const struct om_checkpoint *c,
+		     const struct om_note_key *keys, size_t n)
 {
-	struct om_note note;
-	int r = om_note_parse(text, len, &note);
+	int r = om_note_check_origin(note, c->origin, keys, n, NULL);
 
-	r = r ?: om_checkpoint_parse(note.text, note.text_len, ret);
-	if (r)
-		return r;
 	s->read++;
-	r = om_note_check_origin(&note, ret->origin, keys, n, NULL);
 	s->by_others += r == -ENOKEY;
-	return r;
+	return r == -ENOKEY ? 0 : r ?: add(s, c);
 }
 
 static const char *text_of(const json_t *o, const char *key)
@@ -120,25 +116,63 @@ static bool says_the_same(const json_t *data, const struct om_checkpoint *c)
 	       !strcmp(text_of(data, "root"), root);
 }
 
+int om_checkpoint_read_event(const struct json_t *event, struct om_note *ret_note, struct om_checkpoint *ret)
+{
+	const json_t *data = json_object_get(event, "data");
+	const char *text = text_of(data, "checkpoint");
+	int r;
+
+	if (strcmp(text_of(event, "type"), "opmeter.checkpoint.v1"))
+		return -EBADMSG;
+	r = om_note_parse(text, strlen(text), ret_note);
+	r = r ?: om_checkpoint_parse(ret_note->text, ret_note->text_len, ret);
+	return r ?: says_the_same(data, ret) ? 0 : -EBADMSG;
+}
+
+static int read_note(struct om_seen *s, const char *text, const struct om_note_key *keys, size_t n)
+{
+	struct om_checkpoint c;
+	struct om_note note;
+	int r = om_note_parse(text, strlen(text), &note);
+
+	r = r ?: om_checkpoint_parse(note.text, note.text_len, &c);
+	return r ?: take_note(s, &note, &c, keys, n);
+}
+
+/* What the fleet found out about a log has the notes that show it. */
+static int read_alert(struct om_seen *s, const json_t *event, const struct om_note_key *keys, size_t n)
+{
+	const json_t *notes = json_object_get(json_object_get(event, "data"), "checkpoints"), *one;
+	size_t i;
+	int r = 0;
+
+	s->passed += !json_is_array(notes);
+	json_array_foreach(notes, i, one)
+	{
+		r = r ?: read_note(s, json_string_value(one) ?: "", keys, n);
+	}
+	return r;
+}
+
 static int read_line(struct om_seen *s, const char *line, size_t len, const struct om_note_key *keys,
 		     size_t n)
 {
 	_cleanup_(json_decrefp) json_t *o = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
-	const json_t *event = json_object_get(o, "event") ?: o, *data = json_object_get(event, "data");
-	const char *text = text_of(data, "checkpoint");
+	const json_t *event = json_object_get(o, "event") ?: o;
 	struct om_checkpoint c;
+	struct om_note note;
 	int r;
 
 	if (!json_is_object(o))
 		return -EBADMSG;
+	if (!strcmp(text_of(event, "type"), alert_type_name(ALERT_DATA)))
+		return read_alert(s, event, keys, n);
 	if (strcmp(text_of(event, "type"), "opmeter.checkpoint.v1")) {
 		s->passed++;
 		return 0;
 	}
-	r = read_note(s, text, strlen(text), keys, n, &c);
-	if ((r == 0 || r == -ENOKEY) && !says_the_same(data, &c))
-		return -EBADMSG;
-	return r == -ENOKEY ? 0 : r ?: add(s, &c);
+	r = om_checkpoint_read_event(event, &note, &c);
+	return r ?: take_note(s, &note, &c, keys, n);
 }
 
 /* Anybody who may write to the topic can put a damaged record there: it is counted and told, and hides no
@@ -165,6 +199,7 @@ int om_seen_read(struct om_seen *s, const char *data, size_t len, const struct o
 		 struct error_text *err)
 {
 	struct om_checkpoint c;
+	struct om_note note;
 	int r;
 
 	if (len == 0)
@@ -177,8 +212,9 @@ int om_seen_read(struct om_seen *s, const char *data, size_t len, const struct o
 				"line %zu: no event, or its checkpoint is damaged; and no head is left",
 				s->first_damaged);
 	} else {
-		r = read_note(s, data, len, keys, n, &c);
-		r = r == -ENOKEY ? 0 : r ?: add(s, &c);
+		r = om_note_parse(data, len, &note);
+		r = r ?: om_checkpoint_parse(note.text, note.text_len, &c);
+		r = r ?: take_note(s, &note, &c, keys, n);
 		if (r == -EBADMSG)
 			return error_set(err, r,
 					 "neither a checkpoint nor lines of JSON, or its signature is wrong");

@@ -12,6 +12,11 @@
 #include "ledger_evidence.h"
 #include "tlog_note.h"
 
+struct json_t;
+/* An event `opmeter.checkpoint.v1`, of any origin: what it says beside the note is what the note says.
+ * *ret_note has loans of the event. Nothing of it is verified. -EBADMSG: it is none. */
+int om_checkpoint_read_event(const struct json_t *event, struct om_note *ret_note, struct om_checkpoint *ret);
+
 struct om_seen {
 	struct om_checkpoint *item; /* by origin and size, each head once */
 	size_t count, room;
@@ -24,10 +29,10 @@ struct om_seen {
 void om_seen_done(struct om_seen *s);
 
 /*
- * One note; or lines of JSON, each an event (`opmeter.checkpoint.v1`, as a consumer prints the topic) or
- * {"event": ...} as --file writes it. Adds to *s; damaged lines are counted and passed over. For any bytes.
- * -EBADMSG: no head is there, and something is damaged; -EUCLEAN: a fork; *err names the line, or the origin
- * and both roots.
+ * One note; or lines of JSON, each an event (`opmeter.checkpoint.v1`, as a consumer prints the topic; an
+ * alert that has checkpoints as its evidence) or {"event": ...} as --file writes it. Adds to *s; damaged
+ * lines are counted and passed over. For any bytes. -EBADMSG: no head is there, and something is damaged;
+ * -EUCLEAN: a fork; *err names the line, or the origin and both roots.
  */
 int om_seen_read(struct om_seen *s, const char *data, size_t len, const struct om_note_key *keys, size_t n,
 		 struct error_text *err);

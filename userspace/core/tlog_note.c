@@ -132,18 +132,40 @@ const char *om_note_key_format(const struct om_note_key *k, bool secret, char bu
 	return buf;
 }
 
-static void sign_line(const char *text, size_t len, const struct om_note_key *k, char out[400])
+static void put_signature(const char *name, uint32_t id, const uint8_t signature[OM_NOTE_SIGNATURE_SIZE],
+			  char out[400])
 {
-	uint8_t public[32], secret[crypto_sign_ed25519_SECRETKEYBYTES], bytes[4 + OM_NOTE_SIGNATURE_SIZE];
+	uint8_t bytes[4 + OM_NOTE_SIGNATURE_SIZE];
 	char data[128];
 
-	crypto_sign_ed25519_seed_keypair(public, secret, k->seed);
 	for (int i = 0; i < 4; i++)
-		bytes[i] = (uint8_t)(k->id >> (24 - 8 * i));
-	crypto_sign_ed25519_detached(bytes + 4, NULL, (const uint8_t *)text, len, secret);
-	sodium_memzero(secret, sizeof(secret));
+		bytes[i] = (uint8_t)(id >> (24 - 8 * i));
+	memcpy(bytes + 4, signature, OM_NOTE_SIGNATURE_SIZE);
 	sodium_bin2base64(data, sizeof(data), bytes, sizeof(bytes), BASE64);
-	snprintf(out, 400, DASH "%s %s\n", k->name, data);
+	snprintf(out, 400, DASH "%s %s\n", name, data);
+}
+
+static void sign_line(const char *text, size_t len, const struct om_note_key *k, char out[400])
+{
+	uint8_t public[32], secret[crypto_sign_ed25519_SECRETKEYBYTES], signature[OM_NOTE_SIGNATURE_SIZE];
+
+	crypto_sign_ed25519_seed_keypair(public, secret, k->seed);
+	crypto_sign_ed25519_detached(signature, NULL, (const uint8_t *)text, len, secret);
+	sodium_memzero(secret, sizeof(secret));
+	put_signature(k->name, k->id, signature, out);
+}
+
+char *om_note_compose(const char *text, size_t len, const struct om_note_key *k,
+		      const uint8_t signature[OM_NOTE_SIGNATURE_SIZE])
+{
+	char *out = malloc(len + 2 + 400);
+
+	if (!out)
+		return NULL;
+	memcpy(out, text, len);
+	out[len] = '\n';
+	put_signature(k->name, k->id, signature, out + len + 1);
+	return out;
 }
 
 char *om_note_sign(const char *text, const struct om_note_key *keys, size_t n)

@@ -42,6 +42,10 @@ const char *om_note_key_format(const struct om_note_key *k, bool secret, char bu
  * memory. */
 char *om_note_sign(const char *text, const struct om_note_key *keys, size_t n);
 
+/* A note of that text and of one signature that was made before: malloc'ed. NULL: out of memory. */
+char *om_note_compose(const char *text, size_t len, const struct om_note_key *k,
+		      const uint8_t signature[OM_NOTE_SIGNATURE_SIZE]);
+
 struct om_note {
 	const char *text; /* loans of what was parsed; text ends in a line end */
 	size_t text_len;
