@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent signs its ledger's head and sends it to a real broker. Killed at any point, also between signing and sending, it never shows two logs, and
 what was signed arrives; keys rotate while it runs; a ledger that was put back from an older copy is refused, counted, told, and found by whoever has
-what came over Kafka."""
+what came over Kafka. The running fleet finds nothing in all that, and a log that was put back together with its keys."""
 import os
 import random
 import shutil
@@ -185,6 +185,45 @@ def fork_is_found(n):
     assert "no checkpoint: " in (n.rig.dir / "agent.log").read_text()
 
 
+class Judge:
+    """The running fleet, which has the log's public keys."""
+
+    def __init__(self, n):
+        self.n, self.keys = n, n.rig.dir / "logs.keys"
+        self.keys.write_text("".join(k.read_text() for k in n.pubs))
+
+    def found(self):
+        p = subprocess.run([OPMETER, "fleet", "--brokers", self.n.kafka.brokers, "--name", "logs", "--regimes", "tests/demo/regimes", "--log-keys", self.keys,
+                            "--once"], capture_output=True, text=True, timeout=120)
+        assert p.returncode == 0 and "heads of 1 logs of 1" in p.stderr, p.stderr
+        return [r["value"] for r in self.n.kafka.records("opmeter.alerts.v1")
+                if r["value"]["source"] == "/opmeter/logs" and r["value"]["type"] == "opmeter.alert.data.v1"]
+
+
+def found_by_the_fleet(n, judge, copies):
+    """The ledger and its keys put back from one copy: the agent signs on, and only who saw what came before can know."""
+    assert judge.found() == [], "a fork that was not signed is none"
+    put_back(n, copies / "ledger")
+    shutil.rmtree(n.keys)
+    shutil.copytree(copies / "keys", n.keys)
+    before = len(n.sizes())
+    n.rig.start()
+    n.play()
+    n.rig.wait_for(lambda: len(n.sizes()) > before, "a head of the log that was put back")
+    n.rig.stop()
+    for _ in range(2):
+        said = judge.found()
+        causes = sorted(e["data"]["cause"] for e in said)
+        # Which of them: whether it comes to a size that was signed before.
+        assert causes and set(causes) <= {"log-forked", "log-went-back"} and len(set(causes)) == len(causes), said
+        assert all(e["subject"] == ORIGIN for e in said), said
+    for e in said:
+        path = n.rig.dir / "alert.jsonl"
+        path.write_text(json.dumps(e) + "\n")
+        fork = e["data"]["cause"] == "log-forked"
+        assert ("FORK" if fork else "2 different heads") in n.verify("--seen", path, code=3 if fork else 0)
+
+
 def main():
     need_live()
     with Kafka(free_port()) as kafka, Rig("checkpoints", ["--library", CUDA13 / "libcublasLt.so.13"]) as rig:
@@ -198,8 +237,13 @@ def main():
         quiet_when_nothing_is_new(n)
         killed_between_signing_and_sending(n)
         killed_at_any_point(n)
+        judge, copies = Judge(n), rig.dir / "copies"
+        assert judge.found() == [], "kills, rotation and copies are no fork"
+        shutil.copytree(rig.ledger, copies / "ledger")
+        shutil.copytree(n.keys, copies / "keys")
         fork_is_found(n)
-        print(f"{len(n.sizes())} checkpoints on Kafka, one log")
+        found_by_the_fleet(n, judge, copies)
+        print(f"{len(n.sizes())} checkpoints on Kafka, one log until it was put back with its keys")
 
 
 main()

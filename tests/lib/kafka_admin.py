@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an administrator of a test broker does, by Kafka's own protocol: CreateAcls (version 1) and IncrementalAlterConfigs
-(version 0). librdkafka knows no ACL of a transactional id, and the broker's own tools are not among the jars."""
+"""What an administrator of a test broker does, by Kafka's own protocol: CreateAcls (version 1), IncrementalAlterConfigs and
+CreatePartitions (version 0). librdkafka knows no ACL of a transactional id, and the broker's own tools are not among the jars."""
 import socket
 import struct
 
 TYPES = {"topic": 2, "group": 3, "transaction": 5}
 OPERATIONS = {"read": 3, "write": 4, "describe": 8, "describe-configs": 10}
 LITERAL, PREFIXED, ALLOW = 3, 4, 3
-CREATE_ACLS, ALTER_CONFIGS, TOPIC, SET = 30, 44, 2, 0
+CREATE_ACLS, CREATE_PARTITIONS, ALTER_CONFIGS, TOPIC, SET = 30, 37, 44, 2, 0
 
 
 def text(s):
@@ -55,3 +55,11 @@ def set_topic(brokers, topic, key, value):
     answer = ask(brokers, ALTER_CONFIGS, 0, body)
     code = struct.unpack_from(">h", answer, 8)[0]
     assert code == 0, f"{topic}: {key}={value}: error {code}"
+
+
+def add_partitions(brokers, topic, count):
+    """So that there are `count` of them (CreatePartitions, version 0)."""
+    answer = ask(brokers, CREATE_PARTITIONS, 0, struct.pack(">i", 1) + text(topic) + struct.pack(">iii?", count, -1, 10000, False))
+    length = struct.unpack_from(">h", answer, 8)[0]
+    code = struct.unpack_from(">h", answer, 10 + length)[0]
+    assert code == 0, f"{topic}: {count} partitions: error {code}"

@@ -14,6 +14,8 @@ int verb_fleet(int argc, char **argv)
 				  .regimes_dir = OPMETER_DATADIR "/regimes",
 				  .interval_ns = 1000000000ULL,
 				  .seal_after_ns = 48 * 3600 * 1000000000ULL,
+				  .log_history_ns = 720 * 3600 * 1000000000ULL,
+				  .log_silent_ns = 26 * 3600 * 1000000000ULL,
 				  .registers_max = 4000000 };
 	const struct option options[] = {
 		{ "brokers", "LIST", OPTION_STRING, &c.brokers,
@@ -30,6 +32,12 @@ int verb_fleet(int argc, char **argv)
 		  "what people declared (opmeter declare); read anew when it changes (none)" },
 		{ "tenants", "FILE", OPTION_STRING, &c.tenants_path,
 		  "names of all tenants, one a line; assignments to others are refused (none)" },
+		{ "log-keys", "FILE", OPTION_STRING, &c.log_keys_path,
+		  "public keys of the nodes' logs, one a line: their signed heads are compared (none)" },
+		{ "log-history", "TIME", OPTION_DURATION, &c.log_history_ns,
+		  "heads that are older are not read again at a start (720h; 0: all are)" },
+		{ "log-silent-after", "TIME", OPTION_DURATION, &c.log_silent_ns,
+		  "a log without a new head for so long, of a node that works, is told (26h; 0: never)" },
 		{ "interval", "TIME", OPTION_DURATION, &c.interval_ns,
 		  "how often totals are published and judged (1s)" },
 		{ "seal-after", "TIME", OPTION_DURATION, &c.seal_after_ns,

@@ -92,6 +92,8 @@ static int load_files(struct fleet *f, struct error_text *err)
 	r = r ?: law_open(&f->law, c->owners_path, c->declarations_path, fleet_now_ns(CLOCK_MONOTONIC), err);
 	if (r)
 		return -EINVAL;
+	if (c->log_keys_path && heads_check_keys(c->log_keys_path, err))
+		return -EINVAL;
 	r = c->tenants_path ? tenant_names_load(c->tenants_path, &f->tenants) : 0;
 	return r ? error_set(err, -EINVAL, "%s: cannot be read: %s", c->tenants_path, strerror(-r)) : 0;
 }
@@ -238,6 +240,7 @@ static int fleet_step(struct fleet *f, uint64_t *next, int timeout_ms)
 		if (is_forced)
 			is_to_reload = 0;
 		fleet_look_at_law(f, is_forced);
+		heads_look(f, is_forced);
 		if (f->is_owner_changed)
 			say_what_is_owned(f);
 		r = publish_all(f);

@@ -20,10 +20,13 @@ struct fleet_config {
 	const char *owners_path;       /* NULL: owners are not judged */
 	const char *declarations_path; /* NULL: nothing is declared */
 	const char *tenants_path;      /* NULL: any tenant's name is taken */
-	uint64_t interval_ns;	       /* how often totals are published and judged */
-	uint64_t seal_after_ns;	       /* a day is sealed so long after its end; 0: never */
-	uint64_t seconds;	       /* end after this many; 0: when told to */
-	uint64_t registers_max;	       /* of one partition */
+	const char *log_keys_path; /* public keys of the nodes' logs; NULL: their heads are not compared */
+	uint64_t log_history_ns;   /* heads that are older are not read; 0: all are */
+	uint64_t log_silent_ns;	   /* a log of a node that works is silent after so long; 0: never */
+	uint64_t interval_ns;	   /* how often totals are published and judged */
+	uint64_t seal_after_ns;	   /* a day is sealed so long after its end; 0: never */
+	uint64_t seconds;	   /* end after this many; 0: when told to */
+	uint64_t registers_max;	   /* of one partition */
 	bool create_topics;
 	bool once; /* end when everything that was there is read and judged */
 	bool json; /* alerts, what is owned, and with `once` totals, as JSON lines */

@@ -15,6 +15,7 @@
  *   findings.c   groups of tenants, refused records, unexplained work
  *   duties.c     daily series: asked for, added over partitions, given to policy
  *   silence.c    silent nodes: the alert, and what they may have done in the bounds
+ *   heads.c      signed heads of the nodes' logs, compared
  *   law.c        owners and declarations, read anew when they change
  *   speaker.c    alerts, each once, fenced by a transactional producer
  *
@@ -123,6 +124,7 @@ struct fleet {
 	struct part *parts[PARTITIONS_MAX];
 	uint32_t partitions; /* of the readings topic */
 	bool was_assigned, is_owner_changed;
+	struct heads *heads;  /* of the judge; NULL: not compared here */
 	struct judge *judge;  /* where partition 0 is owned, or a --once wants to see */
 	bool judge_is_reader; /* the latter: it says nothing */
 	uint64_t records, readings, sent, acked, failed, rebalances, refused_by_broker;
@@ -139,6 +141,17 @@ void fleet_acked(void *ctx, uint64_t cookie, int err);
 /* law.c */
 /* Reads anew what is due. `forced`: everything. */
 void fleet_look_at_law(struct fleet *f, bool forced);
+
+/* heads.c */
+struct heads;
+/* Whether the keys can be read: at the start. -EINVAL: *err says why not. */
+int heads_check_keys(const char *path, struct error_text *err);
+/* Reads some of the checkpoints topic; nothing where no keys are given. Returns how many records. */
+size_t heads_poll(struct fleet *f);
+/* Reads the keys anew if their file has changed: then the topic, too. */
+void heads_look(struct fleet *f, bool forced);
+bool heads_are_read(const struct fleet *f); /* all that was there; true where they are not compared */
+void heads_end(struct fleet *f);
 
 /* intake.c */
 int intake_open(struct fleet *f, struct error_text *err);
@@ -319,6 +332,7 @@ struct node_sign {
 	uint64_t sent_ns, seen_ns;
 	uint64_t interval_ns, peak_ops_per_s;
 	char *tenants;	 /* whose jobs ran there: names, each with its zero, an empty one at the end */
+	bool has_worked; /* it names any: something ran there in the last day */
 	bool is_retired; /* a person said that it is gone for good */
 	char *person, *reason;
 };
@@ -335,6 +349,8 @@ void nodes_done(struct key_map *nodes);
 int findings_silence(struct findings *j);
 int findings_untold(struct findings *j); /* partitions that do not tell the days that were asked for */
 int findings_files(struct findings *j);	 /* of people that cannot be read anew */
+int findings_heads(struct findings *j);	 /* heads.c */
+bool node_is_silent(const struct node_sign *s, uint64_t now_ns);
 size_t silence_count(struct key_map *nodes, uint64_t now_ns); /* silent nodes */
 /* What the silent nodes of each tenant can have done by now. NULL: out of memory. */
 struct silence;

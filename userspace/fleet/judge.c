@@ -99,6 +99,7 @@ void judge_end(struct fleet *f)
 	if (!j)
 		return;
 	judge_close(j);
+	heads_end(f);
 	free(j->sayings);
 	free(j);
 	f->judge = NULL;
@@ -235,6 +236,7 @@ size_t judge_poll(struct fleet *f)
 	if (now - j->polled_ns > GAP_NS)
 		j->listening_ns = fleet_now_ns(CLOCK_REALTIME);
 	j->polled_ns = now;
+	n = heads_poll(f);
 	while (n < BATCH) {
 		rd_kafka_message_t *m = rd_kafka_consumer_poll(j->rk, 0);
 
@@ -374,7 +376,7 @@ int judge_tick(struct fleet *f)
 	int r;
 
 	if (!j || !j->speaks || !j->is_open || j->unread || now - j->looked_ns < j->rest_ns ||
-	    !view_is_whole(j->view) || (f->config->once && !sees_own_parts(f)))
+	    !view_is_whole(j->view) || (f->config->once && !(sees_own_parts(f) && heads_are_read(f))))
 		return 0;
 	if (!view_is_changed(j->view) && !f->is_law_changed && now - j->looked_ns <= LOOK_NS)
 		return 0;
@@ -400,6 +402,7 @@ int judge_tick(struct fleet *f)
 	r = r ?: findings_silence(&findings);
 	r = r ?: findings_files(&findings);
 	r = r ?: findings_untold(&findings);
+	r = r ?: findings_heads(&findings);
 	if (r) {
 		drop_sayings(j);
 		return r;

@@ -126,6 +126,7 @@ int nodes_take(struct key_map *nodes, size_t nodes_max, const json_t *event, uin
 	n->peak_ops_per_s = peak ? strtoull(peak, NULL, 10) : 0;
 	free(n->tenants);
 	n->tenants = names;
+	n->has_worked = json_array_size(json_object_get(data, "tenants")) > 0;
 	return take_retirement(n, json_object_get(data, "retired"));
 }
 
@@ -141,7 +142,7 @@ int nodes_hear(struct key_map *nodes, const rd_kafka_message_t *m, const json_t 
 	return nodes_take(nodes, NODES_MAX, event, sent, !is_live && sent < now ? sent : now);
 }
 
-static bool is_silent(const struct node_sign *s, uint64_t now_ns)
+bool node_is_silent(const struct node_sign *s, uint64_t now_ns)
 {
 	return !s->is_retired && now_ns > s->seen_ns &&
 	       now_ns - s->seen_ns > SILENT_INTERVALS * s->interval_ns;
@@ -187,7 +188,7 @@ static int look_at_node(void *ctx, struct key_node *n)
 	if (s->is_retired)
 		return tell_retired(j, s);
 	/* Who has just come, or was stopped, has not listened long enough to say that somebody is silent. */
-	if (!is_silent(s, now) ||
+	if (!node_is_silent(s, now) ||
 	    (now > j->listening_ns && now - j->listening_ns <= SILENT_INTERVALS * s->interval_ns))
 		return 0;
 	if (bound_of(s, now, &bound))
@@ -222,7 +223,7 @@ static int count_node(void *ctx, struct key_node *n)
 {
 	struct silence_counting *c = ctx;
 
-	c->count += is_silent((const struct node_sign *)n, c->now_ns);
+	c->count += node_is_silent((const struct node_sign *)n, c->now_ns);
 	return 0;
 }
 
@@ -278,7 +279,7 @@ static int add_node(void *ctx, struct key_node *n)
 	bool is_bounded;
 	int r = 0;
 
-	if (!is_silent(sign, s->now_ns))
+	if (!node_is_silent(sign, s->now_ns))
 		return 0;
 	is_bounded = bound_of(sign, s->now_ns, &most);
 	for (const char *name = sign->tenants; r == 0 && name && *name; name += strlen(name) + 1)
