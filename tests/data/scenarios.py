@@ -277,6 +277,33 @@ def around_thresholds(day):
             yield what
 
 
+def sold(before, after):
+    """An entity whose parent was `before` until 2026-03-12, and `after` from then on."""
+    edge = lambda parent, bound: f"{{entity: {parent}, share: 100%, source: invented, as-of: 2026-01-01{bound}}}"
+    return (f"  - {{id: sub-a, name: sub-a, headquarters: US, source: invented, as-of: 2026-01-01, parents: "
+            f"[{edge(before, ', to: 2026-03-12')}, {edge(after, ', from: 2026-03-12')}]}}\n")
+
+
+def around_sold_families():
+    """A tenant is sold in mid-run: the family that it was of has what it trained until then, the other one what it trained from then on.
+    Both are at the level below which they are one operation, at it, and one above."""
+    level = 9 * 10**25  # 90 % of 10^26: a family's sum is no model's, so it is never `exceeded`
+    plain = lambda name, parent: (f"  - {{id: {name}, name: {name}, headquarters: US, source: invented, as-of: 2026-01-01, "
+                                  + (f"parents: [{{entity: {parent}, share: 100%, source: invented, as-of: 2026-01-01}}]" if parent else "no-parent: true")
+                                  + "}\n")
+    owners = ("entities:\n" + sold("hold", "far") + plain("sub-b", "hold") + plain("sub-c", "far") + plain("hold", None) + plain("far", None)
+              + "tenants:\n" + "".join(f"  - {{tenant: {t}, entity: sub-{t}}}\n" for t in "abc"))
+    for d in (-1, 0, 1):
+        job = lambda tenant, first, days, ops: {"tenant": tenant, "model": "lm", "from": first, "days": days, "ops": ops}
+        want = {"regime": "us-bis-4e091", "standing": "possible", "level": "warn" if d < 0 else "urgent", "observed_high": level + d,
+                "findings": ["structuring"]}
+        yield {"id": f"sold{d:+d}", "law": {"floor": "8e25", "enforce": ["us-bis-4e091", "us-bis-red-flag-28"]}, "owners": owners,
+               # The last day of the one owner and the first of the other are next to each other.
+               "jobs": [job("a", "2026-03-02", 10, level // 2 + d), job("a", "2026-03-12", 7, level // 2), job("b", "2026-01-01", 30, level // 2),
+                        job("c", "2026-01-01", 30, level // 2 + d)],
+               "expect": [{"subject": "family/FAMILY:hold", **want}, {"subject": "family/FAMILY:far", **want}]}
+
+
 def holds_on(name, day):
     text = Path("data/regimes", f"{name}.yaml").read_text()
     window = {k: re.search(rf"^{k}: (\d{{4}}-\d\d-\d\d)$", text, re.M) for k in ("from", "to")}
@@ -287,6 +314,9 @@ def holds_on(name, day):
 def at_every_threshold(tmp):
     n = 0
     for what in around_thresholds(day_of):
+        play(what, tmp)
+        n += 1
+    for what in around_sold_families():
         play(what, tmp)
         n += 1
     return n

@@ -112,7 +112,8 @@ class Tenants:
 def collect(tmp):
     all_of = Tenants(tmp)
     everything = [w for f in sorted((scenarios.HERE / "scenarios").glob("*.json")) for w in json.loads(f.read_text())]
-    for what in everything:
+    families = list(scenarios.around_sold_families())
+    for what in everything + families:
         # One directory of regimes less to judge by: who does not declare the fact is not concerned.
         if what.get("law", {}).get("floor") == "8e25":
             what["law"]["modes"] = {"us-bis-veu-fine-tuning": "notice"}
@@ -125,7 +126,7 @@ def collect(tmp):
         what["law"]["modes"] = modes
         all_of.add(what)
     all_of.write()
-    return all_of, len(everything), len(around)
+    return all_of, len(everything), len(around) + len(families)
 
 
 def judge(broker, all_of, n, law, sealing):

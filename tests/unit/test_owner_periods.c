@@ -414,15 +414,85 @@ static void a_family_is_as_old_as_its_oldest(void **ctx)
 	struct owners *o = owners_of(OWNERS);
 	struct kin *k = kin_new();
 	struct om_subject_total s = { .tenant = "other", .model = "m", .lineage = "", .is_older = true };
+	struct policy p = { .owners = o, .now_ns = NOW };
 	int seen = 0;
 
-	assert_int_equal(kin_put(k, o, TODAY, &s), 0);
+	assert_int_equal(kin_put(k, &p, &s), 0);
 	s.tenant = "t";
 	s.is_older = false;
-	assert_int_equal(kin_put(k, o, TODAY, &s), 0);
+	assert_int_equal(kin_put(k, &p, &s), 0);
 	assert_int_equal(kin_each_family(k, look_at_family, &seen), 0);
 	assert_int_equal(seen, 1);
 	kin_free(k);
+	owners_free(o);
+}
+
+struct families {
+	opcount cn, ie;
+	size_t cn_tenants, ie_tenants;
+};
+
+static int keep_family(void *ctx, const struct policy_subject *s)
+{
+	struct families *f = ctx;
+	/* SHA-256 of "ie", as the name of a family says it. */
+	bool is_ie = !strcmp(s->name, "family/292c1980ba280551");
+
+	*(is_ie ? &f->ie : &f->cn) = s->total->training_high;
+	*(is_ie ? &f->ie_tenants : &f->cn_tenants) = s->tenants;
+	return 0;
+}
+
+/* t's total, with what is told of the day of its change, beside one tenant that is of each family all the time. */
+static struct families families(const struct owners *o, bool due, uint32_t first_day, const struct om_until *u, opcount high)
+{
+	struct policy p = { .owners = o, .now_ns = NOW, .is_until_due = due };
+	struct om_subject_total s = { .tenant = "other", .model = "m", .lineage = "", .first_day = FIRST };
+	struct families f = { 0 };
+	struct kin *k = kin_new();
+
+	s.training_high = s.training_ceiling = 1;
+	assert_int_equal(kin_put(k, &p, &s), 0);
+	s.tenant = "t";
+	s.first_day = first_day;
+	s.training_high = s.training_ceiling = high;
+	s.until = u;
+	s.until_count = u ? 1 : 0;
+	assert_int_equal(kin_put(k, &p, &s), 0);
+	s.tenant = "third";
+	s.first_day = FIRST;
+	s.training_high = s.training_ceiling = 1;
+	s.until_count = 0;
+	assert_int_equal(kin_put(k, &p, &s), 0);
+	assert_int_equal(kin_each_family(k, keep_family, &f), 0);
+	kin_free(k);
+	return f;
+}
+
+static void a_family_has_what_was_trained_while_it_was_the_owner(void **ctx)
+{
+	struct owners *o = owners_of(OWNERS "  - {tenant: third, entity: cn}\n");
+	struct om_until told = { CHANGE, 30, 40, false }, wide = { CHANGE, 30, 40, true }, nothing = { CHANGE, 0, 0, false };
+	struct families f = families(o, false, FIRST, &told, 100);
+
+	assert_true(f.cn == 41 && f.ie == 61 && f.cn_tenants == 2 && f.ie_tenants == 2);
+	/* Known within bounds only: each has what it may have. */
+	f = families(o, false, FIRST, &wide, 100);
+	assert_true(f.cn == 41 && f.ie == 71);
+	f = families(o, false, FIRST, NULL, 100);
+	assert_true(f.cn == 101 && f.ie == 101);
+	/* It may be on its way: nothing of the tenant is said yet, for what is said stays. */
+	f = families(o, true, FIRST, NULL, 100);
+	assert_true(f.cn == 0 && f.ie == 0);
+	f = families(o, true, FIRST, &told, 100);
+	assert_true(f.cn == 41 && f.ie == 61);
+	/* Who trained nothing then was never of that family; today's owner is the owner. */
+	f = families(o, false, FIRST, &nothing, 100);
+	assert_true(f.cn == 0 && f.ie == 101 && f.ie_tenants == 2);
+	f = families(o, false, CHANGE, NULL, 100);
+	assert_true(f.cn == 0 && f.ie == 101);
+	f = families(o, false, 0, NULL, 100);
+	assert_true(f.cn == 0 && f.ie == 101);
 	owners_free(o);
 }
 
@@ -533,6 +603,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_told_is_bounded),
 		cmocka_unit_test(an_earlier_owner_is_judged_by_what_it_was_owner_of),
 		cmocka_unit_test(a_family_is_as_old_as_its_oldest),
+		cmocka_unit_test(a_family_has_what_was_trained_while_it_was_the_owner),
 		cmocka_unit_test(a_bad_file_changes_nothing),
 		cmocka_unit_test(owners_that_are_cut_are_refused),
 		cmocka_unit_test(declarations_only_grow),

@@ -154,7 +154,7 @@ static int load_law(const struct policy_input *in, struct policy_side *s)
 	if (r)
 		return r;
 	if (in->owners)
-		r = owners_load(in->owners, &s->owners, &err);
+		r = owners_load(in->owners, &s->owners, &err) ?: owners_prepare(s->owners);
 	if (r == 0 && in->declarations)
 		r = declarations_load(in->declarations, &s->declarations, &err);
 	if (r)
@@ -225,6 +225,32 @@ static int compare_names(const void *x, const void *y)
 	return strcmp((*a)->total.tenant, (*b)->total.tenant);
 }
 
+/* A history knows what was trained before any day; for kin those matter on which the owner changed. */
+static int put_kin(struct policy_side *s, const struct history_subject *h)
+{
+	struct om_subject_total total = h->total;
+	_cleanup_free_ struct om_until *until = NULL;
+	const int32_t *day;
+	size_t n;
+
+	day = owners_change_days(s->owners, total.tenant, &n);
+	if (day && total.group == OM_GROUP_MODEL) {
+		until = calloc(n, sizeof(*until));
+		if (!until)
+			return -ENOMEM;
+		for (size_t i = 0, k = 0; i < n; i++) {
+			while (k < h->point_count && h->points[k].day < day[i])
+				k++;
+			until[i].day = (uint32_t)day[i];
+			until[i].training_low = k ? h->points[k - 1].low : 0;
+			until[i].training_high = k ? h->points[k - 1].high : 0;
+		}
+		total.until = until;
+		total.until_count = n;
+	}
+	return kin_put(s->kin, &s->policy, &total);
+}
+
 int policy_side_day(struct policy_side *s, uint32_t day)
 {
 	size_t n = history_subjects(s->history);
@@ -240,7 +266,7 @@ int policy_side_day(struct policy_side *s, uint32_t day)
 		by_tenant[i] = history_at(s->history, i);
 	qsort(by_tenant, n, sizeof(*by_tenant), compare_names);
 	for (size_t i = 0; r == 0 && i < n; i++)
-		r = kin_put(s->kin, s->owners, (int32_t)day, &by_tenant[i]->total);
+		r = put_kin(s, by_tenant[i]);
 	return r;
 }
 

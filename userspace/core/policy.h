@@ -125,9 +125,10 @@ static inline void kin_freep(struct kin **k)
 {
 	*k = kin_free(*k);
 }
-/* owners at day; may be NULL. A tenant whose parent is not known is of no family. A lineage is passed over.
- * 0, -ENOMEM. */
-int kin_put(struct kin *k, const struct owners *owners, int32_t day, const struct om_subject_total *s);
+/* By p's owners, which may be NULL, up to p->now_ns: each owner that the tenant had in the run has what was
+ * trained while it was its, as `until` tells. A tenant whose parent is not known is then of no family. A
+ * lineage is passed over. 0, -ENOMEM. */
+int kin_put(struct kin *k, const struct policy *p, const struct om_subject_total *s);
 /* policy_judge() that knows of a lineage which models its tenants have: `lineage-merge` is found so. */
 int kin_judge(const struct kin *k, const struct policy *p, const struct om_subject_total *s,
 	      int (*emit)(void *ctx, const struct alert *a), void *ctx);

@@ -11,8 +11,6 @@
 #include "../base/cleanup.h"
 #include "policy_internal.h"
 
-#define NS_PER_DAY 86400000000000ULL
-
 struct observed {
 	char *name;
 	opcount low, high;
@@ -75,7 +73,7 @@ static int put(void *ctx, const struct om_subject_total *s)
 	struct all *a = ctx;
 	int r = remember(a, s);
 
-	return r ?: kin_put(a->kin, a->policy.owners, (int32_t)(a->policy.now_ns / NS_PER_DAY), s);
+	return r ?: kin_put(a->kin, &a->policy, s);
 }
 
 /* Duties that begin when it is known that a level will be met. */

@@ -81,6 +81,10 @@ void policy_case_id(const struct judgement *j, const struct regime *g, const cha
 void case_id_of(const struct om_id *id, char out[24]); /* of the case's own event */
 /* policy_level.c */
 int policy_judge_level(const struct judgement *j, const struct regime *g, const struct owner_finding *owner);
+/* Days of a run on which the tenant's owner changed, up to `today`: the last of them, as many as a total
+ * tells of. A loan; *ret 0 where it is not known when the run began. */
+const int32_t *policy_changes_in_run(const struct owners *o, const char *tenant, uint32_t first_day,
+				     int32_t today, size_t *ret);
 /* policy_owner.c: emits what the owner regimes find; *ret is the first that opens a case. */
 int policy_judge_owners(const struct judgement *j, struct owner_finding *ret);
 /* policy_listed.c: emits what the rules about listed owners find. */

@@ -9,11 +9,21 @@
 
 #include "policy_internal.h"
 
+#define NS_PER_DAY 86400000000000ULL
+
 struct kin_tenant {
 	char name[130];
 	size_t models;
-	opcount sum_high, largest_high; /* of its models */
-	uint32_t family;		/* UINT32_MAX: none */
+	opcount largest_high; /* of its models */
+};
+
+/* What a family has of a tenant: all that was trained while it held it. */
+struct stake {
+	uint32_t family;
+	opcount sum_high; /* over the tenant's models */
+	/* Of the model that is put in: what was trained then, and whether the family holds the tenant now. */
+	opcount part_high;
+	bool is_now;
 };
 
 struct family {
@@ -27,6 +37,8 @@ struct family {
 struct kin {
 	struct kin_tenant *tenant; /* by name, as om_totals_each() goes */
 	size_t tenants, tenant_room;
+	struct stake *stake; /* of the last tenant */
+	size_t stakes, stake_room;
 	struct family *family;
 	size_t families, family_room;
 	uint32_t *slot; /* families by parent: position + 1, 0: free */
@@ -43,6 +55,7 @@ struct kin *kin_free(struct kin *k)
 	if (!k)
 		return NULL;
 	free(k->tenant);
+	free(k->stake);
 	free(k->family);
 	free(k->slot);
 	free(k);
@@ -127,11 +140,9 @@ static int need_family(struct kin *k, const char *parent, uint32_t *ret)
 	return 0;
 }
 
-static int need_tenant(struct kin *k, const struct owners *owners, int32_t day, const char *name,
-		       struct kin_tenant **ret)
+static int need_tenant(struct kin *k, const char *name, struct kin_tenant **ret)
 {
 	struct kin_tenant *last = k->tenants ? &k->tenant[k->tenants - 1] : NULL;
-	struct owner_answer a;
 	int r;
 
 	if (last && !strcmp(last->name, name)) {
@@ -141,26 +152,104 @@ static int need_tenant(struct kin *k, const struct owners *owners, int32_t day, 
 	r = grow(&k->tenant, k->tenants, &k->tenant_room, sizeof(*k->tenant));
 	if (r)
 		return r;
+	k->stakes = 0;
 	*ret = &k->tenant[k->tenants++];
-	**ret = (struct kin_tenant){ .family = UINT32_MAX };
+	**ret = (struct kin_tenant){ .models = 0 };
 	snprintf((*ret)->name, sizeof((*ret)->name), "%s", name);
-	if (!owners || !strcmp(name, "unknown"))
-		return 0;
-	owners_resolve(owners, name, day, &a);
-	if (a.state != OWNER_KNOWN)
-		return 0;
-	r = need_family(k, a.path[a.steps - 1].entity, &(*ret)->family);
-	if (r == 0)
-		k->family[(*ret)->family].tenants++;
-	return r;
+	return 0;
 }
 
-static void add_total(struct om_subject_total *to, const struct om_subject_total *s)
+static int need_stake(struct kin *k, uint32_t family, struct stake **ret)
 {
+	int r;
+
+	for (size_t i = 0; i < k->stakes; i++) {
+		*ret = &k->stake[i];
+		if (k->stake[i].family == family)
+			return 0;
+	}
+	r = grow(&k->stake, k->stakes, &k->stake_room, sizeof(*k->stake));
+	if (r)
+		return r;
+	*ret = &k->stake[k->stakes++];
+	**ret = (struct stake){ .family = family };
+	k->family[family].tenants++;
+	return 0;
+}
+
+/* What the tenant's owner of a day has of the model: `high` of its training. */
+static int hold(struct kin *k, const struct policy *p, const char *tenant, int32_t day, opcount high,
+		bool is_now)
+{
+	struct owner_answer a;
+	struct stake *stake;
+	uint32_t family;
+	int r;
+
+	if (!high && !is_now)
+		return 0;
+	owners_resolve(p->owners, tenant, day, &a);
+	if (a.state != OWNER_KNOWN)
+		return 0;
+	r = need_family(k, a.path[a.steps - 1].entity, &family);
+	r = r ?: need_stake(k, family, &stake);
+	if (r)
+		return r;
+	opcount_add_saturating(&stake->part_high, high);
+	stake->is_now |= is_now;
+	return 0;
+}
+
+static opcount trained(const struct om_until *begin, const struct om_until *end)
+{
+	bool is_wide = begin->is_wide || end->is_wide;
+	opcount before = is_wide ? begin->training_low : begin->training_high;
+
+	return end->training_high > before ? end->training_high - before : 0;
+}
+
+/*
+ * Whose it was when: each owner of the run holds what was trained while the tenant was its. Where a
+ * total does not tell of a day, no less than can have been. 1: it is to be told yet.
+ */
+static int hold_by_periods(struct kin *k, const struct policy *p, int32_t today,
+			   const struct om_subject_total *s)
+{
+	struct om_until begin = { .day = s->first_day };
+	struct om_until all = { .training_low = s->training_low, .training_high = s->training_high };
+	int32_t from = (int32_t)s->first_day;
+	const int32_t *day;
+	size_t n;
+	int r = 0;
+
+	day = policy_changes_in_run(p->owners, s->tenant, s->first_day, today, &n);
+	for (size_t i = 0; i < n; i++) {
+		om_until_on(s, (uint32_t)day[i], &begin);
+		if (begin.is_wide && p->is_until_due)
+			return 1;
+	}
+	begin = (struct om_until){ .day = s->first_day };
+	for (size_t i = 0; r == 0 && i < n; from = day[i++]) {
+		struct om_until end;
+
+		om_until_on(s, (uint32_t)day[i], &end);
+		r = hold(k, p, s->tenant, from, trained(&begin, &end), false);
+		begin = end;
+	}
+	return r ?: hold(k, p, s->tenant, today, trained(&begin, &all), true);
+}
+
+/* `high`: what of its training is the family's. What no total tells by day counts whole: these are upper
+ * bounds. */
+static void add_total(struct om_subject_total *to, const struct om_subject_total *s, opcount high)
+{
+	opcount gap = s->training_ceiling > s->training_high ? s->training_ceiling - s->training_high : 0;
+
 	/* training_low stays 0: one model or several, nobody knows; nothing is certain of a model. */
-	opcount_add_saturating(&to->training_high, s->training_high);
-	opcount_add_saturating(&to->training_ceiling, s->training_ceiling);
-	opcount_add_saturating(&to->all_low, s->all_low);
+	opcount_add_saturating(&to->training_high, high);
+	opcount_add_saturating(&to->training_ceiling, high);
+	opcount_add_saturating(&to->training_ceiling, gap);
+	opcount_add_saturating(&to->all_low, high == s->training_high ? s->all_low : 0);
 	opcount_add_saturating(&to->all_high, s->all_high);
 	opcount_add_saturating(&to->all_ceiling, s->all_ceiling);
 	to->is_bounded = to->is_bounded && s->is_bounded;
@@ -176,25 +265,37 @@ static void add_total(struct om_subject_total *to, const struct om_subject_total
 		to->as_of_ns = s->as_of_ns;
 }
 
-int kin_put(struct kin *k, const struct owners *owners, int32_t day, const struct om_subject_total *s)
+int kin_put(struct kin *k, const struct policy *p, const struct om_subject_total *s)
 {
 	struct kin_tenant *t;
 	int r;
 
 	if (s->group != OM_GROUP_MODEL)
 		return 0;
-	r = need_tenant(k, owners, day, s->tenant, &t);
+	r = need_tenant(k, s->tenant, &t);
 	if (r)
 		return r;
 	t->models++;
-	opcount_add_saturating(&t->sum_high, s->training_high);
 	t->largest_high = opcount_max(t->largest_high, s->training_high);
-	if (t->family != UINT32_MAX) {
-		struct family *f = &k->family[t->family];
+	if (!p->owners || !strcmp(s->tenant, "unknown"))
+		return 0;
+	for (size_t i = 0; i < k->stakes; i++) {
+		k->stake[i].part_high = 0;
+		k->stake[i].is_now = false;
+	}
+	r = hold_by_periods(k, p, (int32_t)(p->now_ns / NS_PER_DAY), s);
+	if (r)
+		return r < 0 ? r : 0;
+	for (size_t i = 0; i < k->stakes; i++) {
+		struct stake *stake = &k->stake[i];
+		struct family *f = &k->family[stake->family];
 
+		if (!stake->part_high && !stake->is_now)
+			continue;
+		opcount_add_saturating(&stake->sum_high, stake->part_high);
 		f->models++;
-		f->largest_high = opcount_max(f->largest_high, t->sum_high);
-		add_total(&f->total, s);
+		f->largest_high = opcount_max(f->largest_high, stake->sum_high);
+		add_total(&f->total, s, stake->part_high);
 	}
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/yaml.h"
 #include "policy_internal.h"
 
 const char *policy_listed_verdict(const struct regime *g, enum owner_standing s)
@@ -24,11 +25,12 @@ const char *policy_listed_verdict(const struct regime *g, enum owner_standing s)
 		       : "restricted";
 }
 
+/* until: when it had another owner, or the rule another version; 0: not yet. */
 static int emit_listed(const struct judgement *j, const char *tenant, const struct regime *g,
-		       const struct owner_answer *a, const struct owner_share_answer *s)
+		       const struct owner_answer *a, const struct owner_share_answer *s, int32_t until)
 {
 	const char *verdict = policy_listed_verdict(g, s->standing);
-	char sentence[600], level[128], case_id[24];
+	char sentence[600], level[128], case_id[24], day[16];
 	struct json_out *o = j->out;
 	struct alert alert;
 
@@ -38,13 +40,16 @@ static int emit_listed(const struct judgement *j, const char *tenant, const stru
 	policy_case_id(j, g, tenant, level, case_id);
 	/* No name of a holder, no share, no list: this goes to the people who run the machines. */
 	snprintf(sentence, sizeof(sentence),
-		 "%s: owners and lists: %s, under %s version %s (%s). The facts are in case %s, for "
+		 "%s: owners and lists%s%s: %s, under %s version %s (%s). The facts are in case %s, for "
 		 "compliance; nothing is to be done to the job.",
-		 tenant, verdict, g->id, g->version, g->citation, case_id);
+		 tenant, until ? " until " : "", until ? date_format(until, day) : "", verdict, g->id,
+		 g->version, g->citation, case_id);
 	json_out_member(o, "case", case_id);
 	json_out_member(o, "ownership_version", a->version);
 	json_out_member(o, "standing", owner_standing_name(s->standing));
 	json_out_member(o, "verdict", verdict);
+	if (until)
+		json_out_member(o, "owner_until", date_format(until, day));
 	json_out_key(o, "known");
 	json_out_bool(o, s->standing != OWNER_STANDING_UNKNOWN);
 	json_out_key(o, "demo");
@@ -52,10 +57,53 @@ static int emit_listed(const struct judgement *j, const char *tenant, const stru
 	return policy_emit(j, &alert, sentence);
 }
 
+/* As it was at the end of `day`. */
+static int judge_day(const struct judgement *j, const struct regime *g, int32_t day, int32_t until)
+{
+	const char *tenant = j->s->tenant;
+	struct owner_share_answer s;
+	struct owner_answer a;
+	int r;
+
+	owners_resolve(j->p->owners, tenant, day, &a);
+	r = owners_standing(j->p->owners, tenant, day, g->lists, g->listed_ppm * 1000, &s);
+	return r ?: s.standing == OWNER_CLEAR ? 0 : emit_listed(j, tenant, g, &a, &s, until);
+}
+
+/* The last day of [from, to) on which this version of the rule holds; -1: none. */
+static int32_t last_day_in(const struct regime *g, int32_t from, int32_t to)
+{
+	int32_t end = g->to_day != INT32_MIN && g->to_day < to ? g->to_day : to;
+
+	return end > from && regime_holds_on(g, end - 1) ? end - 1 : -1;
+}
+
+/* Owners that the tenant had in the run, and the versions of the rule that held then. */
+static int judge_run(const struct judgement *j, const struct regime *g)
+{
+	const struct om_subject_total *t = j->s->total;
+	const int32_t *day;
+	int32_t from = (int32_t)t->first_day;
+	size_t n;
+	int r = 0;
+
+	if (!j->p->is_live || !t->first_day)
+		return 0;
+	day = policy_changes_in_run(j->p->owners, j->s->tenant, t->first_day, j->day, &n);
+	for (size_t i = 0; r == 0 && i <= n; i++) {
+		int32_t to = i < n ? day[i] : j->day, last = last_day_in(g, from, to);
+
+		/* Today's owner under today's version is judged as of today. */
+		if (last >= 0 && !(i == n && regime_holds_on(g, j->day)))
+			r = judge_day(j, g, last, last + 1);
+		from = to;
+	}
+	return r;
+}
+
 int policy_judge_listed(const struct judgement *j)
 {
 	const char *tenant = j->s->tenant;
-	struct owner_answer a;
 	int r = 0;
 
 	/* It is about a tenant: who takes part in a lineage or a family is judged as a tenant too. */
@@ -66,14 +114,11 @@ int policy_judge_listed(const struct judgement *j)
 		return 0;
 	for (size_t i = 0; r == 0 && i < regimes_count(j->p->regimes); i++) {
 		const struct regime *g = regimes_at(j->p->regimes, i);
-		struct owner_share_answer s;
 
-		if (g->kind != REGIME_LISTED || !regime_holds_on(g, j->day))
+		if (g->kind != REGIME_LISTED)
 			continue;
-		owners_resolve(j->p->owners, tenant, j->day, &a);
-		r = owners_standing(j->p->owners, tenant, j->day, g->lists, g->listed_ppm * 1000, &s);
-		if (r == 0 && s.standing != OWNER_CLEAR)
-			r = emit_listed(j, tenant, g, &a, &s);
+		r = regime_holds_on(g, j->day) ? judge_day(j, g, j->day, 0) : 0;
+		r = r ?: judge_run(j, g);
 	}
 	return r;
 }

@@ -138,21 +138,29 @@ static void add_checklist(struct json_out *o, const struct regime *g)
 	json_out_close(o, ']');
 }
 
-/* Days of a run on which the tenant's owner changed: the last of them, as many as a total tells of. */
-static const int32_t *changes_in_run(const struct judgement *j, size_t *ret)
+const int32_t *policy_changes_in_run(const struct owners *o, const char *tenant, uint32_t first_day,
+				     int32_t today, size_t *ret)
 {
 	size_t n = 0, skip = 0;
-	const int32_t *day = owners_change_days(j->p->owners, j->tenant, &n);
+	const int32_t *day = owners_change_days(o, tenant, &n);
 
 	*ret = 0;
-	if (!j->p->is_live || !j->whole->first_day)
+	if (!first_day)
 		return NULL;
-	while (n && day[n - 1] > j->day)
+	while (n && day[n - 1] > today)
 		n--;
-	while (skip < n && (day[skip] <= (int32_t)j->whole->first_day || n - skip > OM_UNTIL_MAX))
+	while (skip < n && (day[skip] <= (int32_t)first_day || n - skip > OM_UNTIL_MAX))
 		skip++;
 	*ret = n - skip;
 	return day + skip;
+}
+
+static const int32_t *changes_in_run(const struct judgement *j, size_t *ret)
+{
+	*ret = 0;
+	return j->p->is_live
+		       ? policy_changes_in_run(j->p->owners, j->tenant, j->whole->first_day, j->day, ret)
+		       : NULL;
 }
 
 static opcount less(opcount a, opcount b)
