@@ -15,7 +15,7 @@ from fleet import *
 SIM = ["--seed", "5", "--nodes", "32", "--jobs", "80", "--days", "2", "--faults", "forge"]
 # What the simulated fleet forges, and the name it is refused under. A key of another register and a bare null come as they come.
 NAMES = {"new": "impossible", "grown": "impossible", "key": "forged", "damaged": "damaged", "version": "unknown-version", "source": "forged",
-         "crossed": "damaged"}
+         "crossed": "damaged", "peak": "impossible", "start": "impossible", "old": "impossible", "devices": "impossible"}
 
 
 def records(broker, topic):
@@ -60,6 +60,23 @@ def check_dead_letters(broker, said):
         assert len(dead.get(name, ())) == said[name], f"{name}: {len(dead.get(name, ()))} dead letters, {said[name]} refused"
 
 
+def check_overclaims(broker, tmp):
+    """A node whose jobs claim, each for itself, what the node can do in a day: counted, and said with the node's name, once."""
+    subprocess.run([FLEETSIM, "--reset", "--brokers", broker.brokers], check=True)
+    subprocess.run([OPMETER, "topics", "create", "--brokers", broker.brokers, "--partitions", "2", "--replication", "1"], check=True)
+    path = os.path.join(tmp, "claims.json")
+    subprocess.run([FLEETSIM, "--brokers", broker.brokers, "--truth", path, "--seed", "5", "--nodes", "1", "--jobs", "1", "--days", "1",
+                    "--cross", "12", "--cross-ops", str(8 * 10**15 * 86400)], check=True)
+    rows, events = fleet(broker, "claims")
+    lines = differences(truth_sums(json.loads(open(path).read())), sums(rows))
+    assert not lines, "\n".join(lines[:10])
+    over = [e for e in events if e["data"].get("cause") == "overclaimed"]
+    sources = {r["headers"]["ce_source"] for r in records(broker, "opmeter.readings.v1")}
+    assert len(over) == 1 and {over[0]["subject"]} == sources, (over, sources)
+    data = over[0]["data"]
+    assert int(data["claimed"]) > int(data["possible"]) >= 2 * 8 * 10**15 * 86400, data
+
+
 def main():
     with Broker() as broker, tempfile.TemporaryDirectory(prefix="opmeter-refusals-") as tmp:
         subprocess.run([OPMETER, "topics", "create", "--brokers", broker.brokers, "--partitions", "4", "--replication", "1"], check=True)
@@ -83,6 +100,7 @@ def main():
         before = sum(s["all.low"] for at, s in truth_sums(truth).items() if at[0] == "model")
         after = sum(s["all.low"] for at, s in sums(rows).items() if at[0] == "model")
         assert before == after, "operations were lost with their tenant"
+        check_overclaims(broker, tmp)
     print(f"{sum(truth['forged'].values())} forged records, refused as " + ", ".join(f"{n} {c}" for n, c in sorted(said.items())))
 
 

@@ -56,6 +56,10 @@ enum sim_forgery {
 	SIM_FORGED_CROSSED, /* low bound above the high one */
 	SIM_FORGED_NULL,    /* a tombstone that no carry covers */
 	SIM_FORGED_SOURCE,  /* by another node, of which it says its own facts */
+	SIM_FORGED_PEAK,    /* more than any node can do, by one that tells no peak */
+	SIM_FORGED_START,   /* a hundred days' work in a day, by a ledger that tells no start */
+	SIM_FORGED_OLD,	    /* the same, by one that says it is fifty years old */
+	SIM_FORGED_DEVICES, /* a peak that no node has, by one that tells of no devices */
 	SIM_FORGERIES,
 };
 const char *sim_forgery_name(enum sim_forgery f);

@@ -8,7 +8,8 @@ enum { STREAM_FORGED = 300 };
 const char *sim_forgery_name(enum sim_forgery f)
 {
 	static const char *const names[SIM_FORGERIES] = { "new",     "grown",	"key", "damaged",
-							  "version", "crossed", "null", "source" };
+							  "version", "crossed", "null", "source",
+							  "peak", "start", "old", "devices" };
 
 	return f < SIM_FORGERIES ? names[f] : "invalid";
 }
@@ -53,6 +54,33 @@ static int send_other_source(struct sim *s, struct om_reading *r)
 	return sim_send_as(s, &own, r, bytes, sizeof(bytes));
 }
 
+/* What the node says of itself would allow it, were it believed. */
+static int send_with_facts(struct sim *s, struct om_reading *r, enum sim_forgery how)
+{
+	uint8_t bytes[OM_READING_SIZE];
+	opcount day = (opcount)s->config.node_peak * SIM_DAY_S;
+
+	r->value.exact += 100 * day;
+	switch (how) {
+	case SIM_FORGED_PEAK:
+		r->node.peak_ops_per_s = 0;
+		r->value.exact = (opcount)UINT64_MAX * SIM_DAY_S * 10;
+		break;
+	case SIM_FORGED_START:
+		r->node.ledger_start_ns = 0;
+		break;
+	case SIM_FORGED_OLD:
+		r->node.ledger_start_ns = 1;
+		break;
+	default:
+		r->node.device_count = 0;
+		r->node.peak_ops_per_s = UINT64_MAX;
+		break;
+	}
+	om_reading_encode(r, bytes);
+	return sim_send_raw(s, r, bytes, sizeof(bytes));
+}
+
 int sim_forge(struct sim *s, const struct sim_instance *i, uint64_t n)
 {
 	uint64_t h = sim_hash(&s->config, STREAM_FORGED, n);
@@ -73,6 +101,11 @@ int sim_forge(struct sim *s, const struct sim_instance *i, uint64_t n)
 		return send_other_source(s, &r);
 	case SIM_FORGED_NULL:
 		return sim_send_raw(s, &r, NULL, 0);
+	case SIM_FORGED_PEAK:
+	case SIM_FORGED_START:
+	case SIM_FORGED_OLD:
+	case SIM_FORGED_DEVICES:
+		return send_with_facts(s, &r, how);
 	case SIM_FORGED_NEW:
 	case SIM_FORGED_GROWN:
 		/* A thousand times what the node can do in all the time that its ledger stands. */

@@ -121,21 +121,26 @@ static void another_partitions_record_is_no_part_of_this_one(void **state)
 	assert_true(got.value.exact == r.value.exact);
 }
 
-/* Peak x time since the ledger began, and a day's slack: just below is taken, just above is not. */
+/* claims.h, which has a test of its own: just below is taken, just above is not, whatever the node tells or leaves out. */
 static void more_than_the_devices_can_do_is_impossible(void **state)
 {
 	struct om_reading r = honest();
-	opcount bound = (opcount)r.node.peak_ops_per_s * (47 + 24) * 3600;
+	opcount bound = (opcount)r.node.peak_ops_per_s * (48 * 3600 + 1);
 
 	r.value.exact = bound;
 	assert_int_equal(admit(&r), ADMITTED);
 	r.value.exact = bound + 1;
 	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
-	r.value.to_ns = UINT64_MAX; /* a clock of its own buys no more than a day */
-	r.value.exact = bound * 2;
+	r.value.to_ns = UINT64_MAX; /* a clock of its own buys nothing */
+	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
+	r.node.ledger_start_ns = 1; /* nor does a ledger that is fifty years old, or tells no age */
+	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
+	r.node.ledger_start_ns = 0;
 	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
 	r = honest();
 	r.node.peak_ops_per_s = UINT64_MAX; /* nor does a peak of its own */
+	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
+	r.node.device_count = 0; /* of however many devices */
 	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
 	r = honest();
 	r.key.day = DAY + 3;
@@ -144,9 +149,10 @@ static void more_than_the_devices_can_do_is_impossible(void **state)
 	r.node.ledger_start_ns = NOW + 90 * 24 * HOUR;
 	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
 	r = honest();
-	r.node.peak_ops_per_s = 0; /* no device is known: nothing to hold it against */
-	r.value.exact = OPCOUNT_MAX;
+	r.node.peak_ops_per_s = 0; /* no peak is known: that of any eight devices there are */
 	assert_int_equal(admit(&r), ADMITTED);
+	r.value.exact = OPCOUNT_MAX;
+	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
 }
 
 static enum refusal admit_value(enum om_assignment_kind kind, const char *value, const char *key_kind,

@@ -228,7 +228,7 @@ static void the_last_reading_holds(opcount exact)
 /* A node that takes its peak back cannot erase what it counted: its register would be refused when it is written back. */
 static void facts_that_make_a_register_impossible_are_refused(void **state)
 {
-	struct om_reading a = reading(1, 0, 1, (opcount)1 << 90), b = reading(1, 0, 2, 0);
+	struct om_reading a = reading(1, 0, 1, (opcount)1 << 70), b = reading(1, 0, 2, 0);
 
 	b.node = (struct om_node_facts){ .ledger_start_ns = now() - DAY_NS, .peak_ops_per_s = 1, .device_count = 1 };
 	take_reading(&a);
@@ -246,7 +246,7 @@ static void facts_that_make_a_register_impossible_are_refused(void **state)
 /* The same two, the lie first: what is true comes in, and takes no lie's facts. */
 static void facts_that_are_false_keep_nothing_out(void **state)
 {
-	struct om_reading a = reading(1, 0, 1, (opcount)1 << 90), b = reading(1, 0, UINT64_MAX, 0);
+	struct om_reading a = reading(1, 0, 1, (opcount)1 << 70), b = reading(1, 0, UINT64_MAX, 0);
 
 	b.value.to_ns = a.value.to_ns + 1;
 	b.node = (struct om_node_facts){ .ledger_start_ns = now() - DAY_NS, .peak_ops_per_s = 1, .device_count = 1 };

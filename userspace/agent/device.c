@@ -315,14 +315,24 @@ static int take(struct device_meter *d, const struct device_record *r, uint32_t 
 	return fn(ctx, &s);
 }
 
+/* Whoever reads it takes it for all that the node can do: a device in instances is there once and whole, and
+ * one that was not sampled yet may be any. */
 static void sum_peaks(struct device_meter *d)
 {
+	uint64_t sum = 0;
 	bool is_known;
 
-	d->totals.peak_ops_per_s = 0;
-	for (size_t i = 0; i < d->count; i++)
-		if (d->unit[i].last.instance == DEVICE_WHOLE)
-			d->totals.peak_ops_per_s += om_chip_peak(chip_of(d, &d->unit[i].last, &is_known));
+	for (size_t i = 0; i < d->count; i++) {
+		bool is_first = true;
+
+		for (size_t k = 0; k < i; k++)
+			is_first &= d->unit[k].last.index != d->unit[i].last.index;
+		if (is_first)
+			sum += om_chip_peak(chip_of(d, &d->unit[i].last, &is_known));
+	}
+	if (d->totals.devices > d->count)
+		sum += (d->totals.devices - d->count) * om_chip_peak(om_peaks_highest(d->config.peaks));
+	d->totals.peak_ops_per_s = sum;
 }
 
 static int read_records(struct device_meter *d, uint32_t formats,

@@ -10,13 +10,9 @@
 #include "../../exporters/topic.h"
 #include "../base/cleanup.h"
 #include "../base/text.h"
+#include "claims.h"
 
-#define SECOND_NS 1000000000ULL
-#define DAY_NS (86400 * SECOND_NS)
-/* A node's clock may be off, and a first drain may bring what was done before its ledger was there. */
-#define SLACK_NS DAY_NS
-/* Of one device; ten times the largest that is sold. */
-#define DEVICE_PEAK_MAX 200000000000000000ULL
+#define DAY_NS 86400000000000ULL
 
 static const struct {
 	const char *name, *what_to_do;
@@ -141,28 +137,9 @@ static bool is_day_to_come(uint32_t day, uint64_t now_ns)
 	return day > now_ns / DAY_NS + 1;
 }
 
-/*
- * What the node says of itself bounds what it can claim: peak x time since its
- * ledger began. Peaks take every pipe at once, so no honest reading comes near.
- */
 bool admit_is_impossible(const struct om_reading *r, uint64_t now_ns)
 {
-	uint64_t until = r->value.to_ns + SLACK_NS, peak = r->node.peak_ops_per_s;
-	opcount bound;
-
-	if (r->value.to_ns > UINT64_MAX - SLACK_NS || until > now_ns + SLACK_NS)
-		until = now_ns + SLACK_NS;
-	if (is_day_to_come(r->key.day, now_ns))
-		return true;
-	if (r->node.device_count && peak / r->node.device_count > DEVICE_PEAK_MAX)
-		return true;
-	if (!peak || !r->node.ledger_start_ns)
-		return false;
-	if (until <= r->node.ledger_start_ns)
-		return om_value_lower(&r->value) > 0;
-	if (opcount_muldiv(peak, until - r->node.ledger_start_ns, SECOND_NS, &bound))
-		return false;
-	return om_value_lower(&r->value) > bound;
+	return is_day_to_come(r->key.day, now_ns) || !claim_is_possible(r, now_ns);
 }
 
 enum refusal admit_reading(const struct admission *a, const struct raw_record *m, struct om_reading *ret)

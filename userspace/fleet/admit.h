@@ -22,7 +22,7 @@ enum refusal {
 	REFUSED_UNKNOWN_VERSION, /* of a later version: kept for a reader that knows it */
 	REFUSED_FORGED,		 /* its key or its source is not the record's own */
 	REFUSED_MISPLACED,	 /* of another partition: not counted here */
-	REFUSED_IMPOSSIBLE,	 /* more than the node's devices can have done since its ledger began */
+	REFUSED_IMPOSSIBLE,	 /* more than the node's devices can have done on its day */
 	REFUSED_NO_SUCH_TENANT,	 /* the provider has no such tenant, or it is no name */
 	REFUSED_BARE_TOMBSTONE,	 /* a null that no carry covers, of a register that nobody knows */
 	REFUSED_FULL,		 /* no room: --registers-max */
@@ -54,8 +54,8 @@ struct raw_record {
 bool admit_is_source(const struct raw_record *m, const struct om_id *ledger);
 /* REFUSED_MISPLACED and REFUSED_IMPOSSIBLE fill *ret, too: the record is in order but for its place. */
 enum refusal admit_reading(const struct admission *a, const struct raw_record *m, struct om_reading *ret);
-/* More than the node's devices can have done, or of a day to come. For what readings became when they were
- * joined: it is written back as a reading, so it must be one that is taken. */
+/* More than the node's devices can have done (claims.h), or of a day to come. For what readings became when
+ * they were joined: it is written back as a reading, so it must be one that is taken. */
 bool admit_is_impossible(const struct om_reading *r, uint64_t now_ns);
 /* ADMITTED and REFUSED_MISPLACED fill *ret; the caller ends with om_carry_done() in any case. -ENOMEM is
  * taken for damage. */

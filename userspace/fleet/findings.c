@@ -207,3 +207,51 @@ int findings_refusals(struct findings *j)
 	}
 	return r;
 }
+
+/* Once for each node and day. Nothing is refused for it: each register by itself can be. */
+static int say_overclaim(struct findings *j, const struct claim_told *c)
+{
+	char subject[64] = "/opmeter/", sentence[400], day[16], claimed[OPCOUNT_STRLEN],
+	     possible[OPCOUNT_STRLEN], human[2][OPCOUNT_STRLEN];
+
+	om_id_format(&c->ledger, subject + strlen(subject));
+	date_format((int32_t)c->day, day);
+	snprintf(sentence, sizeof(sentence),
+		 "%s claims %s operations or more on %s over all its jobs, and its devices can do %s: they "
+		 "are "
+		 "counted.",
+		 subject, opcount_human(c->claimed, human[0]), day, opcount_human(c->possible, human[1]));
+	return findings_emit(
+		j, subject, "overclaimed", day, sentence,
+		json_pack("{s:s,s:s,s:s,s:s}", "day", day, "claimed", opcount_format(c->claimed, claimed),
+			  "possible", opcount_format(c->possible, possible), "what_to_do",
+			  "look at the node: was its agent away for days, did its clock step, or "
+			  "does somebody write under its name?"));
+}
+
+int findings_overclaims(struct findings *j)
+{
+	int r = 0;
+
+	for (uint32_t p = 0; r == 0 && p < j->fleet->partitions; p++) {
+		const struct view_head *h = view_head(j->view, p);
+		char subject[64], sentence[300], count[24];
+
+		for (size_t i = 0; r == 0 && i < h->overclaimed_count; i++)
+			r = say_overclaim(j, &h->overclaimed[i]);
+		if (r || h->overclaims <= CLAIMS_NAMED)
+			continue;
+		snprintf(subject, sizeof(subject), "partition/%" PRIu32, p);
+		snprintf(count, sizeof(count), "%" PRIu64, h->overclaims);
+		snprintf(sentence, sizeof(sentence),
+			 "%s nodes' days of partition %" PRIu32
+			 " claim more than the nodes can do; the first %d are named.",
+			 count, p, CLAIMS_NAMED);
+		r = findings_emit(
+			j, subject, "overclaimed", "many", sentence,
+			json_pack("{s:s,s:s}", "count", count, "what_to_do",
+				  "find out who writes readings: give each node a certificate and a "
+				  "prefixed ACL"));
+	}
+	return r;
+}

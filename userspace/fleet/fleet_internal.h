@@ -7,6 +7,7 @@
  *
  *   intake.c     who reads which partition: the group, and what goes with it
  *   part.c       one readings partition: its records into registers, seals, debts
+ *   claims.c     what a node can have done at most, in a register and in a day
  *   heal.c       assignments over which something older was written
  *   publish.c    its totals and their head onto the totals topic, under an epoch
  *   days.c       the days of those subjects whose days were asked for, with them
@@ -33,6 +34,7 @@
 #include "../core/policy.h"
 #include "../core/totals.h"
 #include "admit.h"
+#include "claims.h"
 #include "fleet.h"
 #include "id_set.h"
 #include "key_map.h"
@@ -99,6 +101,7 @@ struct part {
 	uint64_t seal_ns, owed_ns; /* CLOCK_MONOTONIC: not before */
 	struct refusal_count refused[REFUSAL_END];
 	uint64_t dead_letters, regressions, nulls;
+	struct claims claims; /* of its nodes' days, as far as they are in this partition */
 	struct {
 		uint64_t *record; /* assignments that are to be written again: their offsets + 1 */
 		size_t count, room;
@@ -223,6 +226,9 @@ struct view;
 struct view_head {
 	struct epoch epoch;
 	uint64_t round, subjects, registers, time_ns;
+	uint64_t regressions, left_out, overclaims; /* nodes' days that claim more than can be */
+	struct claim_told overclaimed[CLAIMS_NAMED];
+	size_t overclaimed_count;
 	struct refusal_count refused[REFUSAL_END];
 	bool tells_days; /* whoever asks for a subject's days is told them: all before days_before */
 	uint32_t days_before;
@@ -318,6 +324,7 @@ struct findings {
 };
 int findings_totals(struct findings *j);
 int findings_refusals(struct findings *j);
+int findings_overclaims(struct findings *j);
 /* An alert about the data; takes `data` over. `level`: what makes it another one than the last of its cause.
  */
 int findings_emit(struct findings *j, const char *subject, const char *cause, const char *level,

@@ -399,6 +399,7 @@ int judge_tick(struct fleet *f)
 				 .known_ctx = j };
 	r = findings_totals(&findings);
 	r = r ?: findings_refusals(&findings);
+	r = r ?: findings_overclaims(&findings);
 	r = r ?: findings_silence(&findings);
 	r = r ?: findings_files(&findings);
 	r = r ?: findings_untold(&findings);

@@ -42,6 +42,7 @@ struct part *part_free(struct part *p)
 	free(p->words.record);
 	subjects_done(&p->subjects);
 	days_done(p);
+	claims_done(&p->claims);
 	free(p);
 	return NULL;
 }
@@ -198,13 +199,17 @@ static void take_null(struct fleet *f, struct part *p, const rd_kafka_message_t 
  * the topic anew has nothing. A reading is refused whose node facts its register does not fit; where only the
  * facts that are known do not fit, they are what was false, and the reading's stand.
  */
-static enum refusal judge_joined(struct part *p, const struct om_reading *r, uint64_t now_ns)
+static enum refusal judge_joined(struct part *p, const struct om_reading *r, uint64_t now_ns,
+				 opcount *ret_growth)
 {
 	struct om_reading joined;
 
+	*ret_growth = claim_of(&r->key, &r->value);
 	if (!om_totals_get(p->totals, &r->key, &joined))
 		return ADMITTED;
+	*ret_growth = claim_of(&r->key, &joined.value);
 	om_reading_join(&joined, r);
+	*ret_growth = claim_of(&r->key, &joined.value) - *ret_growth;
 	if (!admit_is_impossible(&joined, now_ns))
 		return ADMITTED;
 	joined.node = r->node;
@@ -220,6 +225,7 @@ void part_take_reading(struct fleet *f, struct part *p, const rd_kafka_message_t
 	struct raw_record raw;
 	struct om_reading r;
 	enum refusal why;
+	opcount growth;
 	int rc;
 
 	f->readings++;
@@ -235,7 +241,7 @@ void part_take_reading(struct fleet *f, struct part *p, const rd_kafka_message_t
 	if (why == REFUSED_MISPLACED)
 		note_unsent(f, send_reading(f, OM_TOPIC_READINGS, &r));
 	if (why == ADMITTED)
-		why = judge_joined(p, &r, a.now_ns);
+		why = judge_joined(p, &r, a.now_ns, &growth);
 	if (why) {
 		part_refuse(f, p, m, why);
 		if (why != REFUSED_UNKNOWN_VERSION) /* that is for a fleet to come, and must stay */
@@ -245,6 +251,8 @@ void part_take_reading(struct fleet *f, struct part *p, const rd_kafka_message_t
 	rc = om_totals_put(p->totals, &r);
 	p->regressions += rc == 2;
 	p->is_changed |= rc == 0;
+	if (rc == 0)
+		rc = claims_add(&p->claims, &r, growth, a.now_ns);
 	if (rc == -ENOSPC)
 		part_refuse(f, p, m, REFUSED_FULL);
 	else if (rc < 0)

@@ -265,21 +265,28 @@ static json_t *refusals_json(const struct part *p)
 static int write_head(struct writing *w)
 {
 	const struct part *p = w->p;
-	char key[160], number[7][24], time[OM_TIME_STRLEN], day[16];
+	char key[160], number[8][24], time[OM_TIME_STRLEN], day[16];
 	size_t len = prefix_of(w->f, p, key);
 	uint64_t now = fleet_now_ns(CLOCK_REALTIME);
-	const uint64_t numbers[7] = { p->round,	      p->subjects.count, om_totals_registers(p->totals),
-				      p->regressions, p->nulls,		 p->left_out,
-				      p->days.records };
+	const uint64_t numbers[8] = { p->round,
+				      p->subjects.count,
+				      om_totals_registers(p->totals),
+				      p->regressions,
+				      p->nulls,
+				      p->left_out,
+				      p->days.records,
+				      p->claims.over_count };
 	_cleanup_free_ char *text = NULL;
 	json_t *o;
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		snprintf(number[i], sizeof(number[i]), "%" PRIu64, numbers[i]);
-	o = json_pack("{s:i,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:s}", "v", 2, "group", "head",
+	o = json_pack("{s:i,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s}", "v", 2, "group", "head",
 		      "partition", (int)p->number, "epoch", w->epoch, "round", number[0], "subjects",
 		      number[1], "registers", number[2], "regressions", number[3], "nulls", number[4],
-		      "left_out", number[5], "refused", refusals_json(p), "as_of", om_time_format(now, time));
+		      "left_out", number[5], "overclaims", number[7], "overclaimed",
+		      claims_encode(&p->claims), "refused", refusals_json(p), "as_of",
+		      om_time_format(now, time));
 	if (o && p->days.before)
 		json_object_set_new(o, "days",
 				    json_pack("{s:s,s:s}", "before",

@@ -120,6 +120,10 @@ static int parse_head(const struct view_record *m, struct view_head *ret)
 	ret->subjects = number_of(o, "subjects");
 	ret->registers = number_of(o, "registers");
 	parse_days(json_object_get(o, "days"), ret);
+	ret->regressions = number_of(o, "regressions");
+	ret->left_out = number_of(o, "left_out");
+	ret->overclaims = number_of(o, "overclaims");
+	ret->overclaimed_count = claims_decode(json_object_get(o, "overclaimed"), ret->overclaimed);
 	if (!time || om_time_parse(time, &ret->time_ns))
 		return -EBADMSG;
 	for (int i = 1; i < REFUSAL_END; i++) {
