@@ -437,6 +437,138 @@ static struct verdict verdict_on(const struct regime *g, const char *own, const 
 #define VERDICT(g, own, ...)                                                                                             \
 	verdict_on(g, own, (const struct said[]){ __VA_ARGS__ }, sizeof((const struct said[]){ __VA_ARGS__ }) / sizeof(struct said))
 
+/* Conditional is never exceeded: not as a finding, not in words, not as what opens a case. */
+static void conditional_is_never_exceeded(void **state)
+{
+	struct regimes *g = shipped();
+	const struct regime *r = regimes_find(g, "us-bis-4e091");
+	struct verdict v = VERDICT(r, "2e26", { DECLARE_FACT, "acme/lm", "nothing", .value = true });
+	char words[400];
+	struct found f;
+
+	assert_int_equal(v.standing, VERDICT_CONDITIONAL);
+	assert_int_equal(v.cases & (1u << CASE_EXCEEDED), 0);
+	assert_true(v.cases & r->cases & (1u << CASE_CONDITIONAL));
+	assert_string_equal(verdict_words(&v, words, sizeof(words)),
+			    "conditional(published-frontier operations of Note 2): whether level 'exceeded' is met depends on that");
+	f = judge(g, NULL, "acme", ops("2e26"), ops("2e26"));
+	assert_int_equal(count(&f, "level 'exceeded' would be met: conditional("), 1);
+	assert_int_equal(count(&f, "\"findings\":[\"exceeded\""), 0);
+	assert_int_equal(count(&f, "\"findings\":[\"conditional\"]"), 4);
+	/* Its one level is called notice, and that exceeds nothing, shown or not. */
+	v = VERDICT(regimes_find(g, "eu-gpai"), "2e23", { DECLARE_FACT, "acme/lm", "nothing", .value = true });
+	assert_int_equal(v.standing, VERDICT_CONDITIONAL);
+	assert_non_null(strstr(verdict_words(&v, words, sizeof(words)), "whether level 'notice' is met"));
+	/* Where nothing is missing it is exceeded, and not conditional. */
+	v = VERDICT(regimes_find(g, "eu-ai-act-51"), "2e25", { DECLARE_FACT, "acme/lm", "nothing", .value = true });
+	assert_int_equal(v.cases, 1u << CASE_EXCEEDED);
+	regimes_free(g);
+}
+
+/* "No" silences a rule only with evidence; "yes" needs none. */
+static void a_word_does_not_take_a_condition_away(void **state)
+{
+	struct regimes *g = shipped();
+	const struct regime *r = regimes_find(g, "eu-gpai");
+	struct verdict v = VERDICT(r, "2e23", { DECLARE_FACT, "acme/lm", "generates-media", .word = true, .value = false });
+
+	assert_int_equal(v.standing, VERDICT_CONDITIONAL);
+	v = VERDICT(r, "2e23", { DECLARE_FACT, "acme/lm", "generates-media", .value = false });
+	assert_int_equal(v.standing, VERDICT_NOT_HELD);
+	v = VERDICT(r, "2e23", { DECLARE_FACT, "acme/lm", "generates-media", .word = true, .value = true });
+	assert_int_equal(v.standing, VERDICT_REACHED);
+	regimes_free(g);
+}
+
+/* What the text compares with, and how: 10^26 or more, more than 10^25. */
+static void a_sentence_compares_as_the_law_does(void **state)
+{
+	struct regimes *g = shipped();
+	struct found f = judge(g, NULL, "acme", ops("2e26"), ops("2e26"));
+
+	assert_int_equal(count(&f, ", at least 1.00e+26 (meters"), 1);
+	only = "\"regime\":\"eu-ai-act-51\"";
+	f = judge(g, NULL, "acme", ops("2e26"), ops("2e26"));
+	assert_int_equal(count(&f, ", more than 1.00e+25 (meters"), 1);
+	assert_int_equal(count(&f, "at least"), 0);
+	/* No title is cut. */
+	for (size_t i = 0; i < regimes_count(g); i++)
+		if (strlen(regimes_at(g, i)->title) > 100)
+			fail_msg("%s: the title is too long for an alert", regimes_at(g, i)->id);
+	regimes_free(g);
+}
+
+/* What devices did is said only where something looked. */
+static void what_was_executed_is_not_known_without_a_meter(void **state)
+{
+	struct regimes *g = shipped();
+	struct om_subject_total total = { .tenant = "acme", .model = "lm", .training_low = 5, .training_high = 5, .executed_high = 99,
+					  .attempted = true, .meters = 1u << OM_METER_SHAPE };
+	struct policy p = { .regimes = g, .source = "/opmeter/test", .now_ns = NOW };
+	char name[POLICY_NAME_MAX];
+	struct policy_subject s;
+
+	policy_subject_of(&total, name, &s);
+	for (int seen = 0; seen < 2; seen++) {
+		struct verdict_steps steps = { .count = 0 };
+		struct verdict v = { .steps = &steps };
+
+		total.meters |= seen ? 1u << OM_METER_DEVICE : 0;
+		policy_verdict(&p, &s, regimes_find(g, "us-bis-4e091"), &v);
+		assert_non_null(strstr(steps.text[1], seen ? "executed for training by the devices" : "what devices executed is not known"));
+	}
+	regimes_free(g);
+}
+
+struct met {
+	struct om_forecast_point point[3];
+	size_t count;
+};
+
+static int days_of(void *ctx, const struct policy_subject *s, struct om_forecast_point **ret, size_t *ret_count)
+{
+	const struct met *m = ctx;
+
+	*ret = m->count ? calloc(m->count, sizeof(**ret)) : NULL;
+	if (m->count)
+		memcpy(*ret, m->point, m->count * sizeof(**ret));
+	*ret_count = m->count;
+	return 0;
+}
+
+static struct found judged_with_days(const struct regimes *g, struct met *m)
+{
+	struct policy p = { .regimes = g, .source = "/opmeter/test", .now_ns = NOW, .days = days_of, .days_ctx = m };
+	struct om_subject_total s = { .tenant = "acme", .model = "m", .training_low = ops("3e25"), .training_high = ops("3e25"), .meters = 2 };
+	struct found f = { .count = 0 };
+
+	only = "\"level\":\"exceeded\"";
+	assert_int_equal(policy_judge(&p, &s, collect, &f), 0);
+	return f;
+}
+
+/* The EU's two weeks run from the day on which the level was met, whenever somebody looks. */
+static void a_duty_is_due_from_the_day_it_was_met(void **state)
+{
+	struct regimes *g = shipped();
+	int32_t day = (int32_t)(NOW / 86400000000000ULL);
+	struct met m = { { { day - 60, ops("9e24"), ops("1.1e25") }, { day - 40, ops("1e25"), ops("2e25") }, { day - 30, ops("1e25") + 1, ops("3e25") } }, 3 };
+	struct found f = judged_with_days(g, &m);
+	char expected[160], met[16], due[16];
+
+	assert_string_equal(date_format(day - 30, met), "2026-10-24");
+	date_format(day - 30 + 1 + 14, due);
+	snprintf(expected, sizeof(expected), "\"met_on\":\"%s\",\"due\":\"%sT00:00:00Z\",\"not_later_than\":null", met, due);
+	assert_int_equal(count(&f, expected), 1);
+	/* Not known since when: now at the latest, so there is no date but the last one. */
+	m.count = 0;
+	f = judged_with_days(g, &m);
+	date_format(day + 14, due);
+	snprintf(expected, sizeof(expected), "\"met_on\":null,\"due\":null,\"not_later_than\":\"%sT", due);
+	assert_int_equal(count(&f, expected), 1);
+	regimes_free(g);
+}
+
 #define FROM_PUBLISHED { DECLARE_PUBLICATION, "base" }, { DECLARE_PARENT, "acme/lm", "base" }
 #define DATA_OF(generator) { DECLARE_SYNTHETIC, "acme/lm", generator, "8e23" }
 
@@ -688,6 +820,9 @@ int main(void)
 		cmocka_unit_test(generators_in_a_circle_end), cmocka_unit_test(a_part_is_of_what_is_known_of_the_parent),
 		cmocka_unit_test(a_mere_word_lowers_nothing), cmocka_unit_test(alerts_are_golden),
 		cmocka_unit_test(below_the_least_nothing_is_known),
+		cmocka_unit_test(conditional_is_never_exceeded), cmocka_unit_test(a_word_does_not_take_a_condition_away),
+		cmocka_unit_test(a_sentence_compares_as_the_law_does), cmocka_unit_test(what_was_executed_is_not_known_without_a_meter),
+		cmocka_unit_test(a_duty_is_due_from_the_day_it_was_met),
 		cmocka_unit_test(a_clock_runs_since_it_is_known), cmocka_unit_test(what_is_declared_makes_it_known_earlier),
 	};
 

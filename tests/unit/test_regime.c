@@ -172,6 +172,35 @@ static void an_acceptance_is_of_one_text(void **state)
 	refused(&p, "there is no x version 1 to accept");
 }
 
+/* An acceptance beside the text could be of any text that comes after it. */
+static void no_text_accepts_itself(void **state)
+{
+	slip(HEAD("x", "1", "enforce") PLAIN "accepted: {by: B, date: 2026-01-01, reference: r}\n", "r.yaml:13: an acceptance does not stand in the text");
+	slip(HEAD("x", "1", "shadow") PLAIN "accepted: {by: B, date: 2026-01-01, reference: r}\n", "acceptances.yaml, with the text's digest");
+}
+
+static void nobody_accepts_on_a_day_to_come(void **state)
+{
+	static const char *const text = HEAD("x", "1", "shadow") PLAIN;
+	struct error_text err = { 0 };
+	char hex[65], line[400];
+	struct regimes *g;
+	struct place p;
+	int32_t day;
+
+	hash(text, hex);
+	snprintf(line, sizeof(line), "accepted:\n  - {regime: x, version: \"1\", digest: %s, by: B, date: 2099-01-01, reference: r}\n", hex);
+	begin(&p);
+	put(&p, "x.yaml", text);
+	put(&p, "acceptances.yaml", line);
+	g = loaded(&p);
+	assert_int_equal(date_parse("2099-01-01", &day), 0);
+	assert_int_equal(regimes_check_accepted(g, day - 1, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "x version 1 is accepted on 2099-01-01, a day to come"));
+	assert_int_equal(regimes_check_accepted(g, day, &err), 0);
+	regimes_free(g);
+}
+
 static void fractions_are_exact(void **state)
 {
 	struct regime_limit third = { 0, 1, 3, REGIME_MORE_THAN };
@@ -247,7 +276,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_field_has_its_line),	cmocka_unit_test(versions_stand_beside_each_other),
 		cmocka_unit_test(an_acceptance_is_of_one_text), cmocka_unit_test(fractions_are_exact),
-		cmocka_unit_test(the_shipped_ones_say_it),
+		cmocka_unit_test(the_shipped_ones_say_it), cmocka_unit_test(no_text_accepts_itself),
+		cmocka_unit_test(nobody_accepts_on_a_day_to_come),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,7 +116,9 @@ static int open_configuration(struct agent *a, struct error_text *err)
 	r = r ?: agent_identity_open(a, err);
 	r = r ?: agent_checkpoints_open(a, err);
 	if (r == 0 && c->regimes_dir)
-		r = regimes_load(c->regimes_dir, &a->regimes, err);
+		r = regimes_load(c->regimes_dir, &a->regimes, err)
+			    ?: regimes_check_accepted(a->regimes,
+						      (int32_t)(agent_now_ns() / 86400000000000ULL), err);
 	return r ?: agent_law_open(a, err);
 }
 

@@ -5,7 +5,10 @@
  * the beginning.
  */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "../base/cleanup.h"
 #include "../core/history.h"
 #include "agent_internal.h"
 
@@ -39,6 +42,42 @@ static bool has_such_duties(const struct regimes *g)
 	return false;
 }
 
+/* The ledger's days up to `until`, as they were. */
+static int played(struct agent *a, uint32_t until, struct history **ret)
+{
+	_cleanup_(history_freep) struct history *h = history_new();
+	int r;
+
+	if (!h)
+		return -ENOMEM;
+	r = om_ledger_each_entry(a->ledger, 0, take_assignment, h);
+	r = r ?: om_ledger_each_register(a->ledger, take_reading, h);
+	r = r ?: history_play(h, until, no_day, NULL);
+	if (r)
+		return r;
+	*ret = TAKE_PTR(h);
+	return 0;
+}
+
+int agent_days(void *ctx, const struct policy_subject *s, struct om_forecast_point **ret, size_t *ret_count)
+{
+	struct agent_days *d = ctx;
+	const struct history_subject *h;
+	int r = d->played ? 0 : played(d->agent, d->until, &d->played);
+
+	*ret = NULL;
+	*ret_count = 0;
+	h = r ? NULL : history_find(d->played, s->name);
+	if (!h)
+		return r;
+	*ret = calloc(h->point_count + 1, sizeof(**ret));
+	if (!*ret)
+		return -ENOMEM;
+	memcpy(*ret, h->points, h->point_count * sizeof(**ret));
+	*ret_count = h->point_count;
+	return 0;
+}
+
 int agent_duties(struct agent *a, const struct policy *p)
 {
 	_cleanup_(history_freep) struct history *h = NULL;
@@ -48,12 +87,7 @@ int agent_duties(struct agent *a, const struct policy *p)
 	if (a->duties_day == day || !has_such_duties(p->regimes))
 		return 0;
 	a->duties_day = day;
-	h = history_new();
-	if (!h)
-		return -ENOMEM;
-	r = om_ledger_each_entry(a->ledger, 0, take_assignment, h);
-	r = r ?: om_ledger_each_register(a->ledger, take_reading, h);
-	r = r ?: history_play(h, (uint32_t)day - 1, no_day, NULL);
+	r = played(a, (uint32_t)day - 1, &h);
 	for (size_t i = 0; r == 0 && i < history_subjects(h); i++) {
 		const struct history_subject *s = history_at(h, i);
 		char name[POLICY_NAME_MAX];

@@ -9,6 +9,7 @@
 #include "../core/attribution.h"
 #include "../core/offsets.h"
 #include "../core/declaration.h"
+#include "../core/history.h"
 #include "../core/law.h"
 #include "../core/policy.h"
 #include "../core/regime.h"
@@ -217,6 +218,14 @@ const struct agent_checkpoint_totals *agent_checkpoints_totals(const struct agen
 /* agent_duties.c: what is owed since it is known that a level will be met; once for each UTC day that is
  * over. */
 int agent_duties(struct agent *a, const struct policy *p);
+/* For policy.days; ctx: a struct agent_days. The ledger is gone through once for one of these, when somebody
+ * asks. */
+struct agent_days {
+	struct agent *agent;
+	uint32_t until;		/* the last day */
+	struct history *played; /* NULL: nobody asked; history_free() when done */
+};
+int agent_days(void *ctx, const struct policy_subject *s, struct om_forecast_point **ret, size_t *ret_count);
 
 /* agent_guard.c: to be called often. */
 void agent_guard(struct agent *a);

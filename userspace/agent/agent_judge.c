@@ -239,12 +239,15 @@ int agent_publish(struct agent *a)
 					 .is_live = true,
 					 .source = a->source,
 					 .now_ns = agent_now_ns() } };
+	struct agent_days days = { .agent = a, .until = (uint32_t)(j.policy.now_ns / DAY_NS) };
 	bool is_law_new = false;
 	size_t n;
 	int r = agent_law_look(a, &is_law_new);
 
 	if (r)
 		return r;
+	j.policy.days = agent_days;
+	j.policy.days_ctx = &days;
 	j.policy.owners = a->law.owners;
 	j.policy.declarations = a->law.declarations;
 	r = agent_spool(a);
@@ -259,5 +262,6 @@ int agent_publish(struct agent *a)
 	}
 	if (r == 0 && a->regimes)
 		r = agent_duties(a, &j.policy);
+	history_free(days.played);
 	return r ?: a->failed;
 }

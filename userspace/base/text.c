@@ -99,6 +99,27 @@ void text_add_cut(struct text_out *t, const char *text, size_t max)
 	t->buf[t->len] = '\0';
 }
 
+void text_add_words(struct text_out *t, const char *text, size_t max)
+{
+	size_t left = t->size - t->len - 1, n = strlen(text);
+
+	if (max > left)
+		max = left;
+	if (n <= max) {
+		text_add(t, text);
+		return;
+	}
+	n = max < 3 ? 0 : max - 3;
+	for (size_t i = n; i > n / 2; i--) {
+		if (text[i] == ' ') {
+			n = i;
+			break;
+		}
+	}
+	text_add_cut(t, text, n);
+	text_add_cut(t, "...", 3);
+}
+
 void text_add(struct text_out *t, const char *text)
 {
 	text_add_cut(t, text, SIZE_MAX - 1);

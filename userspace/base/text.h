@@ -38,5 +38,7 @@ struct text_out {
 	}
 void text_add(struct text_out *t, const char *text);
 void text_add_cut(struct text_out *t, const char *text, size_t max); /* at most max bytes of it */
+/* The same, cut between words where there is a space, with "..." in place of what is left out. */
+void text_add_words(struct text_out *t, const char *text, size_t max);
 
 #endif

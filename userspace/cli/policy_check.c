@@ -43,7 +43,8 @@ static void print_regime(const struct regime *g, int32_t today)
 	if (g->floor_missing)
 		printf("  conditional: %s is not known\n", g->floor_missing);
 	if (g->kind == REGIME_OWNER)
-		printf("  flags a seat or ultimate parent outside %s, tells %s apart; a case from %g %% of "
+		printf("  flags headquarters, or an ultimate parent's, outside %s, tells %s apart; a case "
+		       "from %g %% of "
 		       "%s\n",
 		       g->clear_set, g->apart_set, g->material_ppm / 1e4, g->threshold_of);
 	for (size_t i = 0; i < g->unverified_count; i++)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sodium/crypto_hash_sha256.h>
 #include <sodium/utils.h>
 
@@ -141,6 +142,7 @@ int policy_regimes_load(const char *path, struct regimes **ret)
 	struct error_text err = { 0 };
 	int r = regimes_load(path, ret, &err);
 
+	r = r ?: regimes_check_accepted(*ret, (int32_t)(time(NULL) / 86400), &err);
 	if (r)
 		log_error("%s", err.text[0] ? err.text : strerror(-r));
 	return r ? EXIT_USAGE : EXIT_OK;

@@ -163,7 +163,10 @@ static int declare(const struct declaring *c, const char *kind, const char *subj
 		return r == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
 	}
 	printf("%s  %s of %s, declared by %s%s\n", om_id_format(&d.id, id), kind, subject, c->by,
-	       d.digest[0] ? "" : "; without evidence it counts in the upper bound only");
+	       d.digest[0]		? ""
+	       : d.kind != DECLARE_FACT ? "; without evidence it counts in the upper bound only"
+	       : d.value		? "; without evidence: it raises, and never lowers"
+					: "; without evidence it lowers nothing: the condition stays open");
 	return EXIT_OK;
 }
 

@@ -16,6 +16,7 @@
 #include "regime.h"
 #include "totals.h"
 
+struct policy_subject;
 struct policy {
 	const struct regimes *regimes;
 	const struct owners *owners; /* NULL: owners are not judged */
@@ -31,6 +32,11 @@ struct policy {
 	/* Totals that tell what was trained under an earlier owner may be on their way: where none does, that
 	 * owner is left for later. */
 	bool is_until_due;
+	/* A subject's training at the end of its days, *ret for the caller to free: the day on which a level
+	 * was met is found by it. *ret is NULL where the days are not known. May be NULL. */
+	int (*days)(void *ctx, const struct policy_subject *s, struct om_forecast_point **ret,
+		    size_t *ret_count);
+	void *days_ctx;
 	/* True: that finding was told before; it is not made again. May be NULL. */
 	bool (*is_known)(void *ctx, const struct om_id *alert);
 	void *known_ctx;

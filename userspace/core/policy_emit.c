@@ -8,6 +8,8 @@
 #include "../base/yaml.h"
 #include "policy_internal.h"
 
+#define NS_PER_DAY 86400000000000ULL
+
 static void add_facts(struct json_out *o, const struct regime *g)
 {
 	json_out_member(o, "regime", g->id);
@@ -45,6 +47,18 @@ int policy_emit(const struct judgement *j, struct alert *a, const char *sentence
 	json_out_close(j->out, '}');
 	a->data = json_out_text(j->out);
 	return a->data ? j->emit(j->ctx, a) : -ENOMEM;
+}
+
+const char *policy_limit_words(const struct regime_limit *l, uint32_t share_ppm, char *buf, size_t size)
+{
+	struct regime_limit plain = *l;
+	char n[OPCOUNT_STRLEN];
+
+	/* The least that meets "more than" is one above: the number is the law's own. */
+	plain.comparator = REGIME_AT_LEAST;
+	snprintf(buf, size, "%s %s", l->comparator == REGIME_MORE_THAN ? "more than" : "at least",
+		 opcount_human(regime_limit_figure(&plain, share_ppm), n));
+	return buf;
 }
 
 void policy_add_figures(struct json_out *o, const struct om_subject_total *s)
@@ -117,15 +131,26 @@ const char *policy_due(const struct regime_notice *d, int32_t day, uint64_t from
 	return NULL;
 }
 
-static void add_due(const struct judgement *j, const struct regime_notice *d)
+static void add_due(struct json_out *o, const char *key, const char *due)
 {
-	char text[OM_TIME_STRLEN];
-	const char *due = policy_due(d, j->day, j->p->now_ns, text);
-
+	json_out_key(o, key);
 	if (due)
-		json_out_string(j->out, due);
+		json_out_string(o, due);
 	else
-		json_out_null(j->out);
+		json_out_null(o);
+}
+
+/* The clock runs from the end of the day on which the level was met. Where that day is not known the level
+ * was met now at the latest: so much later it is due at the latest. */
+static void add_clock(struct json_out *o, const struct judgement *j, const struct regime_notice *d,
+		      int32_t met_on)
+{
+	bool is_known = met_on != INT32_MIN;
+	char text[OM_TIME_STRLEN], day[16];
+
+	add_due(o, "met_on", is_known ? date_format(met_on, day) : NULL);
+	add_due(o, "due", is_known ? policy_due(d, met_on, ((uint64_t)met_on + 1) * NS_PER_DAY, text) : NULL);
+	add_due(o, "not_later_than", is_known ? NULL : policy_due(d, j->day, j->p->now_ns, text));
 }
 
 /* Those whose clock starts at this level; those that start when it is known that it will be met come without
@@ -134,6 +159,8 @@ static void add_due(const struct judgement *j, const struct regime_notice *d)
 void policy_add_notices(const struct judgement *j, const struct regime *g, const struct regime_level *level)
 {
 	struct json_out *o = j->out;
+	int32_t met_on = INT32_MIN;
+	bool is_asked = false;
 
 	json_out_key(o, "notices");
 	json_out_open(o, '[');
@@ -146,11 +173,14 @@ void policy_add_notices(const struct judgement *j, const struct regime *g, const
 		json_out_open(o, '{');
 		json_out_member(o, "what", d->what);
 		json_out_member(o, "who", d->who ? d->who : "");
-		json_out_key(o, "due");
+		if (starts && !is_asked) {
+			met_on = policy_met_on(j, g, level);
+			is_asked = true;
+		}
 		if (starts)
-			add_due(j, d);
+			add_clock(o, j, d, met_on);
 		else
-			json_out_null(o);
+			add_due(o, "due", NULL);
 		json_out_key(o, "when_known");
 		json_out_bool(o, d->when_known);
 		json_out_member(o, "citation", d->citation);

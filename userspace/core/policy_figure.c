@@ -18,6 +18,8 @@
 #define DEPTH_MAX 16
 /* Models looked at for one verdict, however declarations lead from one to another. */
 #define LOOKS_MAX 4096
+/* That see what a device does, not only what it was asked for. */
+#define EXECUTION_METERS (1u << OM_METER_LAUNCH | 1u << OM_METER_COUNTER | 1u << OM_METER_DEVICE)
 
 /* The models whose own training is in the sum already. */
 struct counted {
@@ -299,10 +301,14 @@ void policy_figure(const struct policy *p, const struct policy_subject *s, const
 	step(steps, "observed here: %s operations of training%s",
 	     range_text(&ret->observed, text, sizeof(text)),
 	     s->total->attempted ? ", as asked for: no device meter stands behind them" : "");
-	step(steps, "beside it: %s operations executed for training by the devices%s",
-	     range_text(&(struct range){ s->total->executed_low, s->total->executed_high }, text,
-			sizeof(text)),
-	     s->total->attempted ? ", in part as asked for" : "");
+	if (s->total->meters & EXECUTION_METERS)
+		step(steps, "beside it: %s operations executed for training by the devices%s",
+		     range_text(&(struct range){ s->total->executed_low, s->total->executed_high }, text,
+				sizeof(text)),
+		     s->total->attempted ? ", in part as asked for" : "");
+	else
+		step(steps,
+		     "beside it: what devices executed is not known: no meter of theirs stands behind it");
 	if (s->total->is_older)
 		step(steps, "in part from an aggregator of an earlier version: what was executed, what is "
 			    "suspected and gaps are not all known");

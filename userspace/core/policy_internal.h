@@ -61,6 +61,8 @@ void policy_figure(const struct policy *p, const struct policy_subject *s, const
 	} while (0)
 void add_step(struct verdict_steps *steps, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void range_add(struct range *to, opcount low, opcount high); /* saturating */
+/* "at least 1.00e+26", "more than 1.00e+25", as the text compares. Returns buf. */
+const char *policy_limit_words(const struct regime_limit *l, uint32_t share_ppm, char *buf, size_t size);
 const char *range_text(const struct range *r, char *buf, size_t size);
 
 /*
@@ -75,6 +77,8 @@ void policy_add_notices(const struct judgement *j, const struct regime *g, const
 /* When it is due, if its clock starts then. NULL: it has no such clock. */
 const char *policy_due(const struct regime_notice *d, int32_t day, uint64_t from_ns,
 		       char out[OM_TIME_STRLEN]);
+/* The first day at whose end the level is met, of the days that p->days gives; INT32_MIN: not known. */
+int32_t policy_met_on(const struct judgement *j, const struct regime *g, const struct regime_level *level);
 void policy_add_retention(struct json_out *o, const struct regime *g);
 void policy_case_id(const struct judgement *j, const struct regime *g, const char *subject, const char *level,
 		    char out[24]);
@@ -87,6 +91,8 @@ const int32_t *policy_changes_in_run(const struct owners *o, const char *tenant,
 				     int32_t today, size_t *ret);
 /* policy_owner.c: emits what the owner regimes find; *ret is the first that opens a case. */
 int policy_judge_owners(const struct judgement *j, struct owner_finding *ret);
+/* Where a flagged owner's headquarters are, for people: never a country. */
+const char *policy_seat_words(const struct policy *p, const struct regime *g, const struct owner_answer *a);
 /* policy_listed.c: emits what the rules about listed owners find. */
 int policy_judge_listed(const struct judgement *j);
 

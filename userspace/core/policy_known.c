@@ -131,8 +131,8 @@ static void tell(const struct judgement *j, const struct regime *g, const struct
 	text_add(&t, date_format(k->point->day, day));
 	text_add(&t, " level '");
 	text_add(&t, k->notice->level);
-	text_add(&t, "' (at least ");
-	text_add(&t, opcount_human(k->limit, number));
+	text_add(&t, g->comparator == REGIME_MORE_THAN ? "' (more than " : "' (at least ");
+	text_add(&t, opcount_human(k->limit - (g->comparator == REGIME_MORE_THAN), number));
 	text_add(&t, ") will be met if training observed here goes on as it went: ");
 	text_add(&t, day_text(k->forecast.earliest, day));
 	text_add(&t, " to ");

@@ -127,7 +127,7 @@ static void level_sentence(const struct judgement *j, const struct verdict *v, c
 {
 	const struct regime *g = v->regime;
 	struct text_out t = { .buf = buf, .size = size };
-	char figures[300], n[OPCOUNT_STRLEN];
+	char figures[300], n[OPCOUNT_STRLEN + 16];
 
 	figures_text(v, j->s->total, figures, sizeof(figures));
 	text_add_cut(&t, j->s->name, 140);
@@ -136,13 +136,15 @@ static void level_sentence(const struct judgement *j, const struct verdict *v, c
 	text_add(&t, ": level '");
 	text_add(&t, l->name);
 	text_add(&t, "' ");
-	text_add_cut(&t, verdict, 120);
-	text_add(&t, ", at least ");
-	text_add(&t, opcount_human(regime_limit_figure(&v->limit, l->share_ppm), n));
+	if (v->standing == VERDICT_CONDITIONAL && strcmp(verdict, "reached") && strcmp(verdict, "possible"))
+		text_add(&t, "would be met: ");
+	text_add_words(&t, verdict, 160);
+	text_add(&t, ", ");
+	text_add(&t, policy_limit_words(&v->limit, l->share_ppm, n, sizeof(n)));
 	text_add(&t, " (meters: ");
 	meters_text(v->meters, &t);
 	text_add(&t, "). ");
-	text_add_cut(&t, g->title, 100);
+	text_add_words(&t, g->title, 120);
 	text_add(&t, " (");
 	text_add(&t, g->id);
 	text_add(&t, " version ");

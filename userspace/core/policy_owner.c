@@ -124,6 +124,17 @@ static const char *seat_text(const struct policy *p, const struct regime *g, con
 	return "outside the clear set";
 }
 
+const char *policy_seat_words(const struct policy *p, const struct regime *g, const struct owner_answer *a)
+{
+	const char *seat = seat_text(p, g, a);
+
+	if (a->state != OWNER_KNOWN)
+		return "not known";
+	if (seat != g->apart_set)
+		return "outside the clear set";
+	return strcmp(seat, "bis-d5-macau") ? seat : "in Country Group D:5 or Macau";
+}
+
 static void add_checklist(struct json_out *o, const struct regime *g)
 {
 	json_out_key(o, "checklist");
@@ -231,9 +242,10 @@ static int emit_case(const struct judgement *j, const struct owner_finding *f)
 	if (!policy_begin(j, ALERT_CASE, g, j->tenant, f->answer.version, &a))
 		return 0;
 	snprintf(sentence, sizeof(sentence),
-		 "%s: material training observed here for a customer whose seat or ultimate parent is %s: %s "
+		 "%s: material training observed here for a customer whose headquarters, or its ultimate "
+		 "parent's, are %s: %s "
 		 "version %s, %s.",
-		 j->s->name, seat_text(j->p, g, &f->answer), g->id, g->version, g->citation);
+		 j->s->name, policy_seat_words(j->p, g, &f->answer), g->id, g->version, g->citation);
 	json_out_member(o, "case", f->case_id);
 	json_out_member(o, "cause", "material-training");
 	json_out_member(o, "state", "detected");

@@ -46,9 +46,12 @@ static bool conditions_hold(const struct policy *p, const struct policy_subject 
 		while ((d = declarations_next(p->declarations, s->name, DECLARE_FACT, p->now_ns, d)) &&
 		       strcmp(d->other, c->fact))
 			;
-		if (!d) {
+		/* A mere word lowers nothing: what would take the subject out of the rule must be shown. */
+		if (!d || (!d->value && !d->digest[0])) {
 			snprintf(unknown + at, size - at, "%s%s", at ? "; " : "", c->what);
-			step(v->steps, "condition '%s' (%s): nobody has declared it", c->fact, c->what);
+			step(v->steps, "condition '%s' (%s): %s%s%s", c->fact, c->what,
+			     d ? "declared by " : "nobody has declared it", d ? d->by : "",
+			     d ? " not to hold, without evidence: it stays open" : "");
 		} else if (!d->value) {
 			char why[300];
 
@@ -177,8 +180,11 @@ static void find_cases(const struct policy_subject *s, const struct figure *f, s
 		v->regime->level_count ? regime_limit_figure(&v->limit, v->regime->levels[0].share_ppm) : at;
 	bool full = v->level && v->level->share_ppm == PPM_ONE;
 
-	if (full && (v->standing == VERDICT_REACHED || v->standing == VERDICT_CONDITIONAL))
+	/* A level of the whole limit that a regime calls "notice" exceeds nothing that a case is about. */
+	if (full && v->level->lower && v->standing == VERDICT_REACHED)
 		v->cases |= 1u << CASE_EXCEEDED;
+	if (full && v->standing == VERDICT_CONDITIONAL)
+		v->cases |= 1u << CASE_CONDITIONAL;
 	if (v->high >= at && f->observed.high < at && f->has_declared)
 		v->cases |= 1u << CASE_PARTIAL_VIEW;
 	add_doubts(s, v, first, at);
@@ -341,6 +347,11 @@ const char *verdict_words(const struct verdict *v, char *buf, size_t size)
 		snprintf(buf, size, "none");
 		break;
 	case VERDICT_CONDITIONAL:
+		snprintf(buf, size,
+			 level ? "conditional(%s): whether level '%s' is met depends on that"
+			       : "conditional(%s)",
+			 v->missing, level);
+		break;
 	case VERDICT_EXEMPT:
 	case VERDICT_NOT_HELD:
 		snprintf(buf, size, "%s%s%s(%s)", level ? level : "", level ? " " : "",

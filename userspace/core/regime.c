@@ -143,7 +143,7 @@ const char *regime_case_name(enum regime_case c)
 {
 	static const char *const names[] = { "exceeded",      "partial-view",	    "structuring",
 					     "lineage-merge", "suspected-training", "exemption-lost",
-					     "telemetry-gap" };
+					     "telemetry-gap", "conditional" };
 
 	return names[c];
 }

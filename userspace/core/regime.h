@@ -39,6 +39,7 @@ enum regime_case {
 	CASE_SUSPECTED_TRAINING, /* a person says inference, the shapes say training */
 	CASE_EXEMPTION_LOST,	 /* beyond what may be derived from published weights */
 	CASE_TELEMETRY_GAP,	 /* again and again */
+	CASE_CONDITIONAL,	 /* the level would be exceeded, but for data that is missing */
 	CASE_END,
 };
 const char *regime_case_name(enum regime_case c); /* "exceeded", "partial-view", ... */
@@ -208,6 +209,9 @@ int regimes_load(const char *dir, struct regimes **ret, struct error_text *err);
 /* One file's text, without sets, acceptances and what crosses files: for tests and fuzzing. */
 int regimes_parse(const char *name, const void *text, size_t len, struct regimes **ret,
 		  struct error_text *err);
+/* Nobody accepts on a day to come: whoever loads what may be enforced asks with today's date (UTC). -EINVAL.
+ */
+int regimes_check_accepted(const struct regimes *r, int32_t today, struct error_text *err);
 struct regimes *regimes_free(struct regimes *r);
 static inline void regimes_freep(struct regimes **r)
 {

@@ -81,3 +81,18 @@ int regime_accept(struct regimes *r, struct yaml *y, struct error_text *err)
 	}
 	return rc;
 }
+
+int regimes_check_accepted(const struct regimes *r, int32_t today, struct error_text *err)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		const struct regime *g = &r->regime[i];
+		char day[16];
+
+		if (g->accepted.by && g->accepted.day > today)
+			return error_set(
+				err, -EINVAL,
+				"acceptances.yaml: %s version %s is accepted on %s, a day to come (UTC)",
+				g->id, g->version, date_format(g->accepted.day, day));
+	}
+	return 0;
+}

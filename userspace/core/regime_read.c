@@ -133,7 +133,8 @@ static int read_listed(struct regime *g, struct yaml_node *root, struct error_te
 	return rc ?: read_checklist(g, root, err);
 }
 
-/* An acceptance in the file itself is the older form; acceptances.yaml binds one to the text. */
+/* An acceptance in the file itself would be of any text that the file may have later: acceptances.yaml binds
+ * one to a digest. */
 static int read_mode(struct regime *g, struct yaml_node *root, struct error_text *err)
 {
 	static const char *const modes[] = { "enforce", "shadow", "notice", "off", NULL };
@@ -142,14 +143,10 @@ static int read_mode(struct regime *g, struct yaml_node *root, struct error_text
 
 	g->accepted.day = INT32_MIN;
 	rc = rc ?: yaml_bool(root, "demo", &g->demo, err);
-	if (rc == 0 && accepted) {
-		rc = yaml_need_string(accepted, "by", &g->accepted.by, err);
-		rc = rc ?: yaml_need_string(accepted, "reference", &g->accepted.reference, err);
-		rc = rc ?: yaml_date(accepted, "date", &g->accepted.day, err);
-		rc = rc ?: yaml_done(accepted, err);
-		if (rc == 0 && g->accepted.day == INT32_MIN)
-			rc = yaml_error(accepted, err, "'date' is missing: when was it accepted?");
-	}
+	if (rc == 0 && accepted)
+		return yaml_error(accepted, err,
+				  "an acceptance does not stand in the text that it accepts: it goes into "
+				  "acceptances.yaml, with the text's digest");
 	if (rc)
 		return rc;
 	g->mode = (enum regime_mode)mode;

@@ -231,7 +231,8 @@ int regime_each_fact(const struct regime *g, int (*fn)(void *ctx, const char *fi
 		tell_fraction(&t, g);
 	if (g->kind == REGIME_OWNER)
 		tell(&t, "owner",
-		     "flags a seat or ultimate parent outside %s, tells %s apart, unknown is never clear; a "
+		     "flags headquarters, or an ultimate parent's, outside %s, tells %s apart, unknown is "
+		     "never clear; a "
 		     "case from %g %% of %s",
 		     g->clear_set, g->apart_set, g->material_ppm / 1e4, g->threshold_of);
 	if (g->kind == REGIME_LISTED)

@@ -48,6 +48,9 @@ static int api_open(struct api *a, struct error_text *err)
 	if (r)
 		return -EINVAL;
 	r = regimes_load(c->regimes_dir, &a->regimes, err);
+	r = r
+		    ?: regimes_check_accepted(
+			       a->regimes, (int32_t)(fleet_now_ns(CLOCK_REALTIME) / 86400000000000ULL), err);
 	if (r == 0 && c->tenants_path && tenant_names_load(c->tenants_path, &a->tenants))
 		r = error_set(err, -EINVAL, "%s: cannot be read", c->tenants_path);
 	if (r)

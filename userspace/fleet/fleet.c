@@ -89,6 +89,9 @@ static int load_files(struct fleet *f, struct error_text *err)
 	const struct fleet_config *c = f->config;
 	int r = regimes_load(c->regimes_dir, &f->regimes, err);
 
+	r = r
+		    ?: regimes_check_accepted(
+			       f->regimes, (int32_t)(fleet_now_ns(CLOCK_REALTIME) / 86400000000000ULL), err);
 	r = r ?: law_open(&f->law, c->owners_path, c->declarations_path, fleet_now_ns(CLOCK_MONOTONIC), err);
 	if (r)
 		return -EINVAL;
