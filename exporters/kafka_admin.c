@@ -89,6 +89,10 @@ static rd_kafka_NewTopic_t *new_topic(enum om_topic topic, int partitions, int r
 		set_number(t, "min.compaction.lag.ms", s->compaction_lag_ms);
 	else
 		set_number(t, "retention.ms", s->retention_ms);
+	if (s->compaction_by_ms)
+		set_number(t, "max.compaction.lag.ms", s->compaction_by_ms);
+	if (s->segment_ms)
+		set_number(t, "segment.ms", s->segment_ms);
 	if (replication)
 		set_number(t, "min.insync.replicas", om_topic_min_insync(replication));
 	return t;
@@ -271,6 +275,22 @@ static void look_at_number(struct check *c, enum om_topic topic, const char *nam
 	     want < 0 ? "" : "at least ", want);
 }
 
+/* More is never wrong, only slow: whoever takes over reads what was not compacted yet. */
+static void look_at_most(struct check *c, enum om_topic topic, const char *name, const char *value,
+			 int64_t most)
+{
+	int64_t is = strtoll(value, NULL, 10);
+	char todo[256];
+
+	if (!most || (is >= 0 && is <= most))
+		return;
+	snprintf(todo, sizeof(todo), "kafka-configs.sh --alter --topic %s --add-config %s=%" PRId64,
+		 om_topic_name(topic), name, most);
+	find(c, topic, false, todo,
+	     "%s is %s, should be at most %" PRId64 ": an instance that takes over has more to read", name,
+	     value, most);
+}
+
 static void look_at_entry(struct check *c, enum om_topic topic, const char *name, const char *value)
 {
 	const struct om_topic_spec *s = om_topic_spec(topic);
@@ -279,6 +299,10 @@ static void look_at_entry(struct check *c, enum om_topic topic, const char *name
 		look_at_policy(c, topic, value);
 	else if (!strcmp(name, "min.compaction.lag.ms") && s->is_compacted)
 		look_at_number(c, topic, name, value, s->compaction_lag_ms, false);
+	else if (!strcmp(name, "max.compaction.lag.ms"))
+		look_at_most(c, topic, name, value, s->compaction_by_ms);
+	else if (!strcmp(name, "segment.ms"))
+		look_at_most(c, topic, name, value, s->segment_ms);
 	else if (!strcmp(name, "retention.ms") && !s->is_compacted)
 		look_at_number(c, topic, name, value, s->retention_ms, false);
 	else if (!strcmp(name, "min.insync.replicas") && c->replication)

@@ -5,21 +5,26 @@
 
 #include "../userspace/core/register.h"
 
-#define DAY_MS (24LL * 3600 * 1000)
+#define MINUTE_MS (60LL * 1000)
+#define HOUR_MS (60 * MINUTE_MS)
+#define DAY_MS (24 * HOUR_MS)
 
 /*
  * The one table of topics: `opmeter topics` makes, checks and prints it, and a
  * test compares docs/asyncapi.yaml with it.
  *
  * Compacted are the topics whose last record of a key is the state. Compaction
- * keeps the last record, not the largest: the lag of a week is the time in which
- * an agent or an aggregator heals a register over which something smaller was
- * written. Alerts are compacted because a finding's key is its id, so none ever
+ * keeps the last record, not the largest: the lag is the time in which an aggregator
+ * heals a key over which something smaller was written, so it is how long a fleet may
+ * be without one. Of readings that is two hours, for all that is within the lag is read
+ * anew by whoever takes over, and a fleet writes thousands a second; of what is written
+ * seldom it is a week. Alerts are compacted because a finding's key is its id, so none ever
  * goes, and of each node's heartbeats the last is left.
  */
 static const struct om_topic_spec specs[OM_TOPIC_END] = {
 	[OM_TOPIC_READINGS] = { "opmeter.readings.v1", "registers of the nodes, whole values",
-				.is_compacted = true, .is_by_job = true, .compaction_lag_ms = 7 * DAY_MS },
+				.is_compacted = true, .is_by_job = true, .compaction_lag_ms = 2 * HOUR_MS,
+				.compaction_by_ms = 3 * HOUR_MS, .segment_ms = 30 * MINUTE_MS },
 	[OM_TOPIC_ASSIGNMENTS] = { "opmeter.assignments.v1", "who and what a job is, by date",
 				   .is_compacted = true, .is_by_job = true, .compaction_lag_ms = 7 * DAY_MS },
 	[OM_TOPIC_CARRY] = { "opmeter.carry.v1", "sealed days, folded; what covers a tombstone",

@@ -21,8 +21,9 @@ STARTS_A_NODE = 12    # job instances a day
 REGISTERS_A_JOB = 5   # a day: two number formats by shape, launches, devices, allocation
 PUBLISH_S = 15        # between two publications of a changed register
 OPEN_DAYS = 3         # the day that runs, and 48 h until a day is sealed
-LAG_DAYS = 7          # min.compaction.lag.ms: records stay until then
+KEPT_H = 3.5          # max.compaction.lag.ms and segment.ms of exporters/topic.c: every value stays until then at most
 BUSY = 0.5            # of an instance's core: the other half is for rebuilding and growth
+REBUILD_S = 300       # in which a fleet whose instances all start anew is to have its totals again, on a core each
 FLEETS = (1000, 20000, 100000)
 
 
@@ -43,13 +44,17 @@ def fixed_mib(f):
 def size(f, nodes):
     rate = nodes * JOBS_A_NODE * REGISTERS_A_JOB / PUBLISH_S
     live = nodes * STARTS_A_NODE * REGISTERS_A_JOB * OPEN_DAYS
-    cores = rate * f["cpu_us_a_reading"] / 1e6
-    instances = max(2, math.ceil(cores / BUSY))
+    per_reading, per_register = f.get("stream", f)["cpu_us_a_reading"], f["cpu_us_a_reading"] * f["readings"] / f["registers"]
+    cores = rate * per_reading / 1e6
+    kept = rate * KEPT_H * 3600
+    rebuild = (kept * per_reading + live * per_register) / 1e6
+    instances = max(2, math.ceil(cores / BUSY), math.ceil(rebuild / REBUILD_S))
     return {"nodes": nodes, "readings/s": rate, "Kafka, MB/s, each copy": rate * f["bytes_a_reading"] / 1e6,
-            "Kafka, GB within the compaction lag, each copy": rate * f["bytes_a_reading"] * 86400 * LAG_DAYS / 1e9,
+            "Kafka, GB that are not compacted yet, each copy, at most": kept * f["bytes_a_reading"] / 1e9,
             "live registers": live, "cores busy with readings": cores, "instances, one core each": instances,
             "memory of an instance, MiB": fixed_mib(f) + live / instances * bytes_a_register(f) / 1048576,
-            "CPU to rebuild what a dead instance held, s": live / instances * f["readings"] / f["registers"] * f["cpu_us_a_reading"] / 1e6}
+            "records that an instance reads when all start anew, at most": (kept + live) / instances,
+            "CPU for that, s": rebuild / instances}
 
 
 def growth_table(f):
@@ -100,7 +105,8 @@ def text(f):
     for what in list(sizes[0])[1:]:
         out.append(f"| {what} | " + " | ".join(human(s[what]) for s in sizes) + " |")
     assumed = (f"Taken for a node: {JOBS_A_NODE} job instances at a time and {STARTS_A_NODE} a day, {REGISTERS_A_JOB} registers each a day, all of "
-               f"them changed and published every {PUBLISH_S} s; {OPEN_DAYS} days live until they are sealed; a core is used to {BUSY:.0%}"
+               f"them changed and published every {PUBLISH_S} s; {OPEN_DAYS} days live until they are sealed; every value of the last {KEPT_H} hours not yet "
+               f"compacted; a core is used to {BUSY:.0%}, and all totals are there again {REBUILD_S} s after everything has started anew"
                f". These are assumptions; change them at the head of `tests/bench/sizing.py`.")
     return "\n".join([*out, "", assumed, "", *measured_table(f), "", *growth_table(f), ""])
 

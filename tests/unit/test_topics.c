@@ -24,6 +24,9 @@ static void each_topic_is_kept_as_its_use_needs(void **state)
 			assert_true(s->retention_ms == 0 && s->compaction_lag_ms >= 0);
 		else
 			assert_true(s->retention_ms == -1 || s->retention_ms > 0);
+		/* Nothing may have to be compacted at a time at which it must not be yet. */
+		assert_true(s->compaction_by_ms == 0 || s->compaction_by_ms > s->compaction_lag_ms);
+		assert_true(s->segment_ms == 0 || s->segment_ms <= s->compaction_lag_ms);
 		for (int u = 0; u < t; u++)
 			assert_string_not_equal(s->name, om_topic_name((enum om_topic)u));
 	}

@@ -50,6 +50,10 @@ static void print_topic_json(const struct om_topic_spec *s, const struct topics_
 
 	json_object_set_new(j, s->is_compacted ? "min.compaction.lag.ms" : "retention.ms",
 			    json_integer(s->is_compacted ? s->compaction_lag_ms : s->retention_ms));
+	if (s->compaction_by_ms)
+		json_object_set_new(j, "max.compaction.lag.ms", json_integer(s->compaction_by_ms));
+	if (s->segment_ms)
+		json_object_set_new(j, "segment.ms", json_integer(s->segment_ms));
 	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	json_decref(j);
 	puts(text ?: "");
