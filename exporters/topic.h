@@ -27,10 +27,10 @@ struct om_topic_spec {
 	bool is_by_job;		   /* partition = hash(ledger, job) mod partitions */
 	bool is_restricted;	   /* personal or compliance data: few may read it */
 	int64_t compaction_lag_ms; /* min.compaction.lag.ms, compacted topics only */
-	/* max.compaction.lag.ms and segment.ms, 0: the broker's own. Together they bound what an instance that
-	 * takes over has to read: each register once, and what was written within both. */
+	/* max.compaction.lag.ms and segment.ms, 0: the broker's own. Together they bound what an instance
+	 * that takes over has to read: each register once, and what was written within both. */
 	int64_t compaction_by_ms, segment_ms;
-	int64_t retention_ms;	   /* retention.ms, others only; -1: for ever */
+	int64_t retention_ms; /* retention.ms, others only; -1: for ever */
 };
 const struct om_topic_spec *om_topic_spec(enum om_topic topic);
 

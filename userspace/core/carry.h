@@ -17,6 +17,7 @@
 
 #define OM_CARRY_KEY_SIZE 40
 #define OM_CARRY_HEAD_SIZE 96
+#define OM_CARRY_DIGEST_AT 64 /* in the head: SHA-256, 32 bytes */
 /* Number formats, real and complex, x meters: no day of a job can have more. */
 #define OM_CARRY_REGISTERS_MAX 168
 /* Of one register: head, twenty-one fields at their longest. */

@@ -321,14 +321,18 @@ void part_take_assignment(struct fleet *f, struct part *p, const rd_kafka_messag
 		f->error = r;
 }
 
+/* Its id is of its registers alone, as the carry is: two sealers of one day say the same event. */
 static int send_carry_record(struct fleet *f, const void *key, const void *value, size_t len)
 {
+	char id[OM_ID_STRLEN];
 	const char *headers[] = { "ce_specversion",
 				  "1.0",
 				  "ce_type",
 				  "opmeter.carry.v1",
 				  "ce_source",
 				  f->source,
+				  "ce_id",
+				  id,
 				  "content-type",
 				  "application/vnd.opmeter.carry.v1",
 				  NULL };
@@ -338,7 +342,10 @@ static int send_carry_record(struct fleet *f, const void *key, const void *value
 			       .value = value,
 			       .value_len = len,
 			       .headers = headers };
+	struct om_id digest;
 
+	memcpy(digest.byte, (const uint8_t *)value + OM_CARRY_DIGEST_AT, sizeof(digest.byte));
+	om_id_format(&digest, id);
 	return fleet_send(f, &ev);
 }
 
