@@ -21,6 +21,7 @@ def train(rec, model, steps, before=None, after=None, delayed=False):
                 rec.flush()
         if after:
             after(step)
+        model.zero_grad()
 
 
 def infer(rec, role, model, batches, thread=None, **kw):
@@ -67,6 +68,7 @@ def units(model):
 
 def fsdp(rec, model, micros, ranks, gather_again=True):
     """Each micro-batch gathers a unit's parameters, in backward again (ZeRO-3), and reduces and scatters its gradients."""
+    rec.memory.gather(units(model), len(units(model)) - 1)
     for unit in units(model):
         size = sum(p.numel() * p.element_size() for p in unit)
         train_size = sum(p.numel() * p.element_size() for p in unit if p.requires_grad)

@@ -15,9 +15,12 @@ import collections
 import contextlib
 import gzip
 import random
+import weakref
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from allocator import Memory
 
 ATEN = torch.ops.aten
 # Where the two operands stand among the arguments.
@@ -54,11 +57,12 @@ class Recorder(TorchDispatchMode):
     def __init__(self, name, one_thread=False, transform=None, tf32=False):
         super().__init__()
         self.name = name
-        self.products, self.steps = {}, []  # key -> [index, calls]; [index, repeat, thread]
+        self.products, self.steps = {}, []  # key -> [index, calls]; [index, thread, event of self.memory or None]
+        self.memory = Memory()
         self.roles = collections.Counter()  # operations by role
         self.collectives = collections.Counter()
         self.convolutions = 0
-        self.stack, self.kept = [], []
+        self.stack = []
         self.origin = {}  # storage -> (parameter, offset): parameters and copies of them
         self.matrices = {}  # of the model that learns or serves: id -> parameter; tables that are only looked up are left out
         self.part_hidden = {}  # those of which a kernel that is not the math library's made a product
@@ -128,9 +132,10 @@ class Recorder(TorchDispatchMode):
         return module
 
     def keep(self, tensor, origin):
-        # A storage that is freed may come again as another: what is known stays alive.
-        self.kept.append(tensor)
-        self.origin[tensor.untyped_storage()._cdata] = origin
+        # A storage that is freed may come again as another: what is known is forgotten with it.
+        s = tensor.untyped_storage()
+        self.origin[s._cdata] = origin
+        weakref.finalize(s, self.origin.pop, s._cdata, None)
 
     def origin_of(self, t):
         o = self.origin.get(t.untyped_storage()._cdata)
@@ -151,6 +156,7 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
+        self.memory.note(out)
         if func in PRODUCTS:
             at = PRODUCTS[func]
             self.product(func.__name__.split(".")[0], args[at], args[at + 1], out)
@@ -174,8 +180,9 @@ class Recorder(TorchDispatchMode):
         compute = 70 if ta in (1, 5) else 77 if self.tf32 and ta == 0 else 68
         batch = a.shape[0] if a.dim() == 3 else 1
         shape = (batch, a.shape[-2], b.shape[-1], a.shape[-1])
+        use = self.memory.use((a, b, out))
         for s in self.transform(self, shape) if self.transform else [shape]:
-            self.add(s, ta | tb << 8 | tc << 16 | compute << 24, op, role)
+            self.add(s, ta | tb << 8 | tc << 16 | compute << 24, op, role, use=use)
 
     def note_hidden(self, a, b):
         """Of a weight gradient neither operand is the weight: it is the one that has its shape."""
@@ -192,7 +199,7 @@ class Recorder(TorchDispatchMode):
         seen = {id(p) for p in self.seen.values() if p is not None}
         return sum(p.numel() for i, p in self.matrices.items() if i not in seen or i in self.part_hidden)
 
-    def add(self, shape, types, op, role, thread=None):
+    def add(self, shape, types, op, role, thread=None, use=None):
         if 0 in shape:  # PyTorch asks the library for nothing
             return
         if thread is None:
@@ -201,10 +208,7 @@ class Recorder(TorchDispatchMode):
         entry[1] += 1
         per = 8 if types & 255 in (4, 5) else 2
         self.roles[role] += per * shape[0] * shape[1] * shape[2] * shape[3]
-        if self.steps and self.steps[-1][0] == entry[0] and self.steps[-1][2] == thread:
-            self.steps[-1][1] += 1
-        else:
-            self.steps.append([entry[0], 1, thread])
+        self.steps.append((entry[0], thread, use))
 
     def collect(self, kind, nbytes, calls=1):
         self.collectives[kind, int(nbytes)] += calls
@@ -225,17 +229,27 @@ class Recorder(TorchDispatchMode):
         w.update(facts)
         return {k: v for k, v in w.items() if v is not None}
 
+    def order(self):
+        """The lines of the order. Addresses are numbered as they first appear: 0 stands for none."""
+        at, threads, names, lines = self.memory.addresses(), {}, {}, []
+        for i, thread, use in self.steps:
+            thread = threads.setdefault(thread, len(threads))
+            ids = (0, 0, 0) if use is None else tuple(names.setdefault(a, len(names) + 1) for a in at[use])
+            if lines and lines[-1][0] == i and lines[-1][2:] == [thread, *ids]:
+                lines[-1][1] += 1
+            else:
+                lines.append([i, 1, thread, *ids])
+        return ["s " + " ".join(map(str, x)) for x in lines]
+
     def text(self, kind, facts):
-        numbers = {}
-        lines = ["opmeter-run 2", f"name {self.name}", f"source {SOURCE % torch.__version__.split('+')[0]}", "licence Apache-2.0",
+        lines = ["opmeter-run 3", f"name {self.name}", f"source {SOURCE % torch.__version__.split('+')[0]}", "licence Apache-2.0",
                  "gpu none (meta tensors)", f"kind {kind}"]
         lines += [f"# {r}: {v} operations" for r, v in sorted(self.roles.items())]
         if self.convolutions:
             lines.append(f"# {self.convolutions} convolutions, forward and backward, are cuDNN's: no products")
         for (s, types, op), (_, calls) in self.products.items():
             lines.append(f"p {s[0]} {s[1]} {s[2]} {s[3]} {types:08x} {op} {calls}")
-        for i, repeat, thread in self.steps:
-            lines.append(f"s {i} {repeat} {numbers.setdefault(thread, len(numbers))}")
+        lines += self.order()
         lines += [f"c {k} {b} {n}" for (k, b), n in self.collectives.items()]
         lines += [f"w {k} {v}" for k, v in self.truth(facts).items()]
         return "\n".join(lines) + "\n"

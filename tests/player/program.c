@@ -129,20 +129,18 @@ static int take_product(struct reading *r, const char *s)
 	return add_product(r->p, &p);
 }
 
-/* "s <index of p line> <repeat>", and the thread in version 2 */
+/* "s <index of p line> <repeat>", the thread from version 2 on, addresses in version 3: not played */
 static int take_order(struct reading *r, const char *s)
 {
-	uint64_t index, times, thread = 0;
+	static const int fields[] = { 0, 2, 3, 6 };
+	uint64_t f[6] = { 0 };
 	const char *rest;
+	int n = fields[r->version];
 
-	if (parse_fields(s, &index, 1, ' ', &rest))
-		return -EINVAL;
-	if (r->version == 1 ? parse_fields(rest, &times, 1, '\0', &rest) :
-			      parse_fields(rest, &times, 1, ' ', &rest) || parse_fields(rest, &thread, 1, '\0', &rest))
+	if (parse_fields(s, f, n - 1, ' ', &rest) || parse_fields(rest, &f[n - 1], 1, '\0', &rest))
 		return -EINVAL;
 	r->has_order = true;
-	return add_order(r->p, index > UINT32_MAX ? UINT32_MAX : (uint32_t)index, times,
-			 thread);
+	return add_order(r->p, f[0] > UINT32_MAX ? UINT32_MAX : (uint32_t)f[0], f[1], n > 2 ? f[2] : 0);
 }
 
 static int take_line(struct reading *r, const char *line)
@@ -170,6 +168,7 @@ static void gzclosep(gzFile *f)
 
 static int read_lines(gzFile f, const char *path, struct reading *r, struct error_text *err)
 {
+	static const char *const versions[] = { "", "opmeter-run 1", "opmeter-run 2", "opmeter-run 3" };
 	char line[512];
 	unsigned number = 0;
 
@@ -179,8 +178,9 @@ static int read_lines(gzFile f, const char *path, struct reading *r, struct erro
 		number++;
 		line[strcspn(line, "\n")] = '\0';
 		if (number == 1) {
-			r->version = !strcmp(line, "opmeter-run 1") ? 1 : 2;
-			rc = r->version == 2 && strcmp(line, "opmeter-run 2") ? -EINVAL : 0;
+			for (r->version = 3; r->version && strcmp(line, versions[r->version]); r->version--)
+				;
+			rc = r->version ? 0 : -EINVAL;
 		} else
 			rc = take_line(r, line);
 		if (rc)

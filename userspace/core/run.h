@@ -31,6 +31,10 @@ struct run_step {
 	uint32_t product; /* index */
 	uint32_t repeat;
 	uint32_t thread; /* from 0, in the order of their first products */
+	/* Which buffers its operands and its result are: equal numbers stand for equal addresses, 0 for one
+	 * that is not known. A is m x k, B k x n, D m x n. Addresses come again for other data, and whoever
+	 * runs the program chooses them: they may tell what a model is, never how much was computed. */
+	uint32_t a, b, d;
 };
 
 enum run_collective_kind {

@@ -24,15 +24,37 @@ static int read_product(struct run *r, const char *line)
 	return run_add_product(r, &p);
 }
 
+/* A number; the spaces around it are skipped. By hand: most lines of a run are of these. */
+static bool read_u32(const char **at, uint32_t *ret)
+{
+	uint64_t v = 0;
+	const char *c = *at + strspn(*at, " ");
+
+	if (*c < '0' || *c > '9')
+		return false;
+	for (; *c >= '0' && *c <= '9'; c++) {
+		v = v * 10 + (uint64_t)(*c - '0');
+		if (v > UINT32_MAX)
+			return false;
+	}
+	if (*c && *c != ' ')
+		return false;
+	*at = c + strspn(c, " ");
+	*ret = (uint32_t)v;
+	return true;
+}
+
 static int read_step(struct run *r, int version, const char *line)
 {
+	static const int fields[] = { 0, 2, 3, 6 };
 	struct run_step s = { 0 };
-	int end = 0, n = version == 1
-				 ? sscanf(line, "s %" SCNu32 " %" SCNu32 " %n", &s.product, &s.repeat, &end)
-				 : sscanf(line, "s %" SCNu32 " %" SCNu32 " %" SCNu32 " %n", &s.product,
-					  &s.repeat, &s.thread, &end);
+	const char *at = line + 1;
+	uint32_t *const to[] = { &s.product, &s.repeat, &s.thread, &s.a, &s.b, &s.d };
+	int n = 0;
 
-	if (n != (version == 1 ? 2 : 3) || line[end] || !s.repeat || s.product >= r->product_count)
+	while (n < fields[version] && read_u32(&at, to[n]))
+		n++;
+	if (n != fields[version] || *at || !s.repeat || s.product >= r->product_count)
 		return -EINVAL;
 	return run_add_step(r, &s);
 }
@@ -125,6 +147,13 @@ static int check_steps(const struct run *r)
 	return 0;
 }
 
+static int version_of(const char *line)
+{
+	if (strncmp(line, MAGIC, strlen(MAGIC)) || strlen(line) != strlen(MAGIC) + 1)
+		return 0;
+	return line[strlen(MAGIC)] >= '1' && line[strlen(MAGIC)] <= '3' ? line[strlen(MAGIC)] - '0' : 0;
+}
+
 static int read_all(gzFile f, const char *path, struct run *ret, struct error_text *err)
 {
 	char line[LINE_MAX_BYTES];
@@ -137,11 +166,11 @@ static int read_all(gzFile f, const char *path, struct run *ret, struct error_te
 			return error_set(err, -EINVAL, "%s:%d: the line is too long", path, n);
 		line[len] = '\0';
 		if (n == 1)
-			version = !strcmp(line, MAGIC "1") ? 1 : !strcmp(line, MAGIC "2") ? 2 : 0;
+			version = version_of(line);
 		r = n == 1 ? (version ? 0 : -EINVAL) : read_line(ret, version, line);
 		if (r == -EINVAL)
 			return error_set(err, r, "%s:%d: %s", path, n,
-					 n == 1 ? "not an opmeter run of version 1 or 2"
+					 n == 1 ? "not an opmeter run of version 1, 2 or 3"
 						: "not a line of a run");
 		if (r)
 			return error_set(err, r, "%s:%d: %s", path, n, strerror(-r));
@@ -190,8 +219,12 @@ int run_load(const char *path, struct run *ret, struct error_text *err)
 
 int run_write_compact(const struct run *r, FILE *to)
 {
-	fprintf(to, MAGIC "2\nname %s\nsource %s\nlicence %s\ngpu %s\nkind %s\n", r->name, r->source,
-		r->licence, r->gpu, r->kind);
+	bool has_addresses = false;
+
+	for (size_t i = 0; i < r->step_count; i++)
+		has_addresses |= r->steps[i].a || r->steps[i].b || r->steps[i].d;
+	fprintf(to, MAGIC "%d\nname %s\nsource %s\nlicence %s\ngpu %s\nkind %s\n", has_addresses ? 3 : 2,
+		r->name, r->source, r->licence, r->gpu, r->kind);
 	for (size_t i = 0; i < r->product_count; i++) {
 		const struct run_product *p = &r->products[i];
 
@@ -199,9 +232,14 @@ int run_write_compact(const struct run *r, FILE *to)
 			"p %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %08" PRIx32 " %s %" PRIu64 "\n",
 			p->batch, p->m, p->n, p->k, p->types, p->op, p->calls);
 	}
-	for (size_t i = 0; i < r->step_count; i++)
-		fprintf(to, "s %" PRIu32 " %" PRIu32 " %" PRIu32 "\n", r->steps[i].product,
-			r->steps[i].repeat, r->steps[i].thread);
+	for (size_t i = 0; i < r->step_count; i++) {
+		const struct run_step *s = &r->steps[i];
+
+		fprintf(to, "s %" PRIu32 " %" PRIu32 " %" PRIu32, s->product, s->repeat, s->thread);
+		if (has_addresses)
+			fprintf(to, " %" PRIu32 " %" PRIu32 " %" PRIu32, s->a, s->b, s->d);
+		fputc('\n', to);
+	}
 	for (size_t i = 0; i < r->collective_count; i++)
 		fprintf(to, "c %s %" PRIu64 " %" PRIu64 "\n", run_collective_name(r->collectives[i].kind),
 			r->collectives[i].bytes, r->collectives[i].calls);
