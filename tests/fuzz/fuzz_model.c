@@ -67,7 +67,8 @@ static void products(const uint8_t *data, size_t size)
 		x.calls_by_thread[(data[i + 6] >> 3) & 7] += data[i + 5];
 		x.calls = (uint64_t)data[i + 4] + data[i + 5];
 		if (x.calls && run_add_product(&r, &x) == 0)
-			run_add_step(&r, &(struct run_step){ (uint32_t)r.product_count - 1, 1 + data[i + 4] % 5u, data[i + 6] & 7 });
+			run_add_step(&r, &(struct run_step){ (uint32_t)r.product_count - 1, 1 + data[i + 4] % 5u, data[i + 6] & 7,
+							     data[i] & 15, data[i + 4] >> 4, data[i + 5] >> 4 });
 	}
 	if (phase_judge(&r, &p))
 		return;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <stdio.h>
 
+#include "userspace/core/model.h"
 #include "userspace/core/phase.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -21,11 +22,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (write(fd, data, size) == (ssize_t)size && run_load(path, &run, &err) == 0) {
+		static struct model_fingerprint f;
 		struct phase_judgement p;
 
 		run_ops(&run, &ops);
 		if (phase_judge(&run, &p) == 0 && (!(p.complete >= 0 && p.complete <= 1.001) || p.algorithmic > p.executed ||
 						   !(p.recompute_best >= p.recompute_low && p.recompute_high <= 1.001)))
+			abort();
+		if (phase_judge(&run, &p) == 0 && model_judge(&run, &p, NULL, &f) == 0 &&
+		    (f.parameters.low > f.parameters.best * 1.0001 || f.parameters.high < f.parameters.best * 0.9999 ||
+		     (f.is_certain && p.verdict == PHASE_IS_UNKNOWN)))
 			abort();
 		run_done(&run);
 	}

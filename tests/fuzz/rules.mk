@@ -11,7 +11,7 @@ FUZZ_SEEDS_yaml = $(wildcard data/regimes/*.yaml tests/demo/*.yaml)
 FUZZ_SEEDS_regime = $(wildcard data/regimes/*.yaml tests/demo/regimes/*.yaml)
 FUZZ_SEEDS_declaration = tests/golden/declarations_v1.jsonl
 FUZZ_SEEDS_seen = tests/golden/checkpoint_v1.note
-FUZZ_SEEDS_run = $(wildcard tests/data/runs/*.gz)
+FUZZ_SEEDS_run = $(wildcard tests/data/runs/*.gz tests/phases/runs/square*.gz)
 
 fuzz: ## feed the readers of foreign input with noise (FUZZ_SECONDS=20 each)
 	@tools/deps fuzz

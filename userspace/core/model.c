@@ -11,7 +11,8 @@
 #include "../base/cleanup.h"
 
 #define RANKS_MAX 64
-#define CERTAIN 0.95 /* of the work fits what is said */
+#define CERTAIN 0.95  /* of the work fits what is said */
+#define EXPLAINED 0.9 /* likewise, in inference */
 #define AGAIN_AT_MOST 1.5
 #define ONE_EACH 0.9 /* of the operations: with just one dimension of tokens, else there is no telling */
 
@@ -64,9 +65,11 @@ static void set_copies(struct judging *j, double tokens, double passes)
 		if (by < once && !p->is_batched &&
 		    (model_is_near(by, passes) || (!router && model_is_whole(by / passes))))
 			once = by;
+		if (p->told > 0)
+			once = p->told * passes;
 		p->copies = once / passes;
 		p->active = p->pass.tokens / (passes * tokens);
-		p->is_experts = once == p->pass.calls && p->copies > 1.5 &&
+		p->is_experts = (p->told > 0 || once == p->pass.calls) && p->copies > 1.5 &&
 				((p->active < 0.9 * p->copies && (p->has_many_tokens || p->is_batched)) ||
 				 p->is_uneven);
 		if (!p->is_experts)
@@ -223,19 +226,39 @@ static double least_weight(const struct judging *j)
 	return most;
 }
 
+/* Weights of one model are met equally often: else some may be another's, or one weight in several buffers.
+ * Experts are met as they are chosen. */
+static bool is_met_evenly(const struct judging *j)
+{
+	const struct pair *most = largest_layer(j);
+	double all = 0, even = 0;
+
+	for (size_t i = 0; i < j->count; i++) {
+		const struct pair *p = &j->pair[i];
+		double own = p->is_experts || p->is_uneven ? 0 : p->copies * model_size_of(p);
+
+		all += own;
+		even += p->met_least == most->met_least && p->met_most == most->met_least ? own : 0;
+	}
+	return even >= CERTAIN * all;
+}
+
 static void add_parameters(struct judging *j, double tokens)
 {
 	struct model_fingerprint *f = j->f;
-	double many = f->has_passes || f->seen_in_order ? 1 : MODEL_LAYERS_MAX, answered;
+	bool is_counted = f->has_passes || f->seen_in_order || f->by_buffers;
+	double many = is_counted ? 1 : MODEL_LAYERS_MAX, answered;
 
 	for (size_t i = 0; i < j->count; i++) {
 		const struct pair *p = &j->pair[i];
 
 		f->parameters.best += p->copies * model_size_of(p);
-		f->parameters.low += fmin(copies_low(j, p), floor(p->pass.calls > 0 && p->copies_high > 0
-									  ? p->pass.calls / f->passes
-									  : p->copies + 0.01)) *
-				     model_size_of(p);
+		f->parameters.low +=
+			p->told > 0 ? p->sure * model_size_of(p)
+				    : fmin(copies_low(j, p), floor(p->pass.calls > 0 && p->copies_high > 0
+									   ? p->pass.calls / f->passes
+									   : p->copies + 0.01)) *
+					      model_size_of(p);
 		f->parameters.high += fmax(p->copies_high, ceil(p->copies - 0.01)) * model_size_of(p) * many;
 		f->active.best += p->active * model_size_of(p);
 	}
@@ -247,12 +270,14 @@ static void add_parameters(struct judging *j, double tokens)
 	/* In one thread forward again looks like forward. */
 	if (j->learns && j->phase->backward < 0)
 		f->parameters.low /= AGAIN_AT_MOST;
-	if (share_told(j, tokens, &answered) < CERTAIN || (!f->has_passes && !f->seen_in_order))
+	if (share_told(j, tokens, &answered) < CERTAIN || !is_counted)
 		f->parameters.low = fmin(f->parameters.low, least_weight(j));
 	/* A second model may learn the same weights beside it. */
 	else if (answered < CERTAIN)
 		f->parameters.low /= 2;
-	f->is_certain = answered >= CERTAIN && f->parameters.high <= 1.1 * f->parameters.low;
+	f->is_certain = j->phase->verdict != PHASE_IS_UNKNOWN && answered >= CERTAIN && !j->is_contradicted &&
+			(!f->by_buffers || (!j->is_open && is_met_evenly(j))) &&
+			f->parameters.high <= 1.1 * f->parameters.low;
 	f->active.low = f->active.best * f->parameters.low / f->parameters.best;
 	f->active.high = f->active.best * f->parameters.high / f->parameters.best;
 }
@@ -333,14 +358,15 @@ static void name_dims(struct model_fingerprint *f)
 static void say(struct judging *j, double seen)
 {
 	struct model_fingerprint *f = j->f;
-	const char *how = f->by_tokens ? "No weight is there once: what passes of different lengths have in "
-					 "common are the layers, or a multiple of them."
-			  : !f->has_passes && !f->seen_in_order
-				  ? "No weight is there once: how many layers share the counts is not "
-				    "known, so only bounds hold."
-			  : f->seen_in_order
-				  ? "Layers are counted in the order of calls, as no weight is there once."
-				  : "A weight that is there once tells the passes.";
+	const char *how =
+		f->by_buffers  ? "Weights are told one by one, by the buffers that products read."
+		: f->by_tokens ? "No weight is there once: what passes of different lengths have in "
+				 "common are the layers, or a multiple of them."
+		: !f->has_passes && !f->seen_in_order
+			? "No weight is there once: how many layers share the counts is not "
+			  "known, so only bounds hold."
+		: f->seen_in_order ? "Layers are counted in the order of calls, as no weight is there once."
+				   : "A weight that is there once tells the passes.";
 
 	snprintf(f->evidence, sizeof(f->evidence),
 		 "%zu weights explain %.1f %% of the operations. %s Input embeddings are looked up, not "
@@ -348,6 +374,16 @@ static void say(struct judging *j, double seen)
 		 "among the parameters.%s",
 		 f->weights, 100 * seen, how,
 		 f->weights_left_out ? " Further weights are counted, but not listed." : "");
+}
+
+/* Attention's. */
+static double ops_in_batches(const struct judging *j)
+{
+	double ops = 0;
+
+	for (size_t i = 0; i < j->run->product_count; i++)
+		ops += j->run->products[i].batch > 1 ? model_ops_of(&j->run->products[i]) : 0;
+	return ops;
 }
 
 static int conclude(struct judging *j)
@@ -379,6 +415,9 @@ static int conclude(struct judging *j)
 			     (j->by_side ? p->forward.tokens + p->backward.tokens
 					 : p->over_small.tokens + p->over_large.tokens);
 	}
+	/* What is met by anything else may be no model's: solvers, calibration. */
+	if (!j->learns && explained + ops_in_batches(j) < EXPLAINED * j->ops)
+		f->is_certain = false;
 	say(j, explained / j->ops);
 	return 0;
 }
@@ -406,6 +445,7 @@ static void judging_done(struct judging *j)
 	free(j->dims.item);
 	free(j->calls);
 	free(j->pair);
+	free(j->told);
 }
 
 int model_judge(const struct run *r, const struct phase_judgement *p, const struct architectures *known,
@@ -417,7 +457,9 @@ int model_judge(const struct run *r, const struct phase_judgement *p, const stru
 int model_judge_passes(const struct run *r, const struct phase_judgement *p,
 		       const struct architectures *known, double passes, struct model_fingerprint *ret)
 {
-	_cleanup_(judging_done) struct judging j = { .run = r, .phase = p, .f = ret, .told_passes = passes };
+	_cleanup_(judging_done) struct judging j = {
+		.run = r, .phase = p, .judged = p, .f = ret, .told_passes = passes
+	};
 	int rc;
 
 	memset(ret, 0, sizeof(*ret));
@@ -427,7 +469,7 @@ int model_judge_passes(const struct run *r, const struct phase_judgement *p,
 	rc = rc ?: find_side(&j);
 	if (rc)
 		return rc < 0 ? rc : 0;
-	rc = model_pairs_make(&j);
+	rc = model_identities(&j) ?: model_pairs_make(&j);
 	if (rc)
 		return rc;
 	j.learns = model_learns(&j);

@@ -61,6 +61,7 @@ struct model_fingerprint {
 	bool is_certain;	/* the weights fit nearly all of the work: bounds are those of the copies */
 	bool has_passes;	/* how often a weight is met in one pass is known */
 	uint32_t seen_in_order; /* layers, by the order of calls; 0: it does not tell */
+	bool by_buffers;	/* weights are told one by one, by the buffers that products read */
 	uint32_t by_tokens;	/* layers, by what passes of different lengths have in common; 0: nothing */
 	struct model_bounds parameters, active, tokens;
 	double check; /* 0: not known */

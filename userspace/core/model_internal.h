@@ -48,11 +48,23 @@ struct pair {
 	double copies, active;
 	double copies_high; /* of experts, by the router; 0: no more than copies */
 	bool is_experts;
+	double told, sure;	      /* by their buffers: copies, and those that learn; 0: not told */
+	uint32_t met_least, met_most; /* how often one of them is met */
+};
+
+/* Weights of one size, told one by one by their buffers. */
+struct model_told {
+	uint64_t small, large;
+	double copies, sure; /* sure: that backward has met, or all where there is none */
+	uint32_t batch;
+	uint32_t least, most; /* how often one of them was met, reads in a row taken for one */
+	uint32_t again;	      /* the most before backward began */
 };
 
 struct judging {
 	const struct run *run;
-	const struct phase_judgement *phase;
+	const struct phase_judgement *phase, *judged; /* as it is used here, and as it was judged */
+	struct phase_judgement turned;
 	double (*calls)[RUN_THREADS_MAX]; /* of each product, by thread */
 	struct dims dims;
 	bool at_m;    /* tokens stand there, else at n */
@@ -62,8 +74,13 @@ struct judging {
 	size_t count, left_out;
 	double ops, other; /* other: calls x size of weights that nobody asks gradients through */
 	bool learns;
-	double told_passes; /* by another rank; 0: none tells */
-	uint64_t input;	    /* what most forward products contract over */
+	double told_passes;	 /* by another rank; 0: none tells */
+	uint64_t input;		 /* what most forward products contract over */
+	struct model_told *told; /* by pair; none: buffers tell nothing */
+	size_t tolds;
+	bool may_tell;	      /* buffers are looked at, or have told */
+	bool is_contradicted; /* what shapes tell is not what buffers do */
+	bool is_open;	      /* no weight is there once: buffers may be filled anew for each layer */
 	struct model_fingerprint *f;
 };
 
@@ -92,11 +109,20 @@ int model_answers_make(const struct judging *j, bool at_m, struct answers *ret);
 void model_answers_done(struct answers *a);
 bool model_is_answered(const struct answers *a, const struct reading *x);
 bool model_is_tokens_of(const struct answers *a, uint64_t tokens);
+bool model_may_learn(const struct judging *j, const struct answers *a, const struct reading *x);
 
 /* model_weights.c. Negative: -ENOMEM. */
 int model_calls_by_thread(const struct run *r, double (**ret)[RUN_THREADS_MAX]);
 int model_pairs_make(struct judging *j);
 int model_by_pair(const void *x, const void *y); /* an order of pairs */
+
+/* model_told.c */
+/* Tells weights one by one by their buffers, if they can be, and leaves in `calls` those that go forward
+ * through the model's own. -ENOMEM. */
+int model_identities(struct judging *j);
+void model_take_told(const struct judging *j, struct pair *p);
+double model_passes_told(const struct judging *j); /* each weight is met once in a pass */
+double model_layers_told(const struct judging *j); /* 0: no number fits */
 
 /* model_passes.c */
 bool model_learns(const struct judging *j);

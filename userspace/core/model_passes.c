@@ -65,6 +65,7 @@ void model_pairs_choose(struct judging *j)
 		struct pair *p = &j->pair[i];
 
 		p->pass = pass_of(j, p);
+		model_take_told(j, p);
 		if (j->learns && j->phase->backward >= 0 && j->phase->verdict != PHASE_IS_FROZEN &&
 		    p->backward.calls + p->gradient.calls <= 0) {
 			j->other += p->pass.calls * model_size_of(p);
@@ -323,6 +324,8 @@ static double copies_in(const struct pair *p, double tokens, double passes)
 {
 	double mean = model_mean_tokens(p);
 
+	if (p->told > 0)
+		return p->told;
 	if (model_is_near(model_once_by(p, tokens), passes))
 		return 1;
 	if (!model_is_near(mean, tokens) && mean >= 0.9 * tokens && mean <= tokens)
@@ -400,6 +403,21 @@ static double calls_in_a_row(const struct judging *j, const struct pair *of)
 	return least;
 }
 
+static void take_told(struct judging *j, double tokens, double *layers, double *passes)
+{
+	int kinds, once;
+
+	*passes = model_passes_told(j);
+	*layers = find_layers(j, tokens, *passes, &kinds, &once);
+	if (kinds >= 2 && *layers < 1.5)
+		*layers = model_layers_told(j);
+	j->f->has_passes = !j->is_open && once > 0 && kinds >= 2 && *layers >= 1.5;
+	j->f->by_buffers = true;
+	j->f->seen_in_order = j->f->by_tokens = 0;
+	if (kinds < 2 || *layers < 1.5)
+		*layers = 0;
+}
+
 int model_passes(struct judging *j, double *ret_tokens, double *ret_passes)
 {
 	struct model_fingerprint *f = j->f;
@@ -432,7 +450,11 @@ int model_passes(struct judging *j, double *ret_tokens, double *ret_passes)
 		f->has_passes = true;
 		f->seen_in_order = f->by_tokens = 0;
 	}
-	f->layers = f->has_passes || f->seen_in_order || f->by_tokens ? (uint32_t)round(layers) : 0;
+	if (j->tolds && model_passes_told(j) > 0)
+		take_told(j, tokens, &layers, &passes);
+	f->layers = f->has_passes || f->seen_in_order || f->by_tokens || f->by_buffers
+			    ? (uint32_t)round(layers)
+			    : 0;
 	f->passes = *ret_passes = passes;
 	*ret_tokens = tokens;
 	return 0;

@@ -258,6 +258,17 @@ bool model_is_tokens_of(const struct answers *a, uint64_t tokens)
 	return low < a->count && a->item[low].tokens == tokens;
 }
 
+/* Could these tokens through this weight be of what learns? Of layers below that do not learn only the tokens
+ * are answered; where the phase is not known, buffers must tell them from another model's. */
+bool model_may_learn(const struct judging *j, const struct answers *a, const struct reading *x)
+{
+	if (model_is_answered(a, x))
+		return true;
+	return (j->phase->verdict == PHASE_IS_FROZEN ||
+		(j->phase->verdict == PHASE_IS_UNKNOWN && j->may_tell)) &&
+	       model_is_tokens_of(a, x->tokens);
+}
+
 struct side {
 	uint64_t other, k;
 	double calls, tokens, ops, mean;

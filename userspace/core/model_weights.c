@@ -175,8 +175,7 @@ static int pairs_forward(struct judging *j, size_t *ret)
 			continue;
 		}
 		x = model_read_side(&j->run->products[i], j->at_m);
-		if (!model_is_answered(&answers, &x) &&
-		    !(j->phase->verdict == PHASE_IS_FROZEN && model_is_tokens_of(&answers, x.tokens))) {
+		if (!model_may_learn(j, &answers, &x)) {
 			j->other += forward * (double)j->run->products[i].batch * (double)x.small *
 				    (double)x.large;
 			continue;
