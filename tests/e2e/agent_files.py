@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Owners and declarations that change while a node is metered: what is learned late of an owner is judged by the days it was one, what is
-declared counts, and a damaged file is named and changes nothing."""
+declared counts, and a damaged file is named and changes nothing. On SIGHUP they are read at once."""
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,24 @@ JOBS = [{"tenant": "acme", "model": "lm", "from": START.isoformat(), "days": 100
 def events(rig, kind, subject):
     return [e["payload"] for e in rig.export("entries") if e["kind"] in ("alert", "case") and e["payload"]["subject"] == subject
             and e["payload"]["type"] == f"opmeter.{kind}.v1"]
+
+
+def asked_for(rig, owners):
+    """SIGHUP: read now, though the next publication is an hour away; also what has not changed, and as often as it is asked."""
+    log = lambda: (rig.dir / "agent.log").read_text()
+    replace(owners, IRISH)
+    rig.start("--owners", owners, "--publish", "3600s")
+    read = log().count("owners.yaml was read anew")
+    replace(owners, IRISH.replace("name: sub", "name: sub-of-far"))
+    for n in (1, 2):
+        rig.agent.send_signal(signal.SIGHUP)
+        rig.wait_for(lambda: log().count("owners.yaml was read anew") == read + n, f"owners to be read when asked, {n}")
+    replace(owners, IRISH[:200])
+    refused = log().count("owners: what was read before stays in use")
+    rig.agent.send_signal(signal.SIGHUP)
+    rig.wait_for(lambda: log().count("owners: what was read before stays in use") == refused + 1, "the damaged file to be named when asked")
+    assert rig.agent.poll() is None, "it ended on SIGHUP"
+    rig.stop()
 
 
 def main():
@@ -46,6 +65,7 @@ def main():
         assert "owners: what was read before stays in use" in (rig.dir / "agent.log").read_text()
         assert len(events(rig, "case", "acme")) == 1
         rig.stop()
+        asked_for(rig, owners)
     print("owners and declarations of a node: read anew, judged by their days; a damaged file is named")
 
 

@@ -319,10 +319,26 @@ static int block_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* SIGHUP: files that people write are read at the next publication, which is now. One that comes while they
+ * are read waits here for the next time. False: the agent is told to end. */
+static bool take_signals(struct agent *a, struct schedule *s, int signal_fd)
+{
+	struct signalfd_siginfo info;
+
+	while (read(signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo != SIGHUP)
+			return false;
+		a->is_to_reload = true;
+		s->publish = 0;
+	}
+	return true;
 }
 
 static int agent_loop(struct agent *a, int signal_fd)
@@ -347,7 +363,7 @@ static int agent_loop(struct agent *a, int signal_fd)
 		fds[2].fd = a->devices ? device_fd(a->devices) : -1; /* another one after a restart */
 		if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
 			return -errno;
-		if (fds[0].revents)
+		if (fds[0].revents && !take_signals(a, &s, signal_fd))
 			break;
 		r = discovery_step(a->discovery, 0);
 		r = r ?: agent_devices_step(a);

@@ -69,6 +69,7 @@ struct agent {
 	struct om_catalogue *kernels;
 	struct regimes *regimes; /* NULL: policy is not judged here */
 	struct law law;
+	bool is_to_reload; /* a person asks for its files to be read now */
 	struct om_totals *totals;
 	struct om_peaks *peaks;
 	struct device_meter *devices;	       /* NULL: not wanted */

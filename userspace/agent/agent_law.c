@@ -35,7 +35,8 @@ int agent_law_look(struct agent *a, bool *ret_is_new)
 	struct law_news news;
 	int r = 0;
 
-	law_look(&a->law, agent_steady_ns(), false, &news);
+	law_look(&a->law, agent_steady_ns(), a->is_to_reload, &news);
+	a->is_to_reload = false;
 	*ret_is_new = news.is_any;
 	for (int i = 0; r == 0 && i < LAW_FILES; i++)
 		if (news.is_worth[i])
