@@ -68,7 +68,9 @@ static int load_owners(struct law *l, struct law_news *news, struct error_text *
 
 	if (r)
 		return error_set(err, r, "%s: cannot be read: %s", l->file[LAW_OWNERS].path, strerror(-r));
-	r = owners_load(l->file[LAW_OWNERS].path, &o, err);
+	/* Readings and probes go on meanwhile: only at the start is an import waited for. */
+	r = l->owners ? owners_try_load(l->file[LAW_OWNERS].path, &o, err)
+		      : owners_load(l->file[LAW_OWNERS].path, &o, err);
 	r = r ?: owners_prepare(o) ?: check_end(l, o, &end, err);
 	if (r)
 		return r;

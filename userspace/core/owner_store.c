@@ -163,7 +163,7 @@ int owner_store_open(const char *path, int flags, struct owner_store **ret, stru
 	if (sqlite3_open_v2(path, &s->db, open_flags, NULL))
 		return error_set(err, s->db ? owner_store_errno(s) : -ENOMEM, "%s: cannot be opened: %s",
 				 path, s->db ? sqlite3_errmsg(s->db) : "out of memory");
-	sqlite3_busy_timeout(s->db, 5000);
+	sqlite3_busy_timeout(s->db, flags & OWNER_STORE_NO_WAIT ? 0 : 5000);
 	/* 64 MiB of pages; what a large import changes beyond them is written early. */
 	r = owner_store_exec(
 		s, "PRAGMA cache_size = -65536; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;"

@@ -15,7 +15,8 @@
 
 struct owner_store;
 
-enum { OWNER_STORE_READ_ONLY = 1, OWNER_STORE_CREATE = 2 };
+/* Whoever finds another writer waits 5 s for it, at each step; with NO_WAIT it is -EWOULDBLOCK at once. */
+enum { OWNER_STORE_READ_ONLY = 1, OWNER_STORE_CREATE = 2, OWNER_STORE_NO_WAIT = 4 };
 int owner_store_open(const char *path, int flags, struct owner_store **ret, struct error_text *err);
 struct owner_store *owner_store_free(struct owner_store *s); /* rolls back what was not committed */
 static inline void owner_store_freep(struct owner_store **s)

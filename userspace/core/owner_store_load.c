@@ -268,10 +268,10 @@ int owner_store_load(struct owner_store *s, const char *also, struct owners **re
 	return r;
 }
 
-int owners_load_store(const char *path, struct owners **ret, struct error_text *err)
+int owners_load_store(const char *path, bool waits, struct owners **ret, struct error_text *err)
 {
 	_cleanup_(owner_store_freep) struct owner_store *s = NULL;
-	int r = owner_store_open(path, OWNER_STORE_READ_ONLY, &s, err);
+	int r = owner_store_open(path, OWNER_STORE_READ_ONLY | (waits ? 0 : OWNER_STORE_NO_WAIT), &s, err);
 
 	if (r)
 		return r;

@@ -429,7 +429,7 @@ static int load_first_bytes(const char *path, char head[16], struct error_text *
 	return 0;
 }
 
-int owners_load(const char *path, struct owners **ret, struct error_text *err)
+static int load(const char *path, bool waits, struct owners **ret, struct error_text *err)
 {
 	char head[16];
 	int r = load_first_bytes(path, head, err);
@@ -437,5 +437,15 @@ int owners_load(const char *path, struct owners **ret, struct error_text *err)
 	if (r)
 		return r;
 	return memcmp(head, "SQLite format 3", 16) ? owners_load_yaml(path, ret, err)
-						   : owners_load_store(path, ret, err);
+						   : owners_load_store(path, waits, ret, err);
+}
+
+int owners_load(const char *path, struct owners **ret, struct error_text *err)
+{
+	return load(path, true, ret, err);
+}
+
+int owners_try_load(const char *path, struct owners **ret, struct error_text *err)
+{
+	return load(path, false, ret, err);
 }

@@ -24,6 +24,8 @@ struct owners;
 /* A YAML file, or an owners database: told apart by the first bytes. Of a
  * database only what the bound tenants' parents need is read. */
 int owners_load(const char *path, struct owners **ret, struct error_text *err);
+/* The same without waiting: -EAGAIN: an import has the database. The other waits 5 s for it. */
+int owners_try_load(const char *path, struct owners **ret, struct error_text *err);
 struct owners *owners_free(struct owners *o);
 static inline void owners_freep(struct owners **o)
 {

@@ -114,6 +114,6 @@ size_t own_bound_on(const struct owners *o, const char *tenant, int32_t day);
 bool own_hit_holds(const struct own_hit *h, int32_t day);
 
 int owners_load_yaml(const char *path, struct owners **ret, struct error_text *err);
-int owners_load_store(const char *path, struct owners **ret, struct error_text *err);
+int owners_load_store(const char *path, bool waits, struct owners **ret, struct error_text *err);
 
 #endif

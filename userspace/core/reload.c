@@ -55,7 +55,7 @@ bool reload_is_due(struct reload *r, uint64_t now_ns, bool forced)
 	}
 	changed = memcmp(&r->seen, &r->loaded, sizeof(mark)) != 0;
 	rests = now_ns - r->seen_ns >= RELOAD_REST_NS;
-	if (r->was_busy && !forced && now_ns - r->tried_ns < RELOAD_EVERY_NS)
+	if (r->was_busy && !forced && now_ns - r->tried_ns < RELOAD_REST_NS)
 		return false;
 	return forced || r->was_busy || (changed && rests) ||
 	       ((changed || r->has_failed) && now_ns - r->tried_ns >= RELOAD_EVERY_NS);

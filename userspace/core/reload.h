@@ -42,7 +42,7 @@ struct reload {
 void reload_begin(struct reload *r, const char *path, uint64_t now_ns);
 /* Looks at the file. True: load it now, and say what became of it. `forced`: somebody asks for it. */
 bool reload_is_due(struct reload *r, uint64_t now_ns, bool forced);
-/* -EAGAIN is no failure: the file is tried again half a minute later. True: worth saying: it was read, or the
+/* -EAGAIN is no failure: the file is tried again a second later. True: worth saying: it was read, or the
  * failure is another one than the last. */
 bool reload_tried(struct reload *r, uint64_t now_ns, int result, const struct error_text *err);
 
