@@ -650,6 +650,57 @@ static void an_epoch_to_come_is_looked_at_again(void **state)
 	bench_free(b);
 }
 
+/* A record of our partition of the totals topic, under an epoch. */
+static void comes_back(struct bench *b, struct epoch e)
+{
+	union {
+		rd_kafka_message_t m;
+		uint8_t with_what_the_library_keeps[4096];
+	} u;
+	rd_kafka_headers_t *headers = rd_kafka_headers_new(1);
+	char text[EPOCH_STRLEN];
+
+	memset(&u, 0, sizeof(u));
+	u.m = (rd_kafka_message_t){ .key = "f/0", .key_len = 3, .payload = "{}", .len = 2 };
+	epoch_format(e, text);
+	rd_kafka_header_add(headers, HEADER_EPOCH, -1, text, -1);
+	rd_kafka_message_set_headers(&u.m, headers);
+	publish_take_total(&b->fleet, b->fleet.parts[0], &u.m);
+	rd_kafka_headers_destroy(headers);
+}
+
+/* Whoever can write to the topic can copy our epoch from it: one record more than we sent, and all is written above it. */
+static void a_record_under_our_own_epoch_is_found(void **state)
+{
+	for (int forged_first = 0; forged_first < 2; forged_first++) {
+		struct bench *b = bench_new();
+		struct part *p = b->fleet.parts[0];
+		struct epoch own;
+		uint64_t sent;
+
+		work(p, 0, "acme", NULL);
+		assert_int_equal(publish_part(&b->fleet, p), 0);
+		own = p->epoch;
+		sent = b->reader.records;
+		assert_true(own.number > 0 && sent >= 2 && p->own_sent == sent);
+		if (forged_first)
+			comes_back(b, own);
+		for (uint64_t i = forged_first; i < sent; i++)
+			comes_back(b, own);
+		assert_true(epoch_compare(p->epoch, own) == 0 && !p->is_changed && !p->is_full);
+		comes_back(b, own);
+		assert_true(p->epoch.number == 0 && p->is_changed && p->is_full);
+		assert_int_equal(publish_part(&b->fleet, p), 0);
+		assert_true(epoch_compare(p->epoch, own) > 0);
+		assert_int_equal(b->reader.heads, 2);
+		assert_true(view_is_whole(b->reader.view) && sum_of(b->reader.view, "acme") > 0);
+		/* What comes back of the new epoch is ours again. */
+		comes_back(b, p->epoch);
+		assert_false(p->is_full);
+		bench_free(b);
+	}
+}
+
 static void a_lineage_of_too_many_tenants_names_the_largest(void **state)
 {
 	struct bench *b = bench_new();
@@ -940,6 +991,7 @@ int main(void)
 		cmocka_unit_test(an_epoch_that_could_wrap_is_none),
 		cmocka_unit_test(what_vanished_is_retracted_in_a_new_epoch),
 		cmocka_unit_test(who_sees_a_successor_asks_the_group_before_it_writes),
+		cmocka_unit_test(a_record_under_our_own_epoch_is_found),
 		cmocka_unit_test(a_lineage_of_too_many_tenants_names_the_largest),
 		cmocka_unit_test(a_total_that_no_record_holds_is_left_out_and_counted),
 		cmocka_unit_test(what_the_broker_lost_is_written_again),

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 #include <cmocka.h>
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
 
 #include "exporters/topic.h"
 #include "userspace/fleet/fleet_internal.h"
@@ -468,6 +470,133 @@ static void a_null_without_room_is_a_refusal(void **state)
 	assert_int_equal(refused(REFUSED_FULL), 1);
 }
 
+/* What the producer does not take stays where it is, counted, each time. */
+static void what_could_not_be_sent_is_counted(void **state)
+{
+	struct om_reading r = reading(1, 2, 1, 1);
+	uint8_t key[OM_REGISTER_KEY_SIZE], value[OM_READING_SIZE];
+
+	outbox.room = 0;
+	take(OM_TOPIC_READINGS, 0, "nonsense", 8, "x", 1); /* a dead letter */
+	assert_int_equal(fleet->unsent, 1);
+	take_assignment(1, "acme", 5 * SECOND_NS); /* another partition's */
+	assert_int_equal(fleet->unsent, 2);
+	take_carry_of(r, 1);
+	assert_int_equal(fleet->unsent, 3);
+	om_register_key_encode(&r.key, key);
+	om_reading_encode(&r, value);
+	take(OM_TOPIC_READINGS, 1, key, sizeof(key), value, sizeof(value));
+	assert_int_equal(fleet->unsent, 4);
+	assert_int_equal(outbox.count, 0);
+	outbox.room = LETTERS;
+	take(OM_TOPIC_READINGS, 0, "nonsense", 8, "x", 1);
+	take_assignment(1, "acme", 5 * SECOND_NS);
+	take_carry_of(r, 1);
+	take(OM_TOPIC_READINGS, 1, key, sizeof(key), value, sizeof(value));
+	assert_int_equal(fleet->unsent, 4);
+	assert_int_equal(outbox.count, 4);
+}
+
+/* --- assignments that are owed, at a broker of the library's own --- */
+
+static struct om_assignment assignment_of(const char *tenant, uint64_t at_ns)
+{
+	struct om_reading r = reading(1, 0, 1, 1);
+	struct om_assignment a = { .ledger = r.key.ledger, .job = r.key.job, .kind = OM_ASSIGN_TENANT, .share_low_ppm = 1000000,
+				   .share_high_ppm = 1000000, .rule = "test", .version = "1", .at_ns = at_ns };
+
+	snprintf(a.value, sizeof(a.value), "%s", tenant);
+	return a;
+}
+
+static void put_on_topic(const char *brokers, const char *key, const char *event)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	rd_kafka_t *rk;
+	char why[200];
+
+	rd_kafka_conf_set(conf, "bootstrap.servers", brokers, why, sizeof(why));
+	rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+	assert_non_null(rk);
+	assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(om_topic_name(OM_TOPIC_ASSIGNMENTS)), RD_KAFKA_V_PARTITION(0),
+					   RD_KAFKA_V_KEY(key, strlen(key)), RD_KAFKA_V_VALUE((void *)event, strlen(event)),
+					   RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END), 0);
+	assert_int_equal(rd_kafka_flush(rk, 20000), 0);
+	rd_kafka_destroy(rk);
+}
+
+/* A later word over which an older one was written: at offset 0 of the topic. */
+static void owe_a_word(const char *brokers)
+{
+	struct om_assignment later = assignment_of("zeta", 7 * SECOND_NS), older = assignment_of("acme", 5 * SECOND_NS);
+	char key[160], event[2048], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN];
+	_cleanup_free_ char *text = om_assignment_encode(&later);
+
+	snprintf(key, sizeof(key), "%s/%s/tenant/0/rule", om_id_format(&later.ledger, ledger), om_id_format(&later.job, job));
+	snprintf(event, sizeof(event), "{\"specversion\":\"1.0\",\"data\":%s}", text);
+	if (brokers)
+		put_on_topic(brokers, key, event);
+	take_assignment(0, "zeta", 7 * SECOND_NS);
+	heal_older(fleet, fleet->parts[0], &older);
+	assert_int_equal(fleet->parts[0]->words.count, 1);
+}
+
+static void a_debt_waits_for_room(void **state)
+{
+	rd_kafka_mock_cluster_t *cluster = rd_kafka_mock_cluster_new(kafka, 1);
+	struct fleet_config with_brokers = config;
+	struct part *p = fleet->parts[0];
+
+	rd_kafka_mock_topic_create(cluster, om_topic_name(OM_TOPIC_ASSIGNMENTS), PARTITIONS, 1);
+	with_brokers.brokers = rd_kafka_mock_cluster_bootstraps(cluster);
+	fleet->config = &with_brokers;
+	owe_a_word(with_brokers.brokers);
+	empty_box();
+	outbox.room = 0;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(heal_step(fleet, p), 0);
+		assert_true(p->words.count == 1 && p->words.written == 0 && outbox.count == 0);
+	}
+	/* The broker answers: it is not left alone for half a minute. */
+	assert_int_equal(fleet->heal_ns, 0);
+	outbox.room = LETTERS;
+	assert_int_equal(heal_step(fleet, p), 0);
+	assert_true(p->words.count == 0 && p->words.written == 1 && p->words.lost == 0);
+	assert_non_null(strstr((const char *)last_sent(OM_TOPIC_ASSIGNMENTS)->value, "zeta"));
+	/* Said again meanwhile, by somebody else: nothing is owed any more. */
+	owe_a_word(NULL);
+	p->words.record[0] = 1;
+	om_totals_free(p->totals);
+	p->totals = om_totals_new(100);
+	assert_int_equal(heal_step(fleet, p), 0);
+	assert_true(p->words.count == 0 && p->words.written == 1);
+	/* What is on the topic no more is lost, counted and not asked for again. */
+	p->words.record[p->words.count++] = 50;
+	assert_int_equal(heal_step(fleet, p), 0);
+	assert_true(p->words.count == 0 && p->words.lost == 1);
+	rd_kafka_destroy_flags(fleet->fetcher, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	fleet->fetcher = NULL;
+	rd_kafka_mock_cluster_destroy(cluster);
+}
+
+/* Nobody is there: all partitions go on, and it is asked for again later. */
+static void a_debt_waits_for_a_broker(void **state)
+{
+	struct fleet_config away = config;
+	struct part *p = fleet->parts[0];
+
+	away.brokers = "127.0.0.1:1";
+	fleet->config = &away;
+	owe_a_word(NULL);
+	assert_int_equal(heal_step(fleet, p), 0);
+	assert_int_equal(p->words.count, 1);
+	assert_true(fleet->heal_ns > fleet_now_ns(CLOCK_MONOTONIC));
+	assert_int_equal(heal_step(fleet, p), 0); /* at once */
+	assert_int_equal(p->words.count, 1);
+	rd_kafka_destroy_flags(fleet->fetcher, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	fleet->fetcher = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -483,6 +612,9 @@ int main(void)
 		T(both_passes_see_the_same_days),
 		T(an_old_assignment_is_not_moved_over_a_newer_one),
 		T(a_null_without_room_is_a_refusal),
+		T(what_could_not_be_sent_is_counted),
+		T(a_debt_waits_for_room),
+		T(a_debt_waits_for_a_broker),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);
