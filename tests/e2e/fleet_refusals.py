@@ -12,7 +12,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from fleet import *
 
-SIM = ["--seed", "5", "--nodes", "32", "--jobs", "80", "--days", "2", "--faults", "forge"]
+SIM = ["--seed", "5", "--nodes", "32", "--jobs", "80", "--days", "2", "--faults", "forge,regress"]
 # What the simulated fleet forges, and the name it is refused under. A key of another register and a bare null come as they come.
 NAMES = {"new": "impossible", "grown": "impossible", "key": "forged", "damaged": "damaged", "version": "unknown-version", "source": "forged",
          "crossed": "damaged", "peak": "impossible", "start": "impossible", "old": "impossible", "devices": "impossible"}
@@ -48,7 +48,8 @@ def check_said(events, truth):
     for name in set(NAMES.values()):
         want = sum(n for kind, n in truth["forged"].items() if NAMES.get(kind) == name)
         assert said.get(name, 0) == want > 0, f"{name}: {said.get(name, 0)} said, {want} forged ({truth['forged']})"
-    return said
+    assert truth["regressed"] > 0 and said.get("regression", 0) == truth["regressed"], f"{said.get('regression', 0)} steps back said, {truth['regressed']} sent"
+    return {name: said[name] for name in set(NAMES.values())}
 
 
 def check_dead_letters(broker, said):

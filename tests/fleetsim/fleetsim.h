@@ -138,6 +138,7 @@ struct sim {
 	uint64_t sequence;
 	uint64_t *crossed_ms; /* Unix time at which the n-th crossing was handed to the producer; 0: not yet */
 	uint64_t crossed, beats, next_beat_ns;
+	uint64_t regressed; /* records of an image that are below what the node sent before */
 	uint64_t readings, assignments, forged[SIM_FORGERIES]; /* records made, not counting repetitions */
 	struct wire *wire;
 };

@@ -276,9 +276,14 @@ static int send_image(struct sim *s, struct sim_instance *i)
 {
 	int r = 0;
 
-	for (uint32_t k = 0; r == 0 && k < i->count; k++)
-		if (i->reg[k].image.calls)
-			r = sim_send_reading(s, i, &i->reg[k], &i->reg[k].image);
+	for (uint32_t k = 0; r == 0 && k < i->count; k++) {
+		const struct sim_register *g = &i->reg[k];
+
+		if (!g->image.calls)
+			continue;
+		s->regressed += !g->is_changed && g->image.calls < g->value.calls;
+		r = sim_send_reading(s, i, g, &g->image);
+	}
 	return r;
 }
 

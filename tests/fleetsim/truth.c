@@ -275,10 +275,10 @@ static json_t *plan_json(const struct sim *s)
 		json_object_set_new(forged, sim_forgery_name((enum sim_forgery)f), json_integer((json_int_t)s->forged[f]));
 	for (size_t i = 0; i < s->instance_count; i++)
 		registers += s->instance[i].count;
-	return json_pack("{s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "seed", (json_int_t)s->config.seed, "faults",
+	return json_pack("{s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "seed", (json_int_t)s->config.seed, "faults",
 			 faults, "nodes", (json_int_t)s->config.nodes, "jobs", (json_int_t)s->job_count, "not_placed",
 			 (json_int_t)s->not_placed, "instances", (json_int_t)s->instance_count, "ticks", (json_int_t)s->ticks,
-			 "registers", (json_int_t)registers, "readings", (json_int_t)s->readings, "assignments",
+			 "registers", (json_int_t)registers, "readings", (json_int_t)s->readings, "regressed", (json_int_t)s->regressed, "assignments",
 			 (json_int_t)s->assignments, "heartbeats", (json_int_t)s->beats, "sent", (json_int_t)(s->wire ? wire_sent(s->wire) : 0), "forged", forged);
 }
 

@@ -192,6 +192,11 @@ class Follower:
                     out[cause] = out.get(cause, 0) + int(r["count"])
         return out
 
+    def data_alerts(self, source, cause):
+        with self.lock:
+            return [r for r in self.alerts if isinstance(r["value"], dict) and r["value"].get("source") == source
+                    and r["value"]["type"] == "opmeter.alert.data.v1" and r["value"]["data"]["cause"] == cause]
+
     def level_alerts(self, source):
         with self.lock:
             return [r for r in self.alerts if isinstance(r["value"], dict) and r["value"].get("source") == source

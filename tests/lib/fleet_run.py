@@ -173,6 +173,17 @@ class Run:
         allowed = expected_alerts(self.truth, self.regimes, self.fleet.source, "most")
         self.alerts = len(expected)
         self.trouble += self.wait_alerts(expected, allowed)
+        self.trouble += self.check_regressions()
+
+    def check_regressions(self):
+        """Where records keep their order and no register is folded away, an old image that is sent is a step back that is said."""
+        faults = self.plan["sim"]["faults"].split(",")
+        said = self.follower.data_alerts(self.fleet.source, "regression")
+        if "regress" in faults and self.truth["regressed"] and "shuffle" not in faults and self.plan["seal"] == "0" and not said:
+            return [f"{self.truth['regressed']} readings went back and no alert says so"]
+        if "shuffle" not in faults and not self.truth["regressed"] and not any(k in ("broker", "full") for _, k in self.plan["events"]) and said:
+            return ["an alert says that readings went back, and none did"]
+        return []
 
     def wait_alerts(self, expected, allowed):
         end = time.monotonic() + 20

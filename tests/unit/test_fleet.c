@@ -753,6 +753,153 @@ static void a_total_that_no_record_holds_is_left_out_and_counted(void **state)
 	bench_free(b);
 }
 
+/* What the judge says of a view, by cause. */
+static struct said {
+	char cause[64], subject[64], occasion[64];
+	struct om_id id;
+} said[8];
+static size_t said_count;
+
+static int keep_said(void *ctx, const struct alert *a)
+{
+	json_t *o = json_loads(a->data, 0, NULL);
+	struct said *s = &said[said_count];
+
+	assert_non_null(o);
+	if (json_object_get(o, "cause")) {
+		assert_true(++said_count < ARRAY_SIZE(said));
+		snprintf(s->cause, sizeof(s->cause), "%s", json_string_value(json_object_get(o, "cause")));
+		snprintf(s->occasion, sizeof(s->occasion), "%s", json_string_value(json_object_get(o, "occasion")));
+		snprintf(s->subject, sizeof(s->subject), "%s", a->subject);
+		s->id = a->id;
+	}
+	json_decref(o);
+	return 0;
+}
+
+static struct findings judge_of(struct bench *b)
+{
+	said_count = 0;
+	return (struct findings){ .fleet = &b->fleet, .view = b->reader.view, .emit = keep_said, .policy = { .source = "/opmeter/f", .now_ns = NOW } };
+}
+
+static void what_is_left_out_or_goes_back_is_said_once_a_day(void **state)
+{
+	struct bench *b = bench_new();
+	struct part *p = b->fleet.parts[0];
+	struct findings f;
+	struct om_id first_id;
+
+	work(p, 0, "acme", NULL);
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	f = judge_of(b);
+	assert_int_equal(findings_losses(&f), 0);
+	assert_int_equal(said_count, 0);
+	p->regressions = 3;
+	p->regressed_ms = NOW / 1000000;
+	b->reader.room = b->reader.largest - 1;
+	p->is_changed = p->is_full = true;
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	assert_int_equal(p->left_out, 1);
+	f = judge_of(b);
+	assert_int_equal(findings_losses(&f), 0);
+	assert_int_equal(said_count, 2);
+	assert_string_equal(said[0].cause, "regression");
+	assert_string_equal(said[0].occasion, "regression/2026-11-24");
+	assert_string_equal(said[0].subject, "partition/0");
+	assert_string_equal(said[1].cause, "left-out");
+	first_id = said[0].id;
+	/* More of them on the same day, by whichever judge: the same alert; a day later another one. */
+	p->regressions = 4;
+	p->regressed_ms += 3600000;
+	p->is_changed = true;
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	f = judge_of(b);
+	assert_int_equal(findings_losses(&f), 0);
+	assert_true(om_id_equal(&said[0].id, &first_id));
+	p->regressed_ms += 86400000;
+	p->is_changed = true;
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	f = judge_of(b);
+	assert_int_equal(findings_losses(&f), 0);
+	assert_false(om_id_equal(&said[0].id, &first_id));
+	bench_free(b);
+}
+
+static void overclaimed(struct bench *b, unsigned nodes)
+{
+	for (unsigned i = 0; i < nodes; i++) {
+		struct om_reading r = honest();
+
+		r.key.ledger.byte[0] = (uint8_t)i;
+		assert_int_equal(claims_add(&b->fleet.parts[0]->claims, &r, OPCOUNT_MAX, NOW), 1);
+	}
+	b->fleet.parts[0]->is_changed = true;
+	assert_int_equal(publish_part(&b->fleet, b->fleet.parts[0]), 0);
+}
+
+static void nodes_that_claim_too_much_in_a_day_are_named(void **state)
+{
+	struct bench *b = bench_new();
+	struct findings f;
+
+	overclaimed(b, 1);
+	f = judge_of(b);
+	assert_int_equal(findings_overclaims(&f), 0);
+	assert_int_equal(said_count, 1);
+	assert_string_equal(said[0].cause, "overclaimed");
+	assert_string_equal(said[0].subject, "/opmeter/005a5a5a5a5a5a5a5a5a5a5a5a5a5a5a");
+	assert_int_equal(view_head(b->reader.view, 0)->overclaims, 1);
+	bench_free(b);
+	b = bench_new();
+	overclaimed(b, CLAIMS_NAMED + 3);
+	assert_int_equal(view_head(b->reader.view, 0)->overclaims, CLAIMS_NAMED + 3);
+	assert_int_equal(view_head(b->reader.view, 0)->overclaimed_count, CLAIMS_NAMED);
+	bench_free(b);
+}
+
+/* Two jobs of one holder, on its devices: what neither is asked for. `part`: percent of what was executed. */
+static void execute(struct part *p, unsigned job, const char *tenant, opcount asked, opcount executed)
+{
+	struct om_reading r = honest();
+
+	r.key.job.byte[1] = (uint8_t)job;
+	r.value.exact = asked;
+	assert_int_equal(om_totals_put(p->totals, &r), 0);
+	r.key.meter = OM_METER_DEVICE;
+	r.key.format = OM_FORMAT_UNKNOWN;
+	r.value.exact = 0;
+	r.value.low = r.value.high = executed;
+	assert_int_equal(om_totals_put(p->totals, &r), 0);
+	assign(p, &r, OM_ASSIGN_TENANT, tenant);
+	assign(p, &r, OM_ASSIGN_MODEL, job % 2 ? "odd" : "even");
+	p->is_changed = true;
+}
+
+/* Through registers, reconciliation, records and the reader's view: by who holds the devices, over all its models. */
+static void work_that_no_meter_explains_is_said_of_its_holder(void **state)
+{
+	struct bench *b = bench_new();
+	struct part *p = b->fleet.parts[0];
+	struct error_text err = { 0 };
+	struct findings f;
+
+	assert_int_equal(regimes_load("tests/demo/regimes", &b->fleet.regimes, &err), 0);
+	execute(p, 1, "birch", 1000000, 1100000); /* padding is explained */
+	execute(p, 2, "acme", 1000000, 1000000);
+	execute(p, 3, "acme", 1, 900000000);
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	f = judge_of(b);
+	f.policy.regimes = b->fleet.regimes;
+	f.nodes = &(struct key_map){ 0 };
+	assert_int_equal(findings_totals(&f), 0);
+	assert_int_equal(said_count, 1);
+	assert_string_equal(said[0].cause, "unattributed");
+	assert_string_equal(said[0].subject, "acme");
+	regimes_free(b->fleet.regimes);
+	bench_free(b);
+}
+
 static void what_the_broker_lost_is_written_again(void **state)
 {
 	struct bench *b = bench_new();
@@ -995,6 +1142,9 @@ int main(void)
 		cmocka_unit_test(a_lineage_of_too_many_tenants_names_the_largest),
 		cmocka_unit_test(a_total_that_no_record_holds_is_left_out_and_counted),
 		cmocka_unit_test(what_the_broker_lost_is_written_again),
+		cmocka_unit_test(what_is_left_out_or_goes_back_is_said_once_a_day),
+		cmocka_unit_test(nodes_that_claim_too_much_in_a_day_are_named),
+		cmocka_unit_test(work_that_no_meter_explains_is_said_of_its_holder),
 		cmocka_unit_test(an_end_that_is_told_twice_is_one_end),
 		cmocka_unit_test(only_nodes_have_heartbeats_and_only_so_many),
 		cmocka_unit_test(a_silence_is_one_alert_whoever_judges),

@@ -41,8 +41,8 @@ struct snapshot_head {
 	struct epoch epoch;
 	uint64_t round, time_ns;
 	int64_t offset; /* of the head's record in its partition of the totals topic */
-	uint64_t registers;
-	struct refusal_count refused[REFUSAL_END];
+	uint64_t registers, overclaims;
+	struct refusal_count regressed, left_out, refused[REFUSAL_END];
 };
 
 /* All totals of one moment, added over partitions. Constant once it is made. */

@@ -119,6 +119,33 @@ static void put_refused(struct page *p, const struct snapshot *s)
 				      (double)last_ms[k] / 1e3);
 }
 
+static void put_losses(struct page *p, const struct snapshot *s)
+{
+	uint64_t regressed = 0, left_out = 0, overclaims = 0, regressed_ms = 0, left_out_ms = 0;
+
+	for (uint32_t i = 0; i < s->partitions; i++) {
+		const struct snapshot_head *h = &s->head[i];
+
+		regressed += h->regressed.count;
+		left_out += h->left_out.count;
+		overclaims += h->overclaims;
+		regressed_ms = h->regressed.last_ms > regressed_ms ? h->regressed.last_ms : regressed_ms;
+		left_out_ms = h->left_out.last_ms > left_out_ms ? h->left_out.last_ms : left_out_ms;
+	}
+	gauge(p, "opmeter_fleet_regressed_readings",
+	      "Readings that were below what is known though later, as owners count since they own.",
+	      (double)regressed);
+	timestamp(p, "opmeter_fleet_regressed_last_timestamp_seconds",
+		  "When the last of them came, by the broker; 0: none did.", regressed_ms * 1000000);
+	gauge(p, "opmeter_fleet_left_out_totals", "Totals too large for a record, by the write.",
+	      (double)left_out);
+	timestamp(p, "opmeter_fleet_left_out_last_timestamp_seconds",
+		  "When one was left out last; 0: none was.", left_out_ms * 1000000);
+	gauge(p, "opmeter_fleet_overclaimed_days",
+	      "Nodes' days whose jobs together claim more than the node can do, by partition.",
+	      (double)overclaims);
+}
+
 static void put_snapshot(struct page *p, const struct snapshot *s)
 {
 	static const char *const groups[2] = { "model", "lineage" };
@@ -136,6 +163,7 @@ static void put_snapshot(struct page *p, const struct snapshot *s)
 		om_openmetrics_sample(p->m, "opmeter_fleet_subjects",
 				      (const char *const[]){ "group", groups[g], NULL }, (double)s->count[g]);
 	put_refused(p, s);
+	put_losses(p, s);
 }
 
 static void add_total(struct tenant_sum *t, const struct om_subject_total *s)

@@ -163,6 +163,9 @@ static int take_heads(struct snapshot *s, struct view *v, const int64_t *offsets
 						     .time_ns = h->time_ns,
 						     .offset = offsets[i],
 						     .registers = h->registers };
+		s->head[i].regressed = h->regressed;
+		s->head[i].left_out = h->left_out;
+		s->head[i].overclaims = h->overclaims;
 		memcpy(s->head[i].refused, h->refused, sizeof(h->refused));
 		if (h->time_ns > s->time_ns)
 			s->time_ns = h->time_ns;

@@ -255,3 +255,45 @@ int findings_overclaims(struct findings *j)
 	}
 	return r;
 }
+
+static const struct loss {
+	const char *cause, *means, *what_to_do;
+} losses[] = {
+	{ "regression", "readings were below what is known though later; the maximum stands",
+	  "look at the nodes of these jobs: an old disk image that kept its ledger, a copied node, or "
+	  "somebody "
+	  "who writes under its name" },
+	{ "left-out", "totals were too large for a record and are in no sum",
+	  "shorten the names of tenants and models, or raise message.max.bytes; the owner's log names them" },
+};
+
+/* Once for each partition and day of the last of them. */
+static int say_loss(struct findings *j, uint32_t partition, const struct loss *l,
+		    const struct refusal_count *c)
+{
+	char subject[64], sentence[300], day[16], count[24];
+
+	if (!c->count)
+		return 0;
+	snprintf(subject, sizeof(subject), "partition/%" PRIu32, partition);
+	snprintf(count, sizeof(count), "%" PRIu64, c->count);
+	date_format((int32_t)(c->last_ms / 86400000), day);
+	snprintf(sentence, sizeof(sentence), "%s times in partition %" PRIu32 ", the last on %s: %s.", count,
+		 partition, day, l->means);
+	return findings_emit(j, subject, l->cause, day, sentence,
+			     json_pack("{s:s,s:s,s:i}", "count", count, "what_to_do", l->what_to_do,
+				       "partition", (int)partition));
+}
+
+int findings_losses(struct findings *j)
+{
+	int r = 0;
+
+	for (uint32_t p = 0; r == 0 && p < j->fleet->partitions; p++) {
+		const struct view_head *h = view_head(j->view, p);
+
+		r = say_loss(j, p, &losses[0], &h->regressed);
+		r = r ?: say_loss(j, p, &losses[1], &h->left_out);
+	}
+	return r;
+}

@@ -97,6 +97,7 @@ struct part {
 	uint64_t future;	     /* the highest epoch that is none yet, by our clock */
 	uint64_t own_sent, own_seen; /* records under our epoch: more seen than sent are somebody else's */
 	uint64_t left_out;	     /* totals that no record can hold, by the write */
+	uint64_t left_out_ms, regressed_ms; /* when the last one was; of a reading, by the broker */
 	struct days_told days;
 	uint64_t seal_ns, owed_ns; /* CLOCK_MONOTONIC: not before */
 	struct refusal_count refused[REFUSAL_END];
@@ -226,7 +227,8 @@ struct view;
 struct view_head {
 	struct epoch epoch;
 	uint64_t round, subjects, registers, time_ns;
-	uint64_t regressions, left_out, overclaims; /* nodes' days that claim more than can be */
+	struct refusal_count regressed, left_out;
+	uint64_t overclaims; /* nodes' days that claim more than can be */
 	struct claim_told overclaimed[CLAIMS_NAMED];
 	size_t overclaimed_count;
 	struct refusal_count refused[REFUSAL_END];
@@ -325,6 +327,7 @@ struct findings {
 int findings_totals(struct findings *j);
 int findings_refusals(struct findings *j);
 int findings_overclaims(struct findings *j);
+int findings_losses(struct findings *j); /* steps back, and totals that are left out */
 /* An alert about the data; takes `data` over. `level`: what makes it another one than the last of its cause.
  */
 int findings_emit(struct findings *j, const char *subject, const char *cause, const char *level,

@@ -400,6 +400,7 @@ int judge_tick(struct fleet *f)
 	r = findings_totals(&findings);
 	r = r ?: findings_refusals(&findings);
 	r = r ?: findings_overclaims(&findings);
+	r = r ?: findings_losses(&findings);
 	r = r ?: findings_silence(&findings);
 	r = r ?: findings_files(&findings);
 	r = r ?: findings_untold(&findings);

@@ -219,6 +219,17 @@ static enum refusal judge_joined(struct part *p, const struct om_reading *r, uin
 	return ADMITTED;
 }
 
+/* A later reading that is below an earlier one. The maximum stands; that it came is said. */
+static void note_regression(struct part *p, const rd_kafka_message_t *m)
+{
+	int64_t ms = rd_kafka_message_timestamp(m, NULL);
+
+	p->regressions++;
+	if (ms > 0 && (uint64_t)ms > p->regressed_ms)
+		p->regressed_ms = (uint64_t)ms;
+	p->is_changed = true;
+}
+
 void part_take_reading(struct fleet *f, struct part *p, const rd_kafka_message_t *m)
 {
 	struct admission a = admission_of(f, p);
@@ -249,7 +260,8 @@ void part_take_reading(struct fleet *f, struct part *p, const rd_kafka_message_t
 		return;
 	}
 	rc = om_totals_put(p->totals, &r);
-	p->regressions += rc == 2;
+	if (rc == 2)
+		note_regression(p, m);
 	p->is_changed |= rc == 0;
 	if (rc == 0)
 		rc = claims_add(&p->claims, &r, growth, a.now_ns);

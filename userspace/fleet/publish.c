@@ -197,6 +197,7 @@ static int write_cut(struct writing *w, const char *key, const struct om_subject
 /* No record can hold it. It is none of the head's subjects, so the others are still taken. */
 static int leave_out(struct writing *w, const char *name, struct subject *s)
 {
+	w->p->left_out_ms = fleet_now_ns(CLOCK_REALTIME) / 1000000;
 	if (w->p->left_out++ < LEFT_OUT_SAID_MAX)
 		log_error("the total of %.200s in partition %" PRIu32
 			  " is too large for a record and left out: shorten the names of tenants and models, "
@@ -265,28 +266,30 @@ static json_t *refusals_json(const struct part *p)
 static int write_head(struct writing *w)
 {
 	const struct part *p = w->p;
-	char key[160], number[8][24], time[OM_TIME_STRLEN], day[16];
+	char key[160], number[10][24], time[OM_TIME_STRLEN], day[16];
 	size_t len = prefix_of(w->f, p, key);
 	uint64_t now = fleet_now_ns(CLOCK_REALTIME);
-	const uint64_t numbers[8] = { p->round,
-				      p->subjects.count,
-				      om_totals_registers(p->totals),
-				      p->regressions,
-				      p->nulls,
-				      p->left_out,
-				      p->days.records,
-				      p->claims.over_count };
+	const uint64_t numbers[10] = { p->round,
+				       p->subjects.count,
+				       om_totals_registers(p->totals),
+				       p->regressions,
+				       p->nulls,
+				       p->left_out,
+				       p->days.records,
+				       p->claims.over_count,
+				       p->regressed_ms,
+				       p->left_out_ms };
 	_cleanup_free_ char *text = NULL;
 	json_t *o;
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		snprintf(number[i], sizeof(number[i]), "%" PRIu64, numbers[i]);
-	o = json_pack("{s:i,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s}", "v", 2, "group", "head",
-		      "partition", (int)p->number, "epoch", w->epoch, "round", number[0], "subjects",
+	o = json_pack("{s:i,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s}", "v", 2, "group",
+		      "head", "partition", (int)p->number, "epoch", w->epoch, "round", number[0], "subjects",
 		      number[1], "registers", number[2], "regressions", number[3], "nulls", number[4],
-		      "left_out", number[5], "overclaims", number[7], "overclaimed",
-		      claims_encode(&p->claims), "refused", refusals_json(p), "as_of",
-		      om_time_format(now, time));
+		      "left_out", number[5], "regressed_ms", number[8], "left_out_ms", number[9],
+		      "overclaims", number[7], "overclaimed", claims_encode(&p->claims), "refused",
+		      refusals_json(p), "as_of", om_time_format(now, time));
 	if (o && p->days.before)
 		json_object_set_new(o, "days",
 				    json_pack("{s:s,s:s}", "before",

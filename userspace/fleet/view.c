@@ -120,8 +120,8 @@ static int parse_head(const struct view_record *m, struct view_head *ret)
 	ret->subjects = number_of(o, "subjects");
 	ret->registers = number_of(o, "registers");
 	parse_days(json_object_get(o, "days"), ret);
-	ret->regressions = number_of(o, "regressions");
-	ret->left_out = number_of(o, "left_out");
+	ret->regressed = (struct refusal_count){ number_of(o, "regressions"), number_of(o, "regressed_ms") };
+	ret->left_out = (struct refusal_count){ number_of(o, "left_out"), number_of(o, "left_out_ms") };
 	ret->overclaims = number_of(o, "overclaims");
 	ret->overclaimed_count = claims_decode(json_object_get(o, "overclaimed"), ret->overclaimed);
 	if (!time || om_time_parse(time, &ret->time_ns))
