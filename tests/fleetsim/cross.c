@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <jansson.h>
 
 #include "userspace/base/cleanup.h"
 #include "userspace/core/alert.h"
@@ -80,17 +81,54 @@ int sim_cross(struct sim *s)
 	return r;
 }
 
-static int beat(struct sim *s, const struct sim_node *n, uint64_t at_ns)
+static bool has_name(const json_t *list, const char *name)
 {
-	char source[64], hex[OM_ID_STRLEN], number[24], data[160];
-	struct alert a = { .type = ALERT_HEARTBEAT, .source = source, .subject = "node", .time_ns = at_ns, .data = data };
-	struct om_event ev = { .topic = OM_TOPIC_ALERTS, .key = source, .time_ns = at_ns };
-	_cleanup_free_ char *text = NULL;
+	const json_t *one;
+	size_t i;
 
+	json_array_foreach(list, i, one) if (!strcmp(json_string_value(one), name)) return true;
+	return false;
+}
+
+/* Whose jobs computed there in the last day, as far as the node was told. */
+static json_t *tenants_of(const struct sim *s, const struct sim_node *n)
+{
+	uint32_t day = SIM_DAY_S / (uint32_t)s->config.tick_s;
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < s->instance_count; i++) {
+		const struct sim_instance *at = &s->instance[i];
+		const struct sim_job *j = &s->job[at->job];
+		const char *name = !at->is_told || !j->tenant[0] ? "unknown" : at->is_moved ? j->moved_to : j->tenant;
+
+		if (&s->node[at->node] != n || !at->count || j->start_tick > s->tick || j->end_tick + day < s->tick)
+			continue;
+		if (!has_name(list, name))
+			json_array_append_new(list, json_string(name));
+	}
+	return list;
+}
+
+static int beat(struct sim *s, struct sim_node *n, uint64_t at_ns)
+{
+	char source[64], hex[OM_ID_STRLEN], number[24], peak[24], sequence[24];
+	_cleanup_free_ char *text = NULL, *data = NULL;
+	struct alert a = { .type = ALERT_HEARTBEAT, .source = source, .subject = "node", .time_ns = at_ns };
+	struct om_event ev = { .topic = OM_TOPIC_ALERTS, .key = source, .time_ns = at_ns };
+	json_t *tenants = tenants_of(s, n), *o;
+
+	free(n->told);
+	n->told = json_dumps(tenants, JSON_COMPACT);
 	snprintf(source, sizeof(source), "/opmeter/%s", om_id_format(n->restored_ns ? &n->restored : &n->ledger, hex));
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)at_ns);
-	snprintf(data, sizeof(data), "{\"interval_s\":%llu,\"sequence\":\"%llu\",\"registers\":\"0\",\"backlog\":\"0\"}",
-		 (unsigned long long)((s->config.beat_ns + SIM_NS - 1) / SIM_NS), (unsigned long long)s->beats);
+	snprintf(peak, sizeof(peak), "%llu", (unsigned long long)s->config.node_peak);
+	snprintf(sequence, sizeof(sequence), "%llu", (unsigned long long)s->beats);
+	o = json_pack("{s:I,s:s,s:s,s:s,s:s,s:o}", "interval_s", (json_int_t)((s->config.beat_ns + SIM_NS - 1) / SIM_NS), "sequence", sequence,
+		      "registers", "0", "backlog", "0", "peak_ops_per_s", peak, "tenants", tenants);
+	a.data = data = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	if (!data || !n->told)
+		return -ENOMEM;
 	alert_make_id(ALERT_HEARTBEAT, source, "", "", "node", number, &a.id);
 	text = alert_encode(&a);
 	if (!text)
@@ -113,5 +151,17 @@ int sim_beat(struct sim *s)
 	for (size_t i = 0; r == 0 && i < s->config.nodes; i++)
 		if (s->tick < s->node[i].die_tick && s->tick < s->node[i].hold_tick)
 			r = beat(s, &s->node[i], now);
+	return r;
+}
+
+int sim_linger(struct sim *s)
+{
+	uint64_t end = now_ns() + s->config.linger_ns;
+	int r = 0;
+
+	while (r == 0 && s->config.linger_ns && !s->config.is_dry && now_ns() < end) {
+		r = sim_beat(s) ?: wire_flush(s->wire);
+		nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+	}
 	return r;
 }

@@ -71,6 +71,7 @@ struct sim_config {
 	uint64_t crossings;  /* tenants that cross by one reading, sent at a known moment */
 	opcount crossing_ops; /* what that reading holds */
 	uint64_t beat_ns;    /* between two heartbeats of a node, real time; 0: none */
+	uint64_t linger_ns;  /* living nodes go on beating for so long after the run, real time */
 	bool has_fault[SIM_FAULTS];
 	bool is_plain;	 /* shape meter only: for benchmarks */
 	bool republish; /* every register once more at the end, as agents do from time to time */
@@ -93,6 +94,7 @@ struct sim_node {
 	uint32_t clock_tick[2]; /* steps by clock_step_s and back */
 	int64_t clock_step_s;
 	uint32_t torn_tick;
+	char *told; /* JSON: the tenants of its last heartbeat; NULL: it gave none */
 };
 
 struct sim_job {
@@ -157,6 +159,7 @@ int sim_run(struct sim *s, struct error_text *err);
 int sim_cross_begin(struct sim *s);
 int sim_cross(struct sim *s);
 int sim_beat(struct sim *s);
+int sim_linger(struct sim *s);
 
 /* truth.c: totals as they must come out, as JSON. */
 int sim_write_truth(const struct sim *s, FILE *to);

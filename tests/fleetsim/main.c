@@ -88,6 +88,7 @@ int main(int argc, char **argv)
 		{ "cross", "N", OPTION_UINT, &c->crossings, "tenants that cross by one reading each, at known moments (0)" },
 		{ "cross-ops", "N", OPTION_STRING, &crossing, "operations of that reading (1e19)" },
 		{ "beat", "TIME", OPTION_DURATION, &c->beat_ns, "between two heartbeats of a node, real time (none)" },
+		{ "linger", "TIME", OPTION_DURATION, &c->linger_ns, "living nodes go on beating after the end, real time (none)" },
 		{ "rate", "N", OPTION_UINT, &c->rate, "records a second, 0: as fast as it goes (0)" },
 		{ "faults", "LIST", OPTION_STRING, &faults,
 		  "duplicate,shuffle,replay,regress,restore,clock,torn,late,move,hold,die,forge (none)" },

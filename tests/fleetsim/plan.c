@@ -312,6 +312,8 @@ void sim_done(struct sim *s)
 {
 	for (size_t i = 0; i < s->instance_count; i++)
 		free(s->instance[i].reg);
+	for (size_t i = 0; s->node && i < s->config.nodes; i++)
+		free(s->node[i].told);
 	free(s->instance);
 	free(s->job);
 	free(s->node);

@@ -398,7 +398,7 @@ static int finish(struct sim *s)
 			s->instance[i].reg[k].is_changed = true;
 		r = tell(s, &s->instance[i], s->ticks) ?: publish(s, &s->instance[i], false);
 	}
-	return r ?: wire_flush(s->wire);
+	return r ?: wire_flush(s->wire) ?: sim_linger(s);
 }
 
 int sim_run(struct sim *s, struct error_text *err)

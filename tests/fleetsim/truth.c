@@ -305,6 +305,22 @@ static json_t *crossings_json(const struct sim *s, struct table *totals)
 	return a;
 }
 
+/* What is known of every node: who died is planned, whose tenants it named last only a run with a broker tells. */
+static json_t *nodes_json(const struct sim *s)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; s->config.beat_ns && i < s->config.nodes; i++) {
+		const struct sim_node *n = &s->node[i];
+		char source[64], hex[OM_ID_STRLEN];
+
+		snprintf(source, sizeof(source), "/opmeter/%s", om_id_format(&n->ledger, hex));
+		json_array_append_new(a, json_pack("{s:s,s:b,s:o}", "source", source, "dies", n->die_tick < s->ticks, "tenants",
+						   n->told ? json_loads(n->told, 0, NULL) : json_null()));
+	}
+	return a;
+}
+
 int sim_write_truth(const struct sim *s, FILE *to)
 {
 	struct table totals = { 0 }, lineages = { 0 };
@@ -313,6 +329,7 @@ int sim_write_truth(const struct sim *s, FILE *to)
 
 	for (size_t i = 0; i < s->instance_count; i++)
 		add_instance(&totals, &lineages, s, &s->instance[i]);
+	json_object_set_new(o, "nodes_told", nodes_json(s));
 	json_object_set_new(o, "crossings", crossings_json(s, &totals));
 	json_object_set_new(o, "totals", subjects_json(&totals));
 	json_object_set_new(o, "lineages", subjects_json(&lineages));

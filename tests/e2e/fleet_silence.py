@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes die while their fleet runs, and so does the judge: each dead node is one alert `silent-node`, which names whose jobs were there and what
+its devices can have done since; living nodes are none, and the judge that comes after says nothing again."""
+import datetime
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+from fleet import *
+
+PEAK, INTERVAL_S = 8 * 10**15, 2
+SIM = ["--seed", "7", "--nodes", "40", "--jobs", "40", "--days", "1", "--faults", "die", "--beat", f"{INTERVAL_S}s", "--node-peak", str(PEAK)]
+SENDING_S, LINGER_S = 4, 120
+
+
+def seconds(time_):
+    return datetime.datetime.fromisoformat(time_.replace("Z", "+00:00")).timestamp()
+
+
+def start(fleet):
+    n = fleet.started
+    p = fleet.start("--json", "--interval", "300ms")
+    p.log = fleet.dir / f"{fleet.name}-{n}.log"
+    return p
+
+
+def judges(p):
+    rows = [json.loads(line) for line in open(p.log, errors="replace") if line.startswith('{"instance"')]
+    return bool(rows) and rows[-1]["judge"]
+
+
+def wait_for(fn, what, timeout=60):
+    end = time.monotonic() + timeout
+    while not fn():
+        assert time.monotonic() < end, f"waited for {what}"
+        time.sleep(0.1)
+
+
+def last_beats(follower):
+    """{source: the last heartbeat's time}"""
+    with follower.lock:
+        beats = [r["value"] for r in follower.alerts if isinstance(r["value"], dict) and r["value"]["type"] == "opmeter.heartbeat.v1"]
+    return {b["source"]: b for b in beats}
+
+
+def check(alerts, dead, beats):
+    """The documented formula: peak x the time since it was heard. Times of events are whole seconds, and a judge that was there takes when it came."""
+    assert sorted(a["value"]["subject"] for a in alerts) == sorted(dead), [a["value"]["subject"] for a in alerts]
+    for a in (a["value"] for a in alerts):
+        beat, data = beats[a["subject"]], a["data"]
+        possible, silent = int(data["operations_possible"]), seconds(a["time"]) - seconds(beat["time"])
+        assert abs(possible - PEAK * silent) <= PEAK * 2 and possible > PEAK * 3 * INTERVAL_S, (possible / PEAK, silent)
+        assert sorted(data["tenants"]) == sorted(beat["data"]["tenants"]), (data["tenants"], beat["data"]["tenants"])
+        assert beat["data"]["peak_ops_per_s"] == str(PEAK)
+    assert any(a["value"]["data"]["tenants"] not in ([], ["unknown"]) for a in alerts), "no dead node names a tenant: the test shows nothing"
+
+
+def main():
+    with Broker() as broker, tempfile.TemporaryDirectory(prefix="opmeter-silence-") as tmp:
+        subprocess.run([OPMETER, "topics", "create", "--brokers", broker.brokers, "--partitions", "3", "--replication", "1"], check=True, stdout=subprocess.DEVNULL)
+        plan = json.loads(subprocess.run([FLEETSIM, "--dry", *SIM], check=True, capture_output=True, text=True).stdout)
+        dead = [n["source"] for n in plan["nodes_told"] if n["dies"]]
+        assert 1 < len(dead) < len(plan["nodes_told"]), dead
+        fleet, follower, sim = Fleet(broker, "silence", [Regime("test-silence", 10**30)], tmp), Follower(broker.brokers, "silence", 3), None
+        try:
+            procs = [start(fleet), start(fleet)]
+            wait_for(lambda: sum(map(judges, procs)) == 1, "a judge")
+            rate = (plan["readings"] + plan["assignments"]) // SENDING_S
+            sim = subprocess.Popen([FLEETSIM, "--brokers", broker.brokers, "--truth", os.path.join(tmp, "truth.json"), "--rate", str(rate),
+                                    "--linger", f"{LINGER_S}s", *SIM])
+            wait_for(lambda: len(last_beats(follower)) == len(plan["nodes_told"]), "every node's first heartbeat")
+            time.sleep(SENDING_S)
+            fleet.stop(next(p for p in procs if judges(p)), signal.SIGKILL)
+            wait_for(lambda: len(follower.data_alerts(fleet.source, "silent-node")) >= len(dead), "the dead nodes' alerts")
+            for p in list(fleet.procs):
+                assert fleet.stop(p) == 0, "an instance does not end well"
+            # One more judge, who only reads what was said.
+            once = subprocess.run([OPMETER, "fleet", "--brokers", broker.brokers, "--name", "silence", "--regimes", fleet.regimes, "--once", "--json"], check=True,
+                                  capture_output=True, text=True, timeout=60).stdout
+            assert sim.poll() is None, "the living nodes ended before the judge did"
+            assert "silent-node" not in once, once
+            check(follower.data_alerts(fleet.source, "silent-node"), dead, last_beats(follower))
+        except BaseException:
+            print(fleet.logs(), file=sys.stderr)
+            raise
+        finally:
+            if sim:
+                sim.kill()
+                sim.wait()
+            fleet.close()
+            follower.close()
+        print(f"{len(dead)} of {len(plan['nodes_told'])} nodes died, each one alert")
+
+
+main()
