@@ -97,6 +97,16 @@ void policy_case_id(const struct judgement *j, const struct regime *g, const cha
 	case_id_of(&id, out);
 }
 
+const char *policy_case_words(const struct regime *g, const char *case_id, char out[64])
+{
+	if (*case_id)
+		snprintf(out, 64, "The facts are in case %s, for compliance", case_id);
+	else
+		strcpy(out, g->mode == REGIME_ENFORCE ? "A case opens when training is material"
+						      : "No case is opened");
+	return out;
+}
+
 /* The next day of a calendar, and the year it is in. */
 static int32_t next_calendar_day(const struct regime_notice *d, int32_t today)
 {

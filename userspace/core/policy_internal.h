@@ -33,7 +33,7 @@ struct owner_finding {
 	int32_t from, to; /* of an earlier owner: [from, to); else 0 */
 	bool is_told;	  /* what was trained until then is in the total */
 	bool flagged, material;
-	char case_id[24];
+	char case_id[24]; /* "": none is opened */
 };
 
 struct range {
@@ -82,6 +82,8 @@ int32_t policy_met_on(const struct judgement *j, const struct regime *g, const s
 void policy_add_retention(struct json_out *o, const struct regime *g);
 void policy_case_id(const struct judgement *j, const struct regime *g, const char *subject, const char *level,
 		    char out[24]);
+/* Where the facts are, for an alert: a case is named only where one is opened. Returns out. */
+const char *policy_case_words(const struct regime *g, const char *case_id, char out[64]);
 void case_id_of(const struct om_id *id, char out[24]); /* of the case's own event */
 /* policy_level.c */
 int policy_judge_level(const struct judgement *j, const struct regime *g, const struct owner_finding *owner);
@@ -89,6 +91,9 @@ int policy_judge_level(const struct judgement *j, const struct regime *g, const 
  * tells of. A loan; *ret 0 where it is not known when the run began. */
 const int32_t *policy_changes_in_run(const struct owners *o, const char *tenant, uint32_t first_day,
 				     int32_t today, size_t *ret);
+/* policy_owner.c */
+void policy_add_path(struct json_out *o, const struct owner_answer *a);
+void policy_add_checklist(struct json_out *o, const struct regime *g);
 /* policy_owner.c: emits what the owner regimes find; *ret is the first that opens a case. */
 int policy_judge_owners(const struct judgement *j, struct owner_finding *ret);
 /* Where a flagged owner's headquarters are, for people: never a country. */

@@ -171,7 +171,7 @@ static int emit_level(const struct judgement *j, const struct verdict *v, const 
 	json_out_member(o, "figure", l->lower ? "training, lower bound" : "training, upper bound");
 	fill(j, v);
 	policy_add_notices(j, g, l);
-	if (owner->material && g->mode == REGIME_ENFORCE)
+	if (*owner->case_id && g->mode == REGIME_ENFORCE)
 		json_out_member(o, "case", owner->case_id);
 	return policy_emit(j, &a, sentence);
 }
@@ -198,6 +198,8 @@ static int emit_case(const struct judgement *j, const struct verdict *v, enum re
 	json_out_member(o, "verdict", words);
 	policy_add_retention(o, g);
 	fill(j, v);
+	if (v->level)
+		policy_add_notices(j, g, v->level);
 	return policy_emit(j, &a, sentence);
 }
 

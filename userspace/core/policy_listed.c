@@ -25,26 +25,97 @@ const char *policy_listed_verdict(const struct regime *g, enum owner_standing s)
 		       : "restricted";
 }
 
+/* ppb as a share: "0.123456789". */
+static void add_share(struct json_out *o, const char *key, uint32_t ppb)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u.%09u", ppb / 1000000000, ppb % 1000000000);
+	json_out_member(o, key, text);
+}
+
+static void add_screening(struct json_out *o, const struct owner_share_answer *s, const char *verdict)
+{
+	json_out_key(o, "screening");
+	json_out_open(o, '{');
+	json_out_member(o, "standing", owner_standing_name(s->standing));
+	json_out_member(o, "why", s->why);
+	json_out_member(o, "verdict", verdict);
+	add_share(o, "cascade", s->cascade_ppb);
+	add_share(o, "through", s->through_ppb);
+	add_share(o, "possible", s->possible_ppb);
+	json_out_key(o, "hits");
+	json_out_open(o, '{');
+	json_out_key(o, "confirmed");
+	json_out_number(o, s->hits.confirmed);
+	json_out_key(o, "open");
+	json_out_number(o, s->hits.open);
+	json_out_key(o, "dismissed");
+	json_out_number(o, s->hits.dismissed);
+	json_out_close(o, '}');
+	json_out_close(o, '}');
+}
+
+/* The rule asks for no training: who is restricted is so from the first operation. */
+static int emit_listed_case(const struct judgement *j, const char *tenant, const struct regime *g,
+			    const struct owner_answer *a, const struct owner_share_answer *s, int32_t until,
+			    const char *level, const char *case_id)
+{
+	const char *verdict = policy_listed_verdict(g, s->standing);
+	struct json_out *o = j->out;
+	char sentence[600], cause[64], day[16];
+	struct alert alert;
+
+	if (!policy_begin(j, ALERT_CASE, g, tenant, level, &alert))
+		return 0;
+	snprintf(cause, sizeof(cause), "listed-owners/%s", owner_standing_name(s->standing));
+	snprintf(sentence, sizeof(sentence), "%s: owners and lists%s%s: %s%s%s: %s version %s, %s.", tenant,
+		 until ? " until " : "", until ? date_format(until, day) : "", verdict, *s->why ? ": " : "",
+		 s->why, g->id, g->version, g->citation);
+	json_out_member(o, "case", case_id);
+	json_out_member(o, "cause", cause);
+	json_out_member(o, "state", "detected");
+	json_out_key(o, "hold");
+	json_out_bool(o, s->standing == OWNER_STANDING_UNKNOWN);
+	json_out_member(o, "tenant", tenant);
+	json_out_member(o, "ownership", owner_state_text(a->state));
+	json_out_member(o, "ownership_version", a->version);
+	policy_add_path(o, a);
+	if (until)
+		json_out_member(o, "owner_until", date_format(until, day));
+	add_screening(o, s, verdict);
+	policy_add_checklist(o, g);
+	policy_add_retention(o, g);
+	json_out_key(o, "demo");
+	json_out_bool(o, g->demo);
+	return policy_emit(j, &alert, sentence);
+}
+
 /* until: when it had another owner, or the rule another version; 0: not yet. */
 static int emit_listed(const struct judgement *j, const char *tenant, const struct regime *g,
 		       const struct owner_answer *a, const struct owner_share_answer *s, int32_t until)
 {
 	const char *verdict = policy_listed_verdict(g, s->standing);
-	char sentence[600], level[128], case_id[24], day[16];
+	char sentence[600], level[128], case_id[24] = "", day[16], facts[64];
 	struct json_out *o = j->out;
 	struct alert alert;
+	int r = 0;
 
 	snprintf(level, sizeof(level), "%s/%s", a->version, owner_standing_name(s->standing));
-	if (!policy_begin(j, ALERT_OWNER, g, tenant, level, &alert))
-		return 0;
-	policy_case_id(j, g, tenant, level, case_id);
+	if (g->mode == REGIME_ENFORCE) {
+		policy_case_id(j, g, tenant, level, case_id);
+		r = emit_listed_case(j, tenant, g, a, s, until, level, case_id);
+	}
+	if (r || !policy_begin(j, ALERT_OWNER, g, tenant, level, &alert))
+		return r;
 	/* No name of a holder, no share, no list: this goes to the people who run the machines. */
 	snprintf(sentence, sizeof(sentence),
-		 "%s: owners and lists%s%s: %s, under %s version %s (%s). The facts are in case %s, for "
-		 "compliance; nothing is to be done to the job.",
+		 "%s: owners and lists%s%s: %s, under %s version %s (%s). %s; nothing is to be "
+		 "done to the job.",
 		 tenant, until ? " until " : "", until ? date_format(until, day) : "", verdict, g->id,
-		 g->version, g->citation, case_id);
-	json_out_member(o, "case", case_id);
+		 g->version, g->citation, policy_case_words(g, case_id, facts));
+	if (*case_id)
+		json_out_member(o, "case", case_id);
 	json_out_member(o, "ownership_version", a->version);
 	json_out_member(o, "standing", owner_standing_name(s->standing));
 	json_out_member(o, "verdict", verdict);

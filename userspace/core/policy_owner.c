@@ -44,19 +44,18 @@ static int emit_owner(const struct judgement *j, const struct owner_finding *f)
 	const struct regime *g = f->regime;
 	struct json_out *o = j->out;
 	struct alert a;
-	char sentence[600];
+	char sentence[600], facts[64];
 
 	if (!policy_begin(j, ALERT_OWNER, g, j->tenant, f->answer.version, &a))
 		return 0;
 	/* No name of a parent, no country: this goes to the people who run the machines. */
 	snprintf(sentence, sizeof(sentence),
-		 "%s: %s under %s version %s (%s). The facts are in case %s, for compliance; nothing is to "
-		 "be done to the job.",
-		 j->tenant,
+		 "%s: %s under %s version %s (%s). %s; nothing is to be done to the job.", j->tenant,
 		 f->answer.state == OWNER_KNOWN ? "ownership calls for a look"
 						: owner_state_text(f->answer.state),
-		 g->id, g->version, g->citation, f->case_id);
-	json_out_member(o, "case", f->case_id);
+		 g->id, g->version, g->citation, policy_case_words(g, f->case_id, facts));
+	if (*f->case_id)
+		json_out_member(o, "case", f->case_id);
 	json_out_member(o, "ownership_version", f->answer.version);
 	json_out_key(o, "known");
 	json_out_bool(o, f->answer.state == OWNER_KNOWN);
@@ -80,9 +79,9 @@ static int emit_possible(const struct judgement *j, const struct owner_finding *
 	date_format(f->to, day);
 	snprintf(sentence, sizeof(sentence),
 		 "%s: what was trained before its owner changed on %s is known within bounds only; it may be "
-		 "material under %s version %s (%s). The case follows if it is.",
-		 j->tenant, day, g->id, g->version, g->citation);
-	json_out_member(o, "case", f->case_id);
+		 "material under %s version %s (%s). %s",
+		 j->tenant, day, g->id, g->version, g->citation,
+		 g->mode == REGIME_ENFORCE ? "The case follows if it is." : "No case is opened.");
 	json_out_member(o, "ownership_version", f->answer.version);
 	json_out_key(o, "known");
 	json_out_bool(o, f->answer.state == OWNER_KNOWN);
@@ -94,7 +93,7 @@ static int emit_possible(const struct judgement *j, const struct owner_finding *
 	return policy_emit(j, &a, sentence);
 }
 
-static void add_path(struct json_out *o, const struct owner_answer *a)
+void policy_add_path(struct json_out *o, const struct owner_answer *a)
 {
 	char text[24];
 
@@ -135,7 +134,7 @@ const char *policy_seat_words(const struct policy *p, const struct regime *g, co
 	return strcmp(seat, "bis-d5-macau") ? seat : "in Country Group D:5 or Macau";
 }
 
-static void add_checklist(struct json_out *o, const struct regime *g)
+void policy_add_checklist(struct json_out *o, const struct regime *g)
 {
 	json_out_key(o, "checklist");
 	json_out_open(o, '[');
@@ -257,14 +256,14 @@ static int emit_case(const struct judgement *j, const struct owner_finding *f)
 	json_out_member(o, "ownership", owner_state_text(f->answer.state));
 	json_out_member(o, "ownership_version", f->answer.version);
 	json_out_member(o, "seat", seat_text(j->p, g, &f->answer));
-	add_path(o, &f->answer);
+	policy_add_path(o, &f->answer);
 	if (f->to) {
 		json_out_member(o, "owner_until", date_format(f->to, day));
 		json_out_key(o, "owner_until_told");
 		json_out_bool(o, f->is_told);
 	}
 	add_periods(j);
-	add_checklist(o, g);
+	policy_add_checklist(o, g);
 	policy_add_retention(o, g);
 	json_out_key(o, "demo");
 	json_out_bool(o, g->demo);
@@ -283,13 +282,14 @@ static int judge_owner(const struct judgement *j, struct owner_finding *f, struc
 	/* What is not told may have been trained later: a case of it would be there for good. */
 	f->material = is_material(j, f->regime, f->to && !f->is_told);
 	/* The event is about the tenant: one, however many models it trains. */
-	policy_case_id(j, f->regime, j->tenant, f->answer.version, f->case_id);
+	if (f->material && f->regime->mode == REGIME_ENFORCE)
+		policy_case_id(j, f->regime, j->tenant, f->answer.version, f->case_id);
 	r = emit_owner(j, f);
-	if (r == 0 && f->material && f->regime->mode == REGIME_ENFORCE)
+	if (r == 0 && *f->case_id)
 		r = emit_case(j, f);
 	else if (r == 0 && f->to && !f->is_told && is_material(j, f->regime, false))
 		r = emit_possible(j, f);
-	if (!ret->regime || (f->material && !ret->material))
+	if (!ret->regime || (f->material && !ret->material) || (*f->case_id && !*ret->case_id))
 		*ret = *f;
 	return r;
 }
