@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "lib"))
-from casework import Desk  # noqa: E402
+from casework import CIRRUS, RUN, Desk  # noqa: E402
 
 CLOCKS = ("--retention", "data/retention.yaml")
 FORMULA = '=HYPERLINK("x","y"), and a comma'
@@ -59,12 +59,29 @@ with Desk("reports") as d:
     fields = {r["field"]: r for r in both(d, "report", "case", case, "--store", d.store, "--form", "7308", *CLOCKS)["rows"]}
     assert (fields["email"]["value"], fields["email"]["known"]) == (FORMULA, "recorded in the case"), fields["email"]
 
+    # Of the customer's parent it is no person's name that is told.
+    owner = fields["ultimate_beneficial_owner"]
+    assert owner["value"] == "" and owner["known"].startswith("missing") and "Cumulus Holding (CN)" in owner["known"], owner
+    assert "gathered into this case" in mine["scope"] and row["coverage"], mine["scope"]
+
     half = mine["rows"][0]["first_day"]
     name = half[:4] + ("H1" if half[5:7] < "07" else "H2")
     veu = both(d, "report", "period", "--dir", d.node, "--form", "veu", "--half", name, "--owners", "tests/demo/owners.yaml", "--store", d.store)
     (row,) = [r for r in veu["rows"] if r["tenant"] == "cirrus"]
     assert (row["headquarters"], row["parent_headquarters"], row["training_low"]) == ("DE", "CN", total), row
-    assert "748.15(f)" in veu["due"] and "Supp. 10" in veu["due"]
+    assert "748.15(f)" in veu["due"] and "Supp. 10" in veu["due"] and "codified, not enforced" in veu["due"]
+    assert veu["scope"].startswith("1 ledger, each of one node")
+
+    # Two nodes: figures add up, and each ledger is named with its own entries and root. Twice the same is refused.
+    one, two = d.node, d.dir / "two"
+    d.run("replay", RUN, "--ledger", two, "--cgroup", CIRRUS, "--repeat", 3, "--tenants", "tests/demo/tenants.yaml")
+    alone = both(d, "report", "period", "--dir", two)["rows"][0]
+    row = both(d, "report", "period", "--dir", one, "--dir", two)
+    assert row["scope"].startswith("2 ledgers"), row["scope"]
+    (row,) = [r for r in row["rows"] if r["tenant"] == "cirrus"]
+    assert int(row["training_low"]) == int(total) + int(alone["training_low"]) > int(total), row
+    assert row["ledger"].endswith("; " + alone["ledger"]) and row["log_root"].endswith("; " + alone["log_root"]) and row["entries"].count(" to ") == 2, row
+    d.run("report", "period", "--dir", two, "--dir", two, code=2)
     # An owner that nobody loaded is unknown, not clear.
     (row,) = [r for r in both(d, "report", "period", "--dir", d.node, "--form", "veu", "--half", name)["rows"] if r["tenant"] == "cirrus"]
     assert (row["headquarters"], row["ownership_state"]) == ("unknown", "not asked for"), row

@@ -109,12 +109,34 @@ static int report_case(int argc, char **argv)
 	return r ? case_say(&err, r) : write_out(report, a.csv);
 }
 
+struct opened {
+	struct om_ledger *ledger[OPTION_LIST_MAX];
+	size_t count;
+};
+
+static void opened_done(struct opened *o)
+{
+	for (size_t i = 0; i < o->count; i++)
+		om_ledger_free(o->ledger[i]);
+}
+
+static int open_all(const struct option_list *dirs, struct opened *ret)
+{
+	int r = dirs->count ? 0 : store_open_reader(LEDGER_DEFAULT, &ret->ledger[ret->count++]);
+
+	for (size_t i = 0; i < dirs->count && r == 0; i++)
+		r = store_open_reader(dirs->item[i], &ret->ledger[ret->count++]);
+	return r;
+}
+
 static int report_period(int argc, char **argv)
 {
-	const char *dir = LEDGER_DEFAULT, *store = NULL;
+	const char *store = NULL;
+	struct option_list dirs = { 0 };
 	struct asked a = { .form = "figures" };
 	const struct option options[] = {
-		{ "dir", "DIR", OPTION_STRING, &dir, "the ledger (" LEDGER_DEFAULT ")" },
+		{ "dir", "DIR", OPTION_STRINGS, &dirs,
+		  "a node's ledger, or a copy; may be repeated (" LEDGER_DEFAULT ")" },
 		{ "form", "FORM", OPTION_STRING, &a.form,
 		  "figures, or veu: the half-yearly table of a validated end user (figures)" },
 		{ "csv", NULL, OPTION_FLAG, &a.csv, "rows as CSV instead of JSON" },
@@ -129,14 +151,15 @@ static int report_period(int argc, char **argv)
 	};
 	const struct option_spec spec = {
 		.verb = "report period",
-		.summary = "The figures of every tenant and model in a period, from a ledger, with bounds, "
-			   "meters, losses, "
+		.summary = "The figures of every tenant and model in a period, from ledgers of nodes, with "
+			   "bounds, meters, losses, "
 			   "gaps and log positions.",
 		.options = options,
 	};
 	_cleanup_(regimes_freep) struct regimes *regimes = NULL;
 	_cleanup_(owners_freep) struct owners *owners = NULL;
-	_cleanup_ledger_ struct om_ledger *l = NULL, *cases = NULL;
+	_cleanup_(opened_done) struct opened o = { 0 };
+	_cleanup_ledger_ struct om_ledger *cases = NULL;
 	struct om_report_request q = { 0 };
 	struct error_text err = { 0 };
 	json_t *report = NULL;
@@ -152,12 +175,14 @@ static int report_period(int argc, char **argv)
 	r = load(&a, &q, &regimes, &owners, &err);
 	if (r)
 		return case_say(&err, r);
-	r = store_open_reader(dir, &l);
+	r = open_all(&dirs, &o);
 	r = r ?: store ? store_open_reader(store, &cases) : 0;
 	if (r)
 		return store_exit(r);
 	q.cases = cases;
-	r = veu ? om_report_veu(l, &q, &report, &err) : om_report_period(l, &q, &report, &err);
+	q.ledgers = o.ledger;
+	q.ledger_count = o.count;
+	r = veu ? om_report_veu(&q, &report, &err) : om_report_period(&q, &report, &err);
 	return r ? case_say(&err, r) : write_out(report, a.csv);
 }
 

@@ -47,73 +47,134 @@ int om_report_half(const char *text, int32_t *ret_from, int32_t *ret_to)
 	return date_parse(day, ret_to);
 }
 
-/* --- a ledger's figures --- */
+/* --- figures of ledgers --- */
+
+struct ledgers {
+	struct report_figures f;
+	json_t *place; /* the cells of where the figures stand */
+};
+
+static void ledgers_done(struct ledgers *l)
+{
+	report_figures_done(&l->f);
+	json_decref(l->place);
+}
 
 static int take_entry(void *ctx, const struct om_entry *e)
 {
 	return e->payload ? report_take(ctx, e->kind, e->index, e->payload, e->len) : 0;
 }
 
-static int figures_of(struct om_ledger *l, const struct om_report_request *q, struct report_figures *f,
-		      struct error_text *err)
+/* Each ledger's entries, size and root stand in the cells in the order of the ledgers. */
+static int take_ledger(struct report_figures *f, struct om_ledger *l, bool is_first,
+		       struct report_text text[4])
 {
-	int r = report_figures_new(f, q->from_day, q->to_day, NULL);
+	char id[OM_ID_STRLEN], root[2 * OM_HASH_SIZE + 1];
+	const char *part = is_first ? "" : "; ";
+	struct om_tree_head head;
+	int r = om_ledger_head(l, &head);
 
+	f->first_entry = UINT64_MAX;
+	f->last_entry = 0;
 	r = r ?: om_ledger_each_entry(l, 0, take_entry, f);
-	r = r ?: report_sum(f);
-	return r ? error_set(err, r, "the ledger cannot be read: %s", strerror(-r)) : 0;
+	if (r)
+		return r;
+	report_say(&text[0], "%s%s", part, om_id_format(om_ledger_id(l), id));
+	if (f->first_entry > f->last_entry)
+		report_say(&text[1], "%snone", part);
+	else
+		report_say(&text[1], "%s%llu to %llu", part, (unsigned long long)f->first_entry,
+			   (unsigned long long)f->last_entry);
+	report_say(&text[2], "%s%llu", part, (unsigned long long)head.size);
+	report_say(&text[3], "%s%s", part, om_hex(head.root, OM_HASH_SIZE, root));
+	return 0;
 }
 
-static void log_cells(json_t *row, const struct report_figures *f, const struct om_tree_head *head,
-		      const struct om_id *ledger)
+/* A ledger that is named twice would be told twice, though it counts once. */
+static int check_twice(struct om_ledger *const *l, size_t n, struct error_text *err)
 {
-	char id[OM_ID_STRLEN], text[80], root[2 * OM_HASH_SIZE + 1];
+	char id[OM_ID_STRLEN];
 
-	report_cell(row, "ledger", om_id_format(ledger, id));
-	snprintf(text, sizeof(text), "%llu to %llu", (unsigned long long)f->first_entry,
-		 (unsigned long long)f->last_entry);
-	report_cell(row, "entries", f->first_entry > f->last_entry ? "none" : text);
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)head->size);
-	report_cell(row, "log_size", text);
-	report_cell(row, "log_root", om_hex(head->root, OM_HASH_SIZE, root));
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < i; k++)
+			if (om_id_equal(om_ledger_id(l[i]), om_ledger_id(l[k])))
+				return error_set(err, -EINVAL, "ledger %s is given twice",
+						 om_id_format(om_ledger_id(l[i]), id));
+	return 0;
+}
+
+static int figures_of(const struct om_report_request *q, struct ledgers *ret, struct error_text *err)
+{
+	static const char *const column[] = { "ledger", "entries", "log_size", "log_root" };
+	struct report_text text[ARRAY_SIZE(column)];
+	int r = check_twice(q->ledgers, q->ledger_count, err);
+
+	if (r)
+		return r;
+	r = report_figures_new(&ret->f, q->from_day, q->to_day, NULL);
+	ret->place = json_object();
+	for (size_t i = 0; i < ARRAY_SIZE(column); i++)
+		report_text_new(&text[i]);
+	for (size_t i = 0; r == 0 && i < q->ledger_count; i++)
+		r = take_ledger(&ret->f, q->ledgers[i], i == 0, text);
+	for (size_t i = 0; i < ARRAY_SIZE(column); i++)
+		report_said(&text[i], ret->place, column[i], "");
+	r = r ?: ret->place ? report_sum(&ret->f) : -ENOMEM;
+	return r ? error_set(err, r, "the ledgers cannot be read: %s", strerror(-r)) : 0;
+}
+
+static void log_cells(json_t *row, const struct ledgers *l)
+{
+	json_object_update(row, l->place);
+}
+
+/* Nobody is to take one machine's figures for a fleet's. */
+static void scope_field(json_t *report, const struct om_report_request *q)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text),
+		 "%zu ledger%s, each of one node, as named in the rows: what other nodes metered is in no "
+		 "figure "
+		 "(opmeter totals, the fleet's API)",
+		 q->ledger_count, q->ledger_count == 1 ? "" : "s");
+	report_scope(report, text);
 }
 
 /* "Name (country, as of date: source) < ...", from the tenant's entity up. */
 static void owner_cell(json_t *row, const struct om_report_request *q, const char *tenant)
 {
 	struct owner_answer a;
-	char text[4096] = "", day[16];
-	size_t at = 0;
+	struct report_text text;
+	char day[16];
 
 	if (!q->owners) {
 		report_cell(row, "ownership", "not asked for");
 		return;
 	}
 	owners_resolve(q->owners, tenant, q->to_day, &a);
-	for (size_t i = 0; i < a.steps && at < sizeof(text); i++)
-		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s (%s, as of %s: %s)",
-				       at ? " < " : "", a.path[i].name, a.path[i].headquarters,
-				       date_format(a.path[i].as_of_day, day), a.path[i].source);
-	if (at < sizeof(text))
-		snprintf(text + at, sizeof(text) - at, "%s%s", at ? "; " : "", owner_state_text(a.state));
-	report_cell(row, "ownership", text);
+	report_text_new(&text);
+	for (size_t i = 0; i < a.steps; i++)
+		report_say(&text, "%s%s (%s, as of %s: %s)", i ? " < " : "", a.path[i].name,
+			   a.path[i].headquarters, date_format(a.path[i].as_of_day, day), a.path[i].source);
+	report_say(&text, "%s%s", a.steps ? "; " : "", owner_state_text(a.state));
+	report_said(&text, row, "ownership", "");
 }
 
 static void cases_cell(json_t *row, const struct om_case_store *s, const char *tenant)
 {
-	char text[2048] = "";
-	size_t at = 0;
+	struct report_text text;
 
-	for (size_t i = 0; s && i < om_case_store_count(s) && at < sizeof(text); i++) {
+	report_text_new(&text);
+	for (size_t i = 0; s && i < om_case_store_count(s); i++) {
 		const struct om_case *c = om_case_store_at(s, i);
 		const char *outcome = json_text(c->record, "outcome");
 
 		if (!strcmp(json_text(c->record, "tenant"), tenant))
-			at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s %s%s%s", at ? "; " : "",
-					       c->id, om_case_state_name(c->state), *outcome ? ": " : "",
-					       outcome);
+			report_say(&text, "%s%s %s%s%s", report_has(&text) ? "; " : "", c->id,
+				   om_case_state_name(c->state), *outcome ? ": " : "", outcome);
 	}
-	report_cell(row, "cases", at ? text : s ? "none" : "not asked for");
+	report_said(&text, row, "cases", s ? "none" : "not asked for");
 }
 
 static void period_fields(json_t *report, const struct om_report_request *q)
@@ -134,30 +195,28 @@ static json_t *period_row(const struct om_report_request *q)
 	return row;
 }
 
-int om_report_period(struct om_ledger *l, const struct om_report_request *q, json_t **ret,
-		     struct error_text *err)
+int om_report_period(const struct om_report_request *q, json_t **ret, struct error_text *err)
 {
 	_cleanup_(om_case_store_freep) struct om_case_store *cases = NULL;
-	_cleanup_(report_figures_done) struct report_figures f = { 0 };
+	_cleanup_(ledgers_done) struct ledgers l = { 0 };
 	_cleanup_(json_decrefp) json_t *report = report_new("period", q->now_ns);
-	struct om_tree_head head;
 	int r = q->cases ? om_case_store_load(q->cases, &cases, err) : 0;
 
-	r = r ?: figures_of(l, q, &f, err);
-	r = r ?: om_ledger_head(l, &head);
+	r = r ?: figures_of(q, &l, err);
 	if (r)
 		return r;
 	period_fields(report, q);
-	for (size_t i = 0; i < f.rows || i == 0; i++) {
-		const struct report_row none = { 0 }, *of = f.rows ? &f.row[i] : &none;
+	scope_field(report, q);
+	for (size_t i = 0; i < l.f.rows || i == 0; i++) {
+		const struct report_row none = { 0 }, *of = l.f.rows ? &l.f.row[i] : &none;
 		json_t *row = period_row(q);
 
 		report_figure_cells(row, of);
 		report_threshold_cell(row, of, q);
 		owner_cell(row, q, of->tenant);
 		cases_cell(row, cases, of->tenant);
-		log_cells(row, &f, &head, om_ledger_id(l));
-		report_add(report, row, !f.rows);
+		log_cells(row, &l);
+		report_add(report, row, !l.f.rows);
 	}
 	*ret = TAKE_PTR(report);
 	return 0;
@@ -169,17 +228,18 @@ int om_report_period(struct om_ledger *l, const struct om_report_request *q, jso
  * February. Both stand in the rule; which one binds is for counsel. */
 static void due_fields(json_t *report, const struct om_report_request *q)
 {
-	char day[16], text[96];
+	static const char standing[] = ": codified, not enforced (BIS, 2025-05-13)";
+	char day[16], text[160];
 	int year;
 
 	date_format(q->to_day, day);
 	year = atoi(day);
 	if (!strncmp(day + 5, "06", 2))
-		snprintf(text, sizeof(text), "%04d-07-15 (748.15(f)); %04d-08-01 (Supp. 10 para. 10)", year,
-			 year);
+		snprintf(text, sizeof(text), "%04d-07-15 (748.15(f)); %04d-08-01 (Supp. 10 para. 10)%s", year,
+			 year, standing);
 	else
-		snprintf(text, sizeof(text), "%04d-01-15 (748.15(f)); %04d-02-01 (Supp. 10 para. 10)",
-			 year + 1, year + 1);
+		snprintf(text, sizeof(text), "%04d-01-15 (748.15(f)); %04d-02-01 (Supp. 10 para. 10)%s",
+			 year + 1, year + 1, standing);
 	json_object_set_new(report, "due", json_string(text));
 	json_object_set_new(
 		report, "note",
@@ -203,31 +263,29 @@ static void seat_cells(json_t *row, const struct om_report_request *q, const cha
 	report_cell(row, "ownership_state", q->owners ? owner_state_text(a.state) : "not asked for");
 }
 
-int om_report_veu(struct om_ledger *l, const struct om_report_request *q, json_t **ret,
-		  struct error_text *err)
+int om_report_veu(const struct om_report_request *q, json_t **ret, struct error_text *err)
 {
 	_cleanup_(om_case_store_freep) struct om_case_store *cases = NULL;
-	_cleanup_(report_figures_done) struct report_figures f = { 0 };
+	_cleanup_(ledgers_done) struct ledgers l = { 0 };
 	_cleanup_(json_decrefp) json_t *report = report_new("veu", q->now_ns);
-	struct om_tree_head head;
 	int r = q->cases ? om_case_store_load(q->cases, &cases, err) : 0;
 
-	r = r ?: figures_of(l, q, &f, err);
-	r = r ?: om_ledger_head(l, &head);
+	r = r ?: figures_of(q, &l, err);
 	if (r)
 		return r;
 	period_fields(report, q);
 	due_fields(report, q);
-	for (size_t i = 0; i < f.rows || i == 0; i++) {
-		const struct report_row none = { 0 }, *of = f.rows ? &f.row[i] : &none;
+	scope_field(report, q);
+	for (size_t i = 0; i < l.f.rows || i == 0; i++) {
+		const struct report_row none = { 0 }, *of = l.f.rows ? &l.f.row[i] : &none;
 		json_t *row = period_row(q);
 
 		seat_cells(row, q, of->tenant);
 		report_figure_cells(row, of);
 		report_threshold_cell(row, of, q);
 		cases_cell(row, cases, of->tenant);
-		log_cells(row, &f, &head, om_ledger_id(l));
-		report_add(report, row, !f.rows);
+		log_cells(row, &l);
+		report_add(report, row, !l.f.rows);
 	}
 	*ret = TAKE_PTR(report);
 	return 0;

@@ -17,6 +17,9 @@
 #include "regime.h"
 
 struct om_report_request {
+	/* Of a period: each of one node. A ledger that is there twice is refused. */
+	struct om_ledger *const *ledgers;
+	size_t ledger_count;
 	int32_t from_day, to_day;      /* both included */
 	const struct regimes *regimes; /* NULL: no thresholds beside the figures */
 	const struct owners *owners;   /* NULL: owners are not told */
@@ -24,9 +27,8 @@ struct om_report_request {
 	uint64_t now_ns;
 };
 
-/* Figures of every tenant and model in a period, from a ledger. */
-int om_report_period(struct om_ledger *l, const struct om_report_request *q, json_t **ret,
-		     struct error_text *err);
+/* Figures of every tenant and model in a period, from q->ledgers. */
+int om_report_period(const struct om_report_request *q, json_t **ret, struct error_text *err);
 /* Figures behind a case, from what was gathered into its store. */
 int om_report_case(struct om_ledger *store, const struct om_case *c, const struct om_retention *r,
 		   const struct om_report_request *q, json_t **ret, struct error_text *err);
@@ -34,8 +36,7 @@ int om_report_case(struct om_ledger *store, const struct om_case *c, const struc
 int om_report_7308(struct om_ledger *store, const struct om_case *c, const struct om_report_request *q,
 		   json_t **ret, struct error_text *err);
 /* The half-yearly table of a validated end user; q->from_day and to_day are the half year. */
-int om_report_veu(struct om_ledger *l, const struct om_report_request *q, json_t **ret,
-		  struct error_text *err);
+int om_report_veu(const struct om_report_request *q, json_t **ret, struct error_text *err);
 
 /* "2026H2" as its first and last day. -EINVAL. */
 int om_report_half(const char *text, int32_t *ret_from, int32_t *ret_to);

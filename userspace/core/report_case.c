@@ -13,9 +13,8 @@
 
 struct behind {
 	struct report_figures f;
-	uint64_t first, last; /* entries of the store that are of the case */
-	char readings[2048];  /* where the readings stood: "ledger:entry ..." */
-	size_t at;
+	uint64_t first, last;	     /* entries of the store that are of the case */
+	struct report_text readings; /* where they stood: "ledger:entry ..." */
 };
 
 static int take_act(void *ctx, const struct om_entry *e, const json_t *act)
@@ -35,10 +34,9 @@ static int take_act(void *ctx, const struct om_entry *e, const json_t *act)
 		    ?: report_take(&b->f,
 				   (enum om_entry_kind)json_integer_value(json_object_get(source, "kind")),
 				   e->index, data, len);
-	if (r == 0 && !strcmp(json_text(act, "what"), "readings") && b->at < sizeof(b->readings))
-		b->at += (size_t)snprintf(b->readings + b->at, sizeof(b->readings) - b->at, "%s%.12s:%s",
-					  b->at ? " " : "", json_text(source, "ledger"),
-					  json_text(source, "index"));
+	if (r == 0 && !strcmp(json_text(act, "what"), "readings"))
+		report_say(&b->readings, "%s%.12s:%s", report_has(&b->readings) ? " " : "",
+			   json_text(source, "ledger"), json_text(source, "index"));
 	return r;
 }
 
@@ -48,6 +46,7 @@ static int look_behind(struct om_ledger *store, const struct om_case *c, const s
 	int r = report_figures_new(&b->f, q->from_day, q->to_day, json_text(c->record, "tenant"));
 
 	b->first = UINT64_MAX;
+	report_text_new(&b->readings);
 	r = r ?: om_case_each_act(store, c->id, take_act, b);
 	r = r ?: report_sum(&b->f);
 	return r ? error_set(err, r, "%s: what was gathered cannot be read: %s", c->id, strerror(-r)) : 0;
@@ -56,27 +55,29 @@ static int look_behind(struct om_ledger *store, const struct om_case *c, const s
 static void behind_done(struct behind *b)
 {
 	report_figures_done(&b->f);
+	if (b->readings.f)
+		fclose(b->readings.f);
+	free(b->readings.text);
 }
 
 static void path_cells(json_t *row, const json_t *record)
 {
-	char text[4096] = "", sources[4096] = "";
-	size_t at = 0, s = 0, i;
+	struct report_text text, sources;
+	size_t i;
 	const json_t *v;
 
+	report_text_new(&text);
+	report_text_new(&sources);
 	json_array_foreach(json_object_get(record, "path"), i, v)
 	{
-		if (at < sizeof(text))
-			at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s (%s)", at ? " < " : "",
-					       json_text(v, "name"), json_text(v, "headquarters"));
-		if (s < sizeof(sources))
-			s += (size_t)snprintf(sources + s, sizeof(sources) - s, "%s%s: %s, as of %s",
-					      s ? "; " : "", json_text(v, "name"), json_text(v, "source"),
-					      json_text(v, "as_of"));
+		report_say(&text, "%s%s (%s)", i ? " < " : "", json_text(v, "name"),
+			   json_text(v, "headquarters"));
+		report_say(&sources, "%s%s: %s, as of %s", i ? "; " : "", json_text(v, "name"),
+			   json_text(v, "source"), json_text(v, "as_of"));
 	}
 	report_cell(row, "ownership", json_text(record, "ownership"));
-	report_cell(row, "ownership_path", text);
-	report_cell(row, "ownership_sources", sources);
+	report_said(&text, row, "ownership_path", "");
+	report_said(&sources, row, "ownership_sources", "");
 	report_cell(row, "ownership_version", json_text(record, "ownership_version"));
 	report_cell(row, "seat", json_text(record, "seat"));
 }
@@ -99,14 +100,16 @@ static json_t *case_cells(const struct om_case *c, const json_t *record)
 	return row;
 }
 
-static void place_cells(json_t *row, const struct behind *b, const struct om_tree_head *head)
+static void place_cells(json_t *row, struct behind *b, const struct om_tree_head *head)
 {
 	char text[80];
 
 	snprintf(text, sizeof(text), "%llu to %llu of %llu", (unsigned long long)b->first,
 		 (unsigned long long)b->last, (unsigned long long)head->size);
 	report_cell(row, "store_entries", text);
-	report_cell(row, "readings_at", b->readings);
+	if (b->readings.f)
+		fflush(b->readings.f);
+	report_cell(row, "readings_at", b->readings.f ? b->readings.text : "out of memory: not told");
 }
 
 int om_report_case(struct om_ledger *store, const struct om_case *c, const struct om_retention *r,
@@ -122,6 +125,7 @@ int om_report_case(struct om_ledger *store, const struct om_case *c, const struc
 	if (rc)
 		return rc;
 	json_object_set(report, "case", record);
+	report_scope(report, "what was gathered into this case; what other ledgers hold is in no figure");
 	if (b.f.rows == 0)
 		json_object_set_new(
 			report, "note",
@@ -178,17 +182,35 @@ static void field_row(json_t *report, const char *id, const char *field, const c
 	report_add(report, row, false);
 }
 
+/* A person, whom no register of parents names: a parent is told beside it, and never in its place. */
+static void beneficial_owner_row(json_t *report, const struct om_case *c, const json_t *record,
+				 const char *field)
+{
+	const json_t *path = json_object_get(record, "path");
+	const json_t *last = json_array_get(path, json_array_size(path) - 1);
+	const char *state = json_text(record, "ownership");
+	char how[600];
+
+	if (last && !strcmp(state, owner_state_text(OWNER_KNOWN)))
+		snprintf(how, sizeof(how),
+			 "missing: ask the customer (case fact); ultimate parent as given: %.200s (%.8s), by "
+			 "%.200s",
+			 json_text(last, "name"), json_text(last, "headquarters"), json_text(last, "source"));
+	else
+		snprintf(how, sizeof(how),
+			 "missing: ask the customer (case fact); ultimate parent unknown: %.200s",
+			 *state ? state : "the finding tells nothing of owners");
+	field_row(report, c->id, field, "", "", how);
+}
+
 /* The finding's own words where nobody recorded more. */
 static void from_finding(json_t *report, const struct om_case *c, const json_t *record, const char *field)
 {
-	const json_t *path = json_object_get(record, "path");
-	const json_t *step = NULL;
+	const json_t *step = json_array_get(json_object_get(record, "path"), 0);
 
-	if (!strcmp(field, "customer_name_or_dba"))
-		step = json_array_get(path, 0);
-	else if (!strcmp(field, "ultimate_beneficial_owner") && json_array_size(path))
-		step = json_array_get(path, json_array_size(path) - 1);
-	if (step)
+	if (!strcmp(field, "ultimate_beneficial_owner"))
+		beneficial_owner_row(report, c, record, field);
+	else if (step && !strcmp(field, "customer_name_or_dba"))
 		field_row(report, c->id, field, json_text(step, "name"), json_text(step, "source"),
 			  "ownership as given; not confirmed by the customer");
 	else
@@ -229,6 +251,7 @@ int om_report_7308(struct om_ledger *store, const struct om_case *c, const struc
 	json_object_set_new(
 		report, "citation",
 		json_string("proposed 15 CFR 7.308(d), 89 FR 5698 (2024-01-29); no final rule was seen"));
+	report_scope(report, "what was gathered into this case; what other ledgers hold is in no figure");
 	for (size_t i = 0; i < ARRAY_SIZE(fields_7308); i++) {
 		const json_t *f = fields_7308[i].fact ? json_object_get(facts, fields_7308[i].fact) : NULL;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The figures of a report: registers of a period summed under assignments, with what the sums do not tell. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,8 +166,39 @@ json_t *report_new(const char *name, uint64_t now_ns)
 {
 	char time[OM_TIME_STRLEN];
 
-	return json_pack("{s:i,s:s,s:s,s:[],s:[]}", "v", 1, "report", name, "made",
+	return json_pack("{s:i,s:s,s:s,s:[],s:[]}", "v", 2, "report", name, "made",
 			 om_time_format(now_ns, time), "columns", "rows");
+}
+
+void report_scope(json_t *report, const char *text)
+{
+	json_object_set_new(report, "scope", json_string(text));
+}
+
+void report_text_new(struct report_text *t)
+{
+	*t = (struct report_text){ 0 };
+	t->f = open_memstream(&t->text, &t->len);
+}
+
+void report_say(struct report_text *t, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	if (t->f)
+		vfprintf(t->f, fmt, args);
+	va_end(args);
+}
+
+void report_said(struct report_text *t, json_t *row, const char *column, const char *none)
+{
+	bool is_whole = t->f && !ferror(t->f);
+
+	is_whole = t->f && fclose(t->f) == 0 && is_whole;
+	report_cell(row, column, !is_whole ? "out of memory: not told" : t->len ? t->text : none);
+	free(t->text);
+	*t = (struct report_text){ 0 };
 }
 
 void report_cell(json_t *row, const char *column, const char *text)
@@ -226,6 +258,20 @@ static void losses_text(const struct report_row *r, char *out, size_t size)
 					       om_loss_name((enum om_loss)k), (unsigned long long)r->lost[k]);
 }
 
+/* In a word whether the figures can be whole; losses and gaps say by how much they are not. */
+static const char *coverage_text(const struct report_row *r)
+{
+	bool has_gap = r->days && (int64_t)r->last_day - r->first_day + 1 != r->days, has_loss = false;
+
+	for (int k = 0; k < OM_LOSS_END; k++)
+		has_loss |= r->lost[k] != 0;
+	if (has_loss || !r->is_bounded)
+		return has_gap ? "incomplete: something could not be counted, and days are without a reading"
+			       : "incomplete: something could not be counted";
+	return has_gap ? "no loss known; days are without a reading: idle, or not seen"
+		       : "no loss known, a reading on every day from first to last";
+}
+
 static void gaps_text(const struct report_row *r, char *out, size_t size)
 {
 	int64_t span = r->days ? (int64_t)r->last_day - r->first_day + 1 : 0;
@@ -255,6 +301,7 @@ void report_figure_cells(json_t *row, const struct report_row *r)
 	report_ops(row, "unattributed", r->unattributed);
 	report_cell(row, "bounded", r->is_bounded ? "yes" : "no: some work has no upper bound");
 	report_cell(row, "attempted", r->attempted ? "yes: no device meter behind some of it" : "no");
+	report_cell(row, "coverage", coverage_text(r));
 	report_cell(row, "meters", meters_text(r->meters, text));
 	losses_text(r, text, sizeof(text));
 	report_cell(row, "losses", text);
@@ -278,28 +325,27 @@ static void percent(opcount figure, opcount threshold, char out[48])
 
 void report_threshold_cell(json_t *row, const struct report_row *r, const struct om_report_request *q)
 {
-	char text[4096] = "", low[48], high[48], figure[OPCOUNT_STRLEN];
-	size_t at = 0;
+	char low[48], high[48], figure[OPCOUNT_STRLEN];
+	struct report_text t;
 
-	for (size_t i = 0; q->regimes && i < regimes_count(q->regimes) && at < sizeof(text); i++) {
+	report_text_new(&t);
+	for (size_t i = 0; q->regimes && i < regimes_count(q->regimes); i++) {
 		const struct regime *g = regimes_at(q->regimes, i);
 
 		if (g->kind != REGIME_THRESHOLD || !regime_holds_on(g, q->to_day) || !g->threshold)
 			continue;
 		/* A threshold that the law has not set is no number. */
 		if (g->threshold_missing) {
-			at += (size_t)snprintf(text + at, sizeof(text) - at,
-					       "%s%s %s (%s, digest %.12s): conditional(%s)", at ? "; " : "",
-					       g->id, g->version, regime_mode_name(g->mode), g->digest,
-					       g->threshold_missing);
+			report_say(&t, "%s%s %s (%s, digest %.12s): conditional(%s)",
+				   report_has(&t) ? "; " : "", g->id, g->version, regime_mode_name(g->mode),
+				   g->digest, g->threshold_missing);
 			continue;
 		}
 		percent(r->training_low, g->threshold, low);
 		percent(r->training_high, g->threshold, high);
-		at += (size_t)snprintf(text + at, sizeof(text) - at,
-				       "%s%s %s (%s, digest %.12s): %s to %s of %s", at ? "; " : "", g->id,
-				       g->version, regime_mode_name(g->mode), g->digest, low, high,
-				       opcount_human(g->threshold, figure));
+		report_say(&t, "%s%s %s (%s, digest %.12s): %s to %s of %s", report_has(&t) ? "; " : "",
+			   g->id, g->version, regime_mode_name(g->mode), g->digest, low, high,
+			   opcount_human(g->threshold, figure));
 	}
-	report_cell(row, "regimes", at ? text : q->regimes ? "none holds" : "not asked for");
+	report_said(&t, row, "regimes", q->regimes ? "none holds" : "not asked for");
 }

@@ -34,7 +34,25 @@ int report_take(struct report_figures *f, enum om_entry_kind kind, uint64_t entr
 /* Sums them up. */
 int report_sum(struct report_figures *f);
 
+/* A cell's text that grows with what is said: nothing of it is cut. */
+struct report_text {
+	char *text;
+	size_t len;
+	FILE *f; /* NULL: out of memory; report_say() then says nothing, report_said() fails */
+};
+void report_text_new(struct report_text *t);
+void report_say(struct report_text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Puts it into the row, or `none` where nothing was said, and frees it. */
+void report_said(struct report_text *t, json_t *row, const char *column, const char *none);
+/* What was said so far; 0: nothing. */
+static inline bool report_has(struct report_text *t)
+{
+	return t->f && ftell(t->f) > 0;
+}
+
 json_t *report_new(const char *name, uint64_t now_ns);
+/* Whose figures they are: a field of the report, as "scope". */
+void report_scope(json_t *report, const char *text);
 /* A cell of the row under way; the first row's cells are the columns. */
 void report_cell(json_t *row, const char *column, const char *text);
 void report_ops(json_t *row, const char *column, opcount v);
