@@ -62,6 +62,49 @@ def life(d):
     return case
 
 
+def text_of(d, case):
+    return d.run("case", "show", case, "--store", d.store, "--retention", "data/retention.yaml").stdout
+
+
+def read_by_a_reviewer(d, case):
+    """What the record has stands on the terminal too: answers, both determinations, facts, reasons, papers, who asked for a hold."""
+    d.case("fact", case, "alice", "--name", "email", "--value", "a@b.example", "--source", "letter of 2026-11-20")
+    d.case("hold", case, "alice", "--reason", "proceedings", "--authority", "an agency")
+    text = text_of(d, case)
+    for words in ("finding       material-training", "It does not.", "not yet", "NOT confirmed", "customer_informed", "because       read it all", "below_floor",
+                  "because: a new model", "email: a@b.example", "source: letter of 2026-11-20", "LEGAL HOLD    proceedings, asked for by an agency",
+                  "run by mallory; they cannot confirm", "Cumulus Holding (CN), as of 2026-10-01: invented register extract", "[x] 2. If so"):
+        assert words in text, (words, text)
+    assert text.index("1. customer_informed") < text.index("2. customer_informed") < text.index("3. below_floor"), text
+    d.case("release", case, "alice", "--reason", "over", "--authorization", "its letter")
+    d.case("reopen", case, "carol", "--reason", "a licence came")
+    d.case("determine", case, "alice", "--outcome", "licence_held", "--rationale", "x", "--licence", "D1", "--expires", "2020-01-01", code=2)
+    d.case("determine", case, "alice", "--outcome", "licence_held", "--rationale", "x", "--licence", "D1", "--expires", "2998-01-01", "--next-review", "2998-06-01")
+    d.case("confirm", case, "bob", "--rationale", "seen")
+    text = text_of(d, case)
+    for words in ("licence       D1", "expires       2998-01-01", "review by     2998-06-01", "hold released: over, by the authorization its letter"):
+        assert words in text, (words, text)
+    # What is due first is listed by its day.
+    due = lambda day: d.run("case", "list", "--store", d.store, "--due", day).stdout.splitlines()[1:]
+    assert due("2997-12-31") == [] and len(due("2998-01-01")) == 1 and " 2998-01-01 " in due("2998-01-01")[0], due("2998-01-01")
+    d.run("case", "list", "--store", d.store, "--due", "soon", code=2)
+
+
+def waits(d):
+    """Whose it is, is not known: the record, the terminal and the list say that work waits."""
+    event = next(e["payload"] for e in map(json.loads, d.run("ledger", "export", "--entries", "--dir", d.node).stdout.splitlines()) if e["kind"] == "case")
+    event = {**event, "data": {**event["data"], "hold": True, "ownership": "the ultimate parent is not known", "notices": [
+        {"what": "notify the office", "who": "provider", "due": "2026-12-14", "when_known": True, "citation": "a law", "evidence": "design"}]}}
+    lines, store = d.dir / "waits.jsonl", d.dir / "waits"
+    lines.write_text(json.dumps(event) + "\n")
+    case = d.run("case", "take", lines, "--store", store).stdout.split()[0]
+    show = lambda *more: d.run("case", "show", case, "--store", store, "--retention", "data/retention.yaml", *more).stdout
+    record = json.loads(show("--json"))
+    assert record["schema_version"] == 2 and record["hold"] is True and record["notices"] == event["data"]["notices"], record
+    assert "WORK WAITS" in show() and "notify the office, by the provider: due 2026-12-14 [a law]" in show(), show()
+    assert "work waits" in d.run("case", "list", "--store", store, "--due", "2026-12-14").stdout
+
+
 def causes(d, case):
     """A gap and what is exceeded are two cases of one subject, whichever is told first."""
     event = next(e["payload"] for e in map(json.loads, d.run("ledger", "export", "--entries", "--dir", d.node).stdout.splitlines()) if e["kind"] == "case")
@@ -89,7 +132,9 @@ def erasure(d, case):
     clocks.write_text("clocks:\n  - {id: test, citation: a test, evidence: none, years: 1, from: [contract-end]}\n")
     out = d.case("erase", case, "bob", "--second", "--reason", "x", "--retention", clocks, code=2).stderr
     assert "no clock holds for it" in out, out
-    d.case("event", case, "alice", "--kind", "contract-end", "--date", "2001-01-01")
+    out = d.case("event", case, "alice", "--kind", "contract-end", "--date", "2001-01-01", "--retention", "data/retention.yaml", code=2).stderr
+    assert "'contract-end': no clock of data/retention.yaml runs from such an event" in out, out
+    d.case("event", case, "alice", "--kind", "contract-end", "--date", "2001-01-01", "--retention", clocks)
     d.case("erase", case, "ALICE", "--second", "--reason", "x", "--retention", clocks, code=4)
     before = d.run("ledger", "verify", "--dir", d.store).stdout
     entries = int(re.search(r"(\d+) entries", before)[1])
@@ -112,6 +157,8 @@ def erasure(d, case):
 with Desk("cases") as desk:
     desk.keygen()
     which = life(desk)
+    read_by_a_reviewer(desk, which)
+    waits(desk)
     causes(desk, which)
     desk.run("evidence", "checkpoint", "--dir", desk.store, "--keys", desk.keys)
     erasure(desk, which)

@@ -3,6 +3,7 @@
 """A sealed case is verified with nothing but the public key: in an empty directory with an empty environment, in a root file system of its
 own (as root), and by a second verifier that shares no code. Every byte of it is changed, one at a time, and found. Keys rotate with an
 overlap; a log that was cut or rewritten is not signed; files that others can read are not used."""
+import gzip
 import json
 import os
 import re
@@ -38,6 +39,17 @@ def alone(d, bundle, key):
     p = subprocess.run([shutil.which("chroot"), root, "/opmeter", "evidence", "verify", "/b.tar", "--key", "/key.pub"], env={}, capture_output=True, text=True)
     assert p.returncode == 0 and "in order" in p.stdout, p.stdout + p.stderr
     shutil.rmtree(root)
+
+
+def older(d):
+    """Sealed when the record of a case was of version 1: it is verified still, byte for byte."""
+    bundle = d.dir / "older.tar"
+    bundle.write_bytes(gzip.decompress(Path("tests/golden/bundle_record_v1.tar.gz").read_bytes()))
+    assert b'"schema_version": 1' in bundle.read_bytes()
+    out = d.verify(bundle, "tests/golden/bundle_record_v1.pub").stdout
+    assert "in order" in out and "12 files, every byte of them" in out, out
+    bundle.write_bytes(bundle.read_bytes().replace(b'"schema_version": 1', b'"schema_version": 2'))
+    d.verify(bundle, "tests/golden/bundle_record_v1.pub", code=3)
 
 
 def against_what_was_seen(d, sealed, case_key, node_key, node_keys):
@@ -279,6 +291,7 @@ with Desk("evidence") as desk:
     assert "not checked" not in desk.verify(sealed, first_key, node_pub).stdout
     desk.verify(sealed, node_pub, code=3)
     against_what_was_seen(desk, sealed, first_key, node_pub, node_keys)
+    older(desk)
     alone(desk, sealed, first_key)
     second_verifier(desk, sealed, first_key)
     sweep()

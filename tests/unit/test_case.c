@@ -486,7 +486,7 @@ static struct om_retention *clocks(const char *text)
 
 static void it_is_kept_until_the_latest_clock(void **state)
 {
-	struct om_retention *r = clocks("clocks:\n" CLOCK("five", "5", "act, export") CLOCK("two", "2", "account-closed"));
+	struct om_retention *r = clocks("clocks:\n" CLOCK("five", "5", "act") CLOCK("twenty", "20", "account-closed") CLOCK("long", "33", "export"));
 	struct desk *d = *state;
 	struct om_retained k;
 	int32_t day;
@@ -496,18 +496,18 @@ static void it_is_kept_until_the_latest_clock(void **state)
 	date_parse("2031-11-23", &day);
 	assert_int_equal(k.day, day);
 	assert_string_equal(k.event, "act");
-	act(d, "alice", "{\"act\":\"event\",\"kind\":\"account-closed\",\"date\":\"2030-01-01\"}");
+	act(d, "alice", "{\"act\":\"event\",\"kind\":\"account-closed\",\"date\":\"2020-01-01\"}");
 	om_case_retained(the(d), r, &k);
-	date_parse("2032-01-01", &day);
+	date_parse("2040-01-01", &day);
 	assert_int_equal(k.day, day);
-	assert_string_equal(k.clock, "two");
-	act(d, "alice", "{\"act\":\"event\",\"kind\":\"export\",\"date\":\"2028-02-29\"}");
+	assert_string_equal(k.clock, "twenty");
+	act(d, "alice", "{\"act\":\"event\",\"kind\":\"export\",\"date\":\"2008-02-29\"}");
 	om_case_retained(the(d), r, &k);
-	date_parse("2033-03-01", &day);
+	date_parse("2041-03-01", &day);
 	assert_int_equal(k.day, day);
 	assert_string_equal(k.event, "export");
 	/* An older event moves nothing back. */
-	act(d, "alice", "{\"act\":\"event\",\"kind\":\"export\",\"date\":\"2020-01-01\"}");
+	act(d, "alice", "{\"act\":\"event\",\"kind\":\"export\",\"date\":\"2001-01-01\"}");
 	om_case_retained(the(d), r, &k);
 	assert_int_equal(k.day, day);
 	assert_false(k.is_open);

@@ -24,33 +24,62 @@ static const char *safe(const char *s, char out[1024])
 	return text_escape(s, out, 1024);
 }
 
-static int list_one(const struct om_case *c, bool json)
+/* What is waited for first: a notice of the law or the next review; of a licence that a case was closed
+ * under, its end. */
+static const char *next_due(const json_t *r)
+{
+	const json_t *d = json_object_get(r, "determination"), *v;
+	const char *first = NULL, *day[] = { text_of(d, "next_review"), text_of(d, "expires") };
+	bool is_closed = !strcmp(text_of(r, "state"), "closed");
+	size_t i;
+
+	for (i = 0; d && i < 2; i++)
+		if (strlen(day[i]) == 10 && (!first || strcmp(day[i], first) < 0))
+			first = day[i];
+	json_array_foreach(json_object_get(r, "notices"), i, v)
+	{
+		const char *due = json_string_value(json_object_get(v, "due"));
+
+		due = due ?: json_string_value(json_object_get(v, "not_later_than"));
+		if (due && !is_closed && (!first || strncmp(due, first, 10) < 0))
+			first = due;
+	}
+	return first;
+}
+
+static int list_one(const struct om_case *c, bool json, const char *due_by)
 {
 	_cleanup_(json_decrefp) json_t *r = om_case_record(c, NULL);
 	const json_t *policy = json_object_get(r, "policy");
 	char tenant[1024], regime[1024];
+	const char *due = next_due(r);
 
 	if (!r)
 		return -ENOMEM;
+	if (due_by && (!due || strncmp(due, due_by, 10) > 0))
+		return 0;
 	if (json)
 		return store_print(json_incref(r), true);
-	printf("%-17s %-13s %-17s %-20.20s %-20s %-16s %s\n", om_case_id(c),
+	printf("%-17s %-13s %-17s %-20.20s %-20s %-16.16s %-10.10s %s\n", om_case_id(c),
 	       om_case_state_name(om_case_state(c)), text_of(r, "outcome"),
 	       safe(text_of(r, "tenant"), tenant), safe(text_of(policy, "regime"), regime),
-	       text_of(r, "opened_at"),
+	       text_of(r, "opened_at"), due ? due : "-",
 	       json_array_size(json_object_get(r, "irregular"))	  ? "IRREGULAR"
-	       : json_is_object(json_object_get(r, "legal_hold")) ? "on hold"
+	       : json_is_object(json_object_get(r, "legal_hold")) ? "on legal hold"
+	       : json_is_true(json_object_get(r, "hold"))	  ? "work waits"
 								  : "");
 	return 0;
 }
 
 int case_list(int argc, char **argv)
 {
-	const char *dir = STORE_DEFAULT, *state = NULL;
+	const char *dir = STORE_DEFAULT, *state = NULL, *due = NULL;
 	bool json = false;
 	const struct option options[] = {
 		{ "store", "DIR", OPTION_STRING, &dir, "the case store (" STORE_DEFAULT ")" },
 		{ "state", "STATE", OPTION_STRING, &state, "only those in this state (all)" },
+		{ "due", "DATE", OPTION_STRING, &due,
+		  "only those of which a notice, the next review or a licence's end is due by then (all)" },
 		{ "json", NULL, OPTION_FLAG, &json, "whole records, one a line" },
 		{ 0 },
 	};
@@ -58,130 +87,28 @@ int case_list(int argc, char **argv)
 					  .summary = "The cases, in the order in which they were opened.",
 					  .options = options };
 	_cleanup_desk_ struct case_desk d = { 0 };
+	int32_t day;
 	int at, r = options_parse(&spec, argc, argv, &at);
 
 	if (r)
 		return r < 0 ? EXIT_USAGE : EXIT_OK;
+	if (due && date_parse(due, &day)) {
+		log_error("case list: '%s' is no date (2026-11-23)", due);
+		return EXIT_USAGE;
+	}
 	r = case_desk_open(&d, dir, false, NULL, NULL);
 	if (r)
 		return store_exit(r);
 	if (!json)
-		printf("%-17s %-13s %-17s %-20s %-20s %s\n", "CASE", "STATE", "OUTCOME", "TENANT", "REGIME",
-		       "OPENED");
+		printf("%-17s %-13s %-17s %-20s %-20s %-16s %s\n", "CASE", "STATE", "OUTCOME", "TENANT",
+		       "REGIME", "OPENED", "DUE");
 	for (size_t i = 0; i < om_case_store_count(d.store) && r == 0; i++) {
 		const struct om_case *c = om_case_store_at(d.store, i);
 
 		if (!state || !strcmp(om_case_state_name(om_case_state(c)), state))
-			r = list_one(c, json);
+			r = list_one(c, json, due);
 	}
 	return store_exit(r);
-}
-
-static void print_list(const json_t *r, const char *name, const char *title, const char *const *keys)
-{
-	const json_t *list = json_object_get(r, name), *v;
-	char text[1024];
-	size_t i;
-
-	if (json_array_size(list))
-		printf("%s\n", title);
-	json_array_foreach(list, i, v)
-	{
-		printf("  %-20s %-14s", text_of(v, "at"), safe(text_of(v, "by"), text));
-		for (const char *const *k = keys; *k; k++)
-			printf("  %s", safe(text_of(v, *k), text));
-		printf("  [entry %lld]\n", (long long)json_integer_value(json_object_get(v, "entry")));
-	}
-}
-
-static void print_checklist(const json_t *r)
-{
-	const json_t *list = json_object_get(r, "checklist"), *v;
-	char text[1024], by[1024];
-	size_t i;
-
-	if (json_array_size(list))
-		printf("checklist\n");
-	json_array_foreach(list, i, v)
-	{
-		const json_t *last = json_object_get(v, "last");
-
-		printf("  [%s] %zu. %s%s%s\n", json_is_true(json_object_get(v, "done")) ? "x" : " ", i + 1,
-		       safe(text_of(v, "duty"), text), last ? "  by " : "",
-		       last ? safe(text_of(last, "by"), by) : "");
-	}
-}
-
-static void print_determination(const json_t *r)
-{
-	const json_t *d = json_object_get(r, "determination"), *second = json_object_get(d, "second");
-	char text[1024];
-
-	if (!d)
-		return;
-	printf("determination %s by %s at %s: %s\n", text_of(d, "outcome"), text_of(d, "by"),
-	       text_of(d, "at"), safe(text_of(d, "rationale"), text));
-	if (second)
-		printf("  confirmed by %s at %s (%s): %s\n", text_of(second, "by"), text_of(second, "at"),
-		       text_of(d, "four_eyes"), safe(text_of(second, "rationale"), text));
-	else
-		printf("  waits for a second person\n");
-}
-
-static void print_head(const json_t *r)
-{
-	const json_t *p = json_object_get(r, "policy"), *o = json_object_get(r, "operations"),
-		     *t = json_object_get(o, "training"), *path = json_object_get(r, "path"), *v;
-	char a[1024], b[1024];
-	size_t i;
-
-	printf("%s  %s%s%s\n", text_of(r, "case_id"), text_of(r, "state"),
-	       json_object_get(r, "outcome") ? ": " : "",
-	       json_object_get(r, "outcome") ? text_of(r, "outcome") : "");
-	printf("tenant    %s, model %s\n", safe(text_of(r, "tenant"), a), safe(text_of(r, "model"), b));
-	printf("policy    %s version %s, mode %s: %s\n", text_of(p, "regime"), text_of(p, "version"),
-	       text_of(p, "mode"), safe(text_of(p, "citation"), a));
-	printf("training  %s to %s operations observed here%s; %s\n", text_of(t, "low"), text_of(t, "high"),
-	       json_is_true(json_object_get(o, "attempted")) ? " (attempted)" : "",
-	       safe(text_of(o, "coverage"), a));
-	printf("owner     %s; seat %s\n", safe(text_of(r, "ownership"), a), safe(text_of(r, "seat"), b));
-	json_array_foreach(path, i, v)
-	{
-		printf("  %s", safe(text_of(v, "name"), a));
-		printf(", %s, as of %s: %s\n", text_of(v, "headquarters"), text_of(v, "as_of"),
-		       safe(text_of(v, "source"), a));
-	}
-}
-
-static void print_people(const json_t *r)
-{
-	const json_t *k = json_object_get(r, "retention"), *h = json_object_get(r, "legal_hold");
-	char text[1024];
-
-	if (!strcmp(text_of(r, "state"), "erased")) {
-		printf("%s  erased: by %s at %s, asked for by %s: %s\n", text_of(r, "case_id"),
-		       text_of(json_object_get(r, "erase"), "by"), text_of(json_object_get(r, "erase"), "at"),
-		       text_of(json_object_get(r, "erase"), "asked_by"),
-		       safe(text_of(json_object_get(r, "erase"), "reason"), text));
-		return;
-	}
-	print_head(r);
-	print_checklist(r);
-	print_list(r, "findings", "findings", (const char *const[]){ "source", "sentence", NULL });
-	print_list(r, "inquiries", "inquiries", (const char *const[]){ "to", "question", NULL });
-	print_list(r, "notes", "notes", (const char *const[]){ "text", NULL });
-	print_list(r, "events", "events", (const char *const[]){ "kind", "date", NULL });
-	print_list(r, "state_history", "history", (const char *const[]){ "from", "to", NULL });
-	print_list(r, "irregular", "IRREGULAR: not by the rules",
-		   (const char *const[]){ "act", "why", NULL });
-	print_determination(r);
-	if (json_is_object(h))
-		printf("ON HOLD since %s by %s: %s\n", text_of(h, "at"), text_of(h, "by"),
-		       safe(text_of(h, "reason"), text));
-	printf("evidence  %zu pieces; kept until %s (%s from %s)%s\n",
-	       json_array_size(json_object_get(r, "evidence")), text_of(k, "until"), text_of(k, "clock"),
-	       text_of(k, "from"),
-	       json_is_true(json_object_get(k, "open")) ? ", and at least while it is open" : "");
 }
 
 int case_show(int argc, char **argv)
@@ -227,6 +154,6 @@ int case_show(int argc, char **argv)
 	if (json)
 		store_print(json_incref(record), false);
 	else
-		print_people(record);
+		case_print(record);
 	return irregular ? EXIT_FINDING : EXIT_OK;
 }

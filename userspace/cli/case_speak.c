@@ -13,9 +13,10 @@
 enum word_kind {
 	WORD_TEXT,
 	WORD_NUMBER,
-	WORD_FALSE, /* a flag that makes its key false */
-	WORD_ACT,   /* a flag that makes it another act */
-	WORD_FILE,  /* attached; its digest goes with the act */
+	WORD_FALSE,  /* a flag that makes its key false */
+	WORD_ACT,    /* a flag that makes it another act */
+	WORD_FILE,   /* attached; its digest goes with the act */
+	WORD_CLOCKS, /* a file of clocks, which must know the word of `key` */
 };
 
 struct word {
@@ -57,7 +58,8 @@ static const struct speech {
 	  "Records something that a retention clock runs from: export, termination, account-closed, ...",
 	  { { "kind", "KIND", "kind", WORD_TEXT, "a word of the clocks (data/retention.yaml)" },
 	    { "date", "DATE", "date", WORD_TEXT, "when, YYYY-MM-DD" },
-	    { "text", "TEXT", "text", WORD_TEXT, "more (none)" } } },
+	    { "text", "TEXT", "text", WORD_TEXT, "more (none)" },
+	    { "retention", "FILE", "kind", WORD_CLOCKS, "the clocks (" RETENTION_DEFAULT ")" } } },
 	{ "hold",
 	  "Puts the case on hold: nothing of it is destroyed until it is released.",
 	  { { "reason", "TEXT", "reason", WORD_TEXT, "why" },
@@ -129,6 +131,19 @@ static int attach(struct case_desk *d, const char *path, json_t *act, struct err
 	return 0;
 }
 
+/* A word that no clock knows would move none, and nobody would see it. */
+static int check_word(const char *path, const char *word, struct error_text *err)
+{
+	_cleanup_(om_retention_freep) struct om_retention *clocks = NULL;
+	int r = om_retention_load(path, &clocks, err);
+
+	if (r)
+		return -EINVAL;
+	return om_retention_has(clocks, word)
+		       ? 0
+		       : error_set(err, -EINVAL, "'%s': no clock of %s runs from such an event", word, path);
+}
+
 /* What was said, as an act. */
 static int make_act(struct case_desk *d, const struct speech *s, const union said *said, json_t *act,
 		    struct error_text *err)
@@ -147,6 +162,9 @@ static int make_act(struct case_desk *d, const struct speech *s, const union sai
 			json_object_set_new(act, "act", json_string(w->key));
 		else if (w->kind == WORD_FILE && said[i].text)
 			r = attach(d, said[i].text, act, err);
+		else if (w->kind == WORD_CLOCKS)
+			r = check_word(said[i].text ? said[i].text : RETENTION_DEFAULT,
+				       json_string_value(json_object_get(act, w->key)) ?: "", err);
 		else if (w->kind == WORD_TEXT && said[i].text &&
 			 json_object_set_new(act, w->key, json_string(said[i].text)))
 			r = error_set(err, -EINVAL, "--%s: not UTF-8", w->option);

@@ -33,6 +33,7 @@ int case_take(int argc, char **argv);
 int case_gather(int argc, char **argv);
 int case_list(int argc, char **argv);
 int case_show(int argc, char **argv);
+void case_print(const json_t *record); /* for a reviewer, on stdout */
 int case_erase(int argc, char **argv);
 
 #endif

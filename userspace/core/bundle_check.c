@@ -369,12 +369,22 @@ static int compare(struct checking *k, const struct om_tar_files *made)
 	return 0;
 }
 
+/* A bundle that was sealed before the record grew has the record of then. What it says of itself is compared
+ * whole, so it can choose which version it is held against, and no more. */
+static int record_version(const struct checking *k)
+{
+	const struct om_tar_file *f = om_tar_find(&k->files, "case.json");
+	_cleanup_(json_decrefp) json_t *o = f ? json_loadb((const char *)f->data, f->len, 0, NULL) : NULL;
+
+	return json_integer_value(json_object_get(o, "schema_version")) == 1 ? 1 : BUNDLE_RECORD;
+}
+
 static int check_derived(struct checking *k)
 {
 	_cleanup_(om_tar_files_done) struct om_tar_files made = { .owns = 1 };
 	_cleanup_(om_case_freep) struct om_case *c = NULL;
 	const json_t *irregular;
-	int r = bundle_derive(k->facts.case_id, k->entry, k->count, &made, &c);
+	int r = bundle_derive(k->facts.case_id, record_version(k), k->entry, k->count, &made, &c);
 
 	r = r ?: compare(k, &made);
 	if (r)

@@ -125,17 +125,17 @@ static int put_evidence(const struct bundle_entry *e, struct lines lines[LINES_E
 	return put_attached(e->act, e->index, TAKE_PTR(data), len, files);
 }
 
-static int put_record(const struct om_case *c, struct om_tar_files *files)
+static int put_record(const struct om_case *c, int version, struct om_tar_files *files)
 {
-	json_t *record = om_case_record(c, NULL);
+	json_t *record = version == 1 ? case_record_1(c) : om_case_record(c, NULL);
 	char *text = record ? json_dumps(record, JSON_INDENT(1)) : NULL;
 
 	json_decref(record);
 	return text ? om_tar_add(files, "case.json", text, strlen(text)) : -ENOMEM;
 }
 
-int bundle_derive(const char *case_id, const struct bundle_entry *e, size_t n, struct om_tar_files *files,
-		  struct om_case **ret_case)
+int bundle_derive(const char *case_id, int record, const struct bundle_entry *e, size_t n,
+		  struct om_tar_files *files, struct om_case **ret_case)
 {
 	_cleanup_(om_case_freep) struct om_case *c = om_case_new(case_id);
 	struct lines lines[LINES_END] = { 0 };
@@ -149,7 +149,7 @@ int bundle_derive(const char *case_id, const struct bundle_entry *e, size_t n, s
 		if (r == 0 && case_kind_of(e[i].act) == CASE_EVIDENCE)
 			r = put_evidence(&e[i], lines, files);
 	}
-	r = r ?: put_record(c, files);
+	r = r ?: put_record(c, record, files);
 	for (int i = 0; i < LINES_END; i++) {
 		fclose(lines[i].f);
 		/* A kind that was never gathered has no file. */

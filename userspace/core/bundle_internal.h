@@ -31,8 +31,9 @@ struct bundle_entry {
 	json_t *act;
 };
 /* Adds what the entries come to: the record, lists of what was gathered, attached files, instructions. The
- * same entries give the same bytes. */
-int bundle_derive(const char *case_id, const struct bundle_entry *e, size_t n, struct om_tar_files *files,
-		  struct om_case **ret_case);
+ * same entries give the same bytes. record: the version of the case record, 1 or BUNDLE_RECORD. */
+#define BUNDLE_RECORD 2
+int bundle_derive(const char *case_id, int record, const struct bundle_entry *e, size_t n,
+		  struct om_tar_files *files, struct om_case **ret_case);
 
 #endif

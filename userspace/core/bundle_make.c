@@ -178,7 +178,7 @@ int bundle_seal(struct om_ledger *l, const struct om_case *c, const char *keys, 
 	if (r == 0 && previous)
 		r = add_consistency(&m, previous, &files);
 	r = r ?: add_entries(&m, l, &files);
-	r = r ?: bundle_derive(m.id, m.entry, m.count, &files, NULL);
+	r = r ?: bundle_derive(m.id, BUNDLE_RECORD, m.entry, m.count, &files, NULL);
 	r = r ?: seal(&files, m.id, keys, actor, ret, ret_len, err);
 	return r ? error_set(err, r, "%s: cannot be sealed: %s", m.id, strerror(-r)) : 0;
 }

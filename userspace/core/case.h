@@ -83,7 +83,10 @@ struct om_retained {
 	const char *clock, *event; /* which, and from what; loans */
 };
 void om_case_retained(const struct om_case *c, const struct om_retention *r, struct om_retained *ret);
-/* A day some years on; 29 February becomes 1 March. */
+/* Whether some clock runs from such a dated event. "act" and "closed" are none: the acts themselves give
+ * them. */
+bool om_retention_has(const struct om_retention *r, const char *event);
+/* A day some years on; 29 February becomes 1 March. At most 2999-12-31. */
 int32_t om_day_add_years(int32_t day, unsigned years);
 
 /* The whole record (docs/formats.md, "Case record"), a new reference; NULL: out of memory. r may be NULL: the

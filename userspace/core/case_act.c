@@ -174,28 +174,6 @@ static bool same_person(const char *a, const char *b)
 	return !strcasecmp(a, b);
 }
 
-int case_check_new(const json_t *act, struct error_text *err)
-{
-	const char *s = json_text(act, "sre");
-	char name[64];
-
-	if (case_kind_of(act) != CASE_ASSIGN)
-		return 0;
-	for (;; s++) {
-		size_t n = strcspn(s, ",");
-
-		snprintf(name, sizeof(name), "%.*s", n < sizeof(name) ? (int)n : 0, s);
-		if (!om_person_is_valid(name))
-			return error_set(err, -EINVAL,
-					 "'%.*s' is no person's name: letters, digits and . _ @ -, at most "
-					 "63; several are parted by a comma alone, without blanks",
-					 n < 80 ? (int)n : 80, s);
-		s += n;
-		if (!*s)
-			return 0;
-	}
-}
-
 /* Names that are parted by commas; older acts have blanks around them. */
 static bool is_among(const char *list, const char *name)
 {

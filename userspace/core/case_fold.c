@@ -17,7 +17,7 @@ struct om_case *om_case_new(const char *id)
 		return NULL;
 	strcpy(c->id, id);
 	c->record = json_pack("{s:i,s:s,s:[],s:[],s:[],s:[],s:[],s:[],s:[],s:[],s:{},s:{},s:[],s:[]}",
-			      "schema_version", 1, "case_id", id, "findings", "state_history", "checklist",
+			      "schema_version", 2, "case_id", id, "findings", "state_history", "checklist",
 			      "notes", "inquiries", "events", "evidence", "determinations", "facts", "latest",
 			      "irregular", "destroyed");
 	c->sres = json_array();
@@ -85,6 +85,11 @@ static void move_to(struct om_case *c, enum om_case_state to, const json_t *act,
 	json_object_set_new(h, "from", c->acts ? json_string(om_case_state_name(c->state)) : json_null());
 	json_object_set_new(h, "to", json_string(om_case_state_name(to)));
 	put(h, "act", act, "act");
+	/* Why it was handed on or opened again: the record keeps the last such act alone. */
+	if (case_kind_of(act) == CASE_ESCALATE || case_kind_of(act) == CASE_REOPEN) {
+		put(h, "reason", act, "reason");
+		put(h, "handed_to", act, "to");
+	}
 	json_array_append_new(list(c, "state_history"), h);
 	c->state = to;
 }
@@ -96,6 +101,11 @@ static void take_up(struct om_case *c, const json_t *act, uint64_t entry)
 		move_to(c, OM_CASE_TRIAGE, act, entry);
 }
 
+/* What version 2 of the record has of the finding and version 1 had not; absent where the event has it not.
+ */
+static const char *const since_2[] = { "cause",	      "verdict",	 "hold", "periods", "notices",
+				       "owner_until", "owner_until_told" };
+
 static void apply_first(struct om_case *c, const json_t *act, const json_t *event)
 {
 	static const char *const policy[] = { "regime", "version", "digest", "mode", "citation", "evidence" };
@@ -105,6 +115,9 @@ static void apply_first(struct om_case *c, const json_t *act, const json_t *even
 	json_t *p = json_object();
 	size_t i;
 
+	for (i = 0; i < ARRAY_SIZE(since_2); i++)
+		if (json_object_get(data, since_2[i]))
+			put(c->record, since_2[i], data, since_2[i]);
 	strcpy(c->finding, json_text(act, "finding"));
 	c->cause = strdup(json_text(data, "cause"));
 	for (i = 0; i < ARRAY_SIZE(policy); i++)
@@ -414,5 +427,24 @@ json_t *om_case_record(const struct om_case *c, const struct om_retention *r)
 	json_object_set_new(o, "confidentiality", json_string("restricted"));
 	if (r)
 		json_object_set_new(o, "retention", retention_json(c, r));
+	return o;
+}
+
+/* Later versions only add to it. */
+json_t *case_record_1(const struct om_case *c)
+{
+	json_t *o = om_case_record(c, NULL), *v;
+	size_t i;
+
+	if (!o)
+		return NULL;
+	json_object_set_new(o, "schema_version", json_integer(1));
+	for (i = 0; i < ARRAY_SIZE(since_2); i++)
+		json_object_del(o, since_2[i]);
+	json_array_foreach(json_object_get(o, "state_history"), i, v)
+	{
+		json_object_del(v, "reason");
+		json_object_del(v, "handed_to");
+	}
 	return o;
 }

@@ -51,7 +51,10 @@ struct case_kind_info {
 const struct case_kind_info *case_kind_info(enum case_kind k);
 enum case_kind case_kind_of(const json_t *act); /* CASE_KIND_END: none */
 /* What is asked of an act that is recorded now, and not of one that an earlier opmeter recorded. -EINVAL. */
-int case_check_new(const json_t *act, struct error_text *err);
+int case_check_new(const struct om_case *c, const json_t *act, struct error_text *err);
+
+/* The record as version 1 had it, for bundles that were sealed then. NULL: out of memory. */
+json_t *case_record_1(const struct om_case *c);
 
 /* "" if it is not there or no text. */
 static inline const char *json_text(const json_t *o, const char *key)

@@ -118,6 +118,15 @@ int om_retention_parse(const char *name, const void *text, size_t len, struct om
 	return r ?: take_file(file, ret, err);
 }
 
+bool om_retention_has(const struct om_retention *r, const char *event)
+{
+	for (size_t i = 0; i < r->clocks; i++)
+		for (size_t w = 0; w < r->clock[i].words; w++)
+			if (!strcmp(r->clock[i].word[w], event))
+				return strcmp(event, "act") && strcmp(event, "closed");
+	return false;
+}
+
 int32_t om_day_add_years(int32_t day, unsigned years)
 {
 	char text[16], later[24];
@@ -129,7 +138,10 @@ int32_t om_day_add_years(int32_t day, unsigned years)
 		return ret;
 	/* 29 February of a year that has none. */
 	memcpy(later + 4, "-03-01", 7);
-	return date_parse(later, &ret) ? day : ret;
+	if (date_parse(later, &ret) == 0)
+		return ret;
+	/* Past the last year that a date has: the last day of all, never an earlier one. */
+	return date_parse("2999-12-31", &ret) ? day : ret;
 }
 
 void om_case_retained(const struct om_case *c, const struct om_retention *r, struct om_retained *ret)

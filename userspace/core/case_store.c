@@ -177,7 +177,7 @@ int case_store_append(struct om_case_store *s, struct om_case *c, json_t *act, c
 	json_object_set_new(act, "uid", json_integer(actor->uid));
 	json_object_set_new(act, "at", json_string(om_time_format(actor->now_ns, time)));
 	r = om_case_check(c, act, err);
-	r = r ?: case_check_new(act, err);
+	r = r ?: case_check_new(c, act, err);
 	if (r)
 		return r == -EBADMSG ? -EINVAL : r;
 	text = json_dumps(act, JSON_COMPACT);
