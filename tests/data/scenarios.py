@@ -21,6 +21,9 @@ from decimal import Decimal
 from pathlib import Path
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "lib"))
+import gleif  # noqa: E402
+
 B = Path(os.environ.get("B", "build")).resolve()
 OPMETER = str(B / "opmeter")
 METERS = {"shape": 1, "launch": 2, "counter": 3, "device": 4, "allocation": 5}
@@ -73,6 +76,7 @@ class Scenario:
         (where / "readings").write_bytes(b"".join(self.readings))
         (where / "assignments.jsonl").write_text("".join(json.dumps(a) + "\n" for a in self.assignments))
         (where / "owners.yaml").write_text(what.get("owners", "entities: []\ntenants: []\n"))
+        self.owners = self.database(what["holders"]) if "holders" in what else where / "owners.yaml"
         self.declare(what.get("declare", []))
 
     def job(self, n, j):
@@ -108,6 +112,27 @@ class Scenario:
                                  "from": j["from"] + "T00:00:00Z", "to": None, "share": {"low": share[0], "high": share[1]},
                                  "evidence": self.what["id"], "author": author, "at": j["from"] + "T00:00:00Z"})
 
+    def database(self, holders):
+        """Owners as they are imported, screened against a list, and judged by a person: {tenant: [[holder, share, whether it is listed]]}."""
+        db, e, h = self.dir / "owners.db", self.dir / "entities.csv", self.dir / "holdings.csv"
+        owners = lambda verb, *args, code=0: run("owners", verb, "--db", db, *args, code=code)
+        lei = {t: gleif.lei(i + 1) for i, t in enumerate(holders)}
+        names = sorted({name for held in holders.values() for name, _, _ in held})
+        gleif.write(e, ["id", "name", "headquarters", "as_of", "no_parent"],
+                    [{"id": lei[t], "name": f"Customer {t}", "headquarters": "DE", "as_of": "2025-09-01"} for t in holders]
+                    + [{"id": n, "name": f"{n} Trading", "headquarters": "CN", "as_of": "2025-09-01", "no_parent": "yes"} for n in names])
+        gleif.write(h, ["child", "parent", "share", "as_of"], [{"child": lei[t], "parent": n, "share": share, "as_of": "2025-09-01"}
+                                                               for t, held in holders.items() for n, share, _ in held])
+        listed = sorted({n for held in holders.values() for n, _, is_listed in held if is_listed})
+        gleif.write(self.dir / "csl.csv", gleif.CSL, [gleif.listing(i + 1, f"{n} Trading") for i, n in enumerate(listed)])
+        for form, path, source in (("entities", e, ["--source", "invented"]), ("holdings", h, ["--source", "invented"]), ("csl", self.dir / "csl.csv", [])):
+            owners("import", "--format", form, *source, "--as-of", "2025-09-15", path)
+        for t in holders:
+            owners("bind", "--lei", lei[t], "--by", "Jane Doe", "--because", "contract", t)
+        for hit in map(json.loads, owners("screen", "--json", code=3).splitlines()):
+            owners("screen", "--hit", hit["hit"], "--as", "confirmed", "--by", "Jane Doe", "--because", "looked at the entry")
+        return db
+
     def declare(self, acts):
         """Declared now; the history is judged at its end, so what is declared gets the scenario's own date."""
         self.declarations = self.dir / "declarations.jsonl"
@@ -137,7 +162,8 @@ class Scenario:
         for f in law.get("enforce", []):
             text = (d / f"{f}.yaml").read_bytes()
             version = re.search(rb'^version: "(.*)"$', text, re.M)[1].decode()
-            accepted.append(f'  - {{regime: {f}, version: "{version}", digest: {hashlib.sha256(text).hexdigest()}, by: "counsel of the '
+            name = re.search(rb"^id: (.*)$", text, re.M)[1].decode()
+            accepted.append(f'  - {{regime: {name}, version: "{version}", digest: {hashlib.sha256(text).hexdigest()}, by: "counsel of the '
                             f'scenario", date: 2026-01-01, reference: "test"}}')
         if len(accepted) > 1:
             (d / "acceptances.yaml").write_text("\n".join(accepted) + "\n")
@@ -146,7 +172,7 @@ class Scenario:
     def judge(self, *more):
         law = self.what.get("law", {})
         args = ["policy", "replay", "--json", "--all", "--assignment-file", self.dir / "assignments.jsonl", "--owners",
-                self.dir / "owners.yaml", "--declarations", self.declarations, "--regimes", self.regimes("old", law)]
+                self.owners, "--declarations", self.declarations, "--regimes", self.regimes("old", law)]
         if "against" in self.what:
             args += ["--against", self.regimes("new", {**law, **self.what["against"]})]
         if self.what.get("declare") and "until" not in self.what:  # what is declared now holds from now on

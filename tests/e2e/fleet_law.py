@@ -111,7 +111,8 @@ class Tenants:
 
 def collect(tmp):
     all_of = Tenants(tmp)
-    everything = [w for f in sorted((scenarios.HERE / "scenarios").glob("*.json")) for w in json.loads(f.read_text())]
+    everything = [w for f in sorted((scenarios.HERE / "scenarios").glob("*.json")) for w in json.loads(f.read_text())
+                  if "holders" not in w]  # a database of owners is one tenant's there
     families = list(scenarios.around_sold_families())
     for what in everything + families:
         # One directory of regimes less to judge by: who does not declare the fact is not concerned.

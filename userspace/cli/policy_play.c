@@ -103,6 +103,9 @@ static int take_case(void *ctx, const struct alert *a)
 	snprintf(c->id, sizeof(c->id), "%s", id);
 	snprintf(c->cause, sizeof(c->cause), "%s", json_string_value(json_object_get(data, "cause")));
 	snprintf(c->regime, sizeof(c->regime), "%s", json_string_value(json_object_get(data, "regime")));
+	snprintf(c->version, sizeof(c->version), "%s", json_string_value(json_object_get(data, "version")));
+	snprintf(c->verdict, sizeof(c->verdict), "%s",
+		 json_string_value(json_object_get(data, "verdict")) ?: "");
 	snprintf(c->subject, sizeof(c->subject), "%s", a->subject);
 	json_decref(data);
 	return 0;

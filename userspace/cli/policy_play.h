@@ -22,7 +22,7 @@ struct play_subject {
 };
 
 struct play_case {
-	char id[24], cause[32], regime[64], subject[POLICY_NAME_MAX], hold;
+	char id[24], cause[32], regime[64], version[32], verdict[80], subject[POLICY_NAME_MAX], hold;
 	uint32_t day;
 };
 

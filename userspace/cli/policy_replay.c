@@ -143,9 +143,10 @@ static void print_cases(struct replay *r, const struct play *p, const char *side
 		const struct play_case *c = &p->cases[i];
 
 		if (r->json)
-			print_json(json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "case", c->id, "side", side,
-					     "regime", c->regime, "cause", c->cause, "subject", c->subject,
-					     "day", date_format((int32_t)c->day, day), "hold", c->hold));
+			print_json(json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "case", c->id, "side",
+					     side, "regime", c->regime, "version", c->version, "cause",
+					     c->cause, "verdict", c->verdict, "subject", c->subject, "day",
+					     date_format((int32_t)c->day, day), "hold", c->hold));
 		else
 			printf("%s: %s opens on %s: %s, %s, %s%s\n", side, c->id,
 			       date_format((int32_t)c->day, day), c->subject, c->regime, c->cause,

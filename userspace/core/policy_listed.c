@@ -74,6 +74,7 @@ static int emit_listed_case(const struct judgement *j, const char *tenant, const
 		 s->why, g->id, g->version, g->citation);
 	json_out_member(o, "case", case_id);
 	json_out_member(o, "cause", cause);
+	json_out_member(o, "verdict", verdict);
 	json_out_member(o, "state", "detected");
 	json_out_key(o, "hold");
 	json_out_bool(o, s->standing == OWNER_STANDING_UNKNOWN);
