@@ -103,6 +103,8 @@ static void every_field_has_its_line(void **state)
 	     "fraction: {of-parent: 4/3, comparator: \">\", figure: algorithmic}\n" LEVELS, "r.yaml:9: 'of-parent' must be a fraction");
 	slip("id: x\nversion: \"1\"\ntitle: T\nkind: capacity\ncitation: c\nevidence: design\nsources: [s]\nmode: off\n"
 	     "capacity:\n  - {id: a, what: w, scope: country, tpp: 5, comparator: \">\", not-in: nowhere}\n", "r.yaml:10: no country set 'nowhere'");
+	slip("id: x\nversion: \"1\"\ntitle: \"\xff\"\n", "r.yaml:3: ");
+	slip("id: x\nversion: \"1\"\ntitle: T\nkind: text\ncitation: c\nevidence: design\nsources: [s]\nmode: notice\n", "its mode is off");
 	slip("id: x\nversion: \"1\"\ntitle: T\nkind: threshold\ncitation: c\nevidence: design\nsources: []\nmode: off\n" PLAIN, "r.yaml:7: 'sources' is empty");
 }
 
@@ -250,17 +252,26 @@ static void the_shipped_ones_say_it(void **state)
 		fail_msg("%s", err.text);
 	says(g, "us-bis-4e091", "threshold", ">= 100000000000000000000000000");
 	says(g, "us-bis-4e091", "floor", "not known");
-	says(g, "us-bis-4e091", "derived from published weights", "higher of 25000000000000000000000000 and 250000/1000000 of the floor");
+	says(g, "us-bis-4e091", "derived from published weights", "higher of 25000000000000000000000000 and 1/4 of the floor");
 	says(g, "us-bis-4e091", "synthetic data", "over 10 %");
 	says(g, "us-bis-4e091", "clause", "734.9(l)");
 	says(g, "us-bis-4e091", "unverified", "Note 2");
-	says(g, "us-bis-veu-fine-tuning", "fraction", "250000/1000000 of the training operations of the parent");
+	says(g, "us-bis-veu-fine-tuning", "fraction", "1/4 of the training operations of the parent");
 	says(g, "eu-ai-act-51", "threshold", "> 10000000000000000000000000");
 	says(g, "eu-ai-act-51", "notice", "within 14 days");
 	says(g, "eu-modification-systemic", "fraction", "1/3");
 	says(g, "us-iaas-training-report", "notice", "within 15 days");
 	says(g, "us-iaas-training-report", "threshold", "conditional");
-	says(g, "us-ca-sb53", "notice", "within 1 days");
+	says(g, "us-ca-sb53", "notice", "within 24 hours");
+	says(g, "us-ny-raise", "notice", "within 72 hours");
+	says(g, "us-ca-sb53", "threshold", "(1.00e+26)");
+	says(g, "us-bis-4e091", "clause", "STA barred");
+	says(g, "us-bis-4e091", "clause", "whose ultimate parent's headquarters are in Supp. 5(a)");
+	says(g, "us-bis-capacity", "clause", "4800 or more");
+	says(g, "us-bis-d5-headquarters", "clause", "bona fide");
+	says(g, "us-bis-end-use-2025-05-13", "citation", "744.22");
+	says(g, "us-ca-sb1047", "clause", "30000000000000000000000000");
+	says(g, "us-rasa", "status", "proposed");
 	says(g, "us-bis-702-7", "notice", "04-15, 07-15, 10-15, 01-15");
 	says(g, "kr-ai-basic-act", "threshold", ">= ");
 	says(g, "us-bis-capacity", "limit", "2690250000 TPP from 2026-04-01");

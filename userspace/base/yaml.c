@@ -126,6 +126,8 @@ struct builder {
 	int depth;
 	char *pending_key; /* of the innermost mapping */
 	struct error_text *err;
+	const char *text;
+	size_t len;
 };
 
 static bool has_key(const struct yaml_node *map, const char *key)
@@ -235,6 +237,18 @@ static int on_event(struct builder *b, const yaml_event_t *e)
 	}
 }
 
+/* What the reader of characters stumbles over has an offset and no mark. */
+static size_t problem_line(const struct builder *b, const yaml_parser_t *parser)
+{
+	size_t line = 1;
+
+	if (parser->error != YAML_READER_ERROR)
+		return parser->problem_mark.line + 1;
+	for (size_t i = 0; i < parser->problem_offset && i < b->len; i++)
+		line += b->text[i] == '\n';
+	return line;
+}
+
 static int build(struct builder *b, yaml_parser_t *parser)
 {
 	bool end = false;
@@ -244,8 +258,7 @@ static int build(struct builder *b, yaml_parser_t *parser)
 		yaml_event_t e;
 
 		if (!yaml_parser_parse(parser, &e))
-			return error_set(b->err, -EINVAL, "%s:%zu: %s", b->y->name,
-					 parser->problem_mark.line + 1,
+			return error_set(b->err, -EINVAL, "%s:%zu: %s", b->y->name, problem_line(b, parser),
 					 parser->problem ? parser->problem : "cannot be read");
 		r = on_event(b, &e);
 		end = e.type == YAML_STREAM_END_EVENT;
@@ -260,7 +273,7 @@ int yaml_parse(const char *name, const void *text, size_t len, struct yaml **ret
 {
 	_cleanup_(yaml_closep) struct yaml *y = calloc(1, sizeof(*y));
 	unsigned char hash[crypto_hash_sha256_BYTES];
-	struct builder b = { .y = y, .err = err };
+	struct builder b = { .y = y, .err = err, .text = text, .len = len };
 	yaml_parser_t parser;
 	int r;
 

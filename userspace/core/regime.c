@@ -129,7 +129,7 @@ const char *regime_mode_name(enum regime_mode mode)
 
 const char *regime_kind_name(enum regime_kind kind)
 {
-	static const char *const names[] = { "threshold", "owner", "fraction", "capacity", "listed" };
+	static const char *const names[] = { "threshold", "owner", "fraction", "capacity", "listed", "text" };
 
 	return names[kind];
 }

@@ -26,6 +26,7 @@ enum regime_kind {
 	REGIME_FRACTION,  /* operations beyond a parent model's, against a part of the parent's */
 	REGIME_CAPACITY,  /* what machines could do (TPP), never mixed with operations */
 	REGIME_LISTED,	  /* what share listed parties hold of the customer */
+	REGIME_TEXT,	  /* carried with its clauses, dated and cited; no figure of opmeter judges it */
 };
 enum regime_comparator { REGIME_AT_LEAST, REGIME_MORE_THAN };
 enum regime_figure { REGIME_ALGORITHMIC, REGIME_EXECUTED };
@@ -71,6 +72,7 @@ struct regime_limit {
 struct regime_notice {
 	const char *what, *who, *clock_from, *citation, *evidence;
 	uint32_t within_hours; /* 0: no such clock */
+	bool in_days;	       /* the text says days */
 	uint32_t every_months; /* 0: likewise */
 	const char *level;     /* the level whose meeting starts the clock */
 	bool when_known;       /* the clock runs as soon as it is known that it will be met */
@@ -112,6 +114,7 @@ struct capacity_limit {
 	const char *set;	  /* countries inside which it does not hold; NULL: it holds everywhere */
 	const char *in, *except;  /* countries in which alone it holds; in which it does not, beside `set` */
 	const char *missing;	  /* what the text was not read for: conditional(...), whatever the amount */
+	const char *status;	  /* only owners with it: "UVEU", "NVEU"; NULL: any */
 	const char *home;	  /* only owners whose home is this country; NULL: any */
 	int32_t from_day, to_day; /* of what is added; INT32_MIN: open */
 	struct {

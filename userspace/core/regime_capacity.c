@@ -83,6 +83,7 @@ static int read_limit(struct regimes *r, struct regime *g, struct yaml_node *n, 
 	rc = rc ?: yaml_optional_string(n, "in", &l->in, err);
 	rc = rc ?: yaml_optional_string(n, "except", &l->except, err);
 	rc = rc ?: yaml_optional_string(n, "home", &l->home, err);
+	rc = rc ?: yaml_optional_string(n, "status", &l->status, err);
 	rc = rc ?: yaml_date(n, "from", &l->from_day, err) ?: yaml_date(n, "to", &l->to_day, err);
 	if (rc)
 		return rc;

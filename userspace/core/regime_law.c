@@ -136,6 +136,7 @@ static int read_notice(struct regime *g, struct yaml_node *n, struct error_text 
 	rc = rc ?: read_calendar(d, calendar, err);
 	if (rc == 0 && days && d->within_hours)
 		return yaml_error(n, err, "within-days or within-hours, not both");
+	d->in_days = days > 0;
 	if (days)
 		d->within_hours = 24 * days;
 	rc = rc ?: check_notice(g, d, n, err);

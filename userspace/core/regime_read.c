@@ -59,6 +59,17 @@ static int parse_slash(const char *s, uint32_t *ret_num, uint32_t *ret_den)
 	return 0;
 }
 
+static uint32_t divisor(uint32_t a, uint32_t b)
+{
+	while (b) {
+		uint32_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
 int regime_read_fraction(struct yaml_node *map, const char *key, uint32_t *ret_num, uint32_t *ret_den,
 			 struct error_text *err)
 {
@@ -75,8 +86,12 @@ int regime_read_fraction(struct yaml_node *map, const char *key, uint32_t *ret_n
 	rc = yaml_share(map, key, &ppm, err);
 	if (rc == 0 && ppm == 0)
 		return yaml_error(n, err, "'%s' must be above 0", key);
-	*ret_num = ppm;
-	*ret_den = 1000000;
+	if (rc == 0) {
+		uint32_t d = divisor(ppm, 1000000);
+
+		*ret_num = ppm / d;
+		*ret_den = 1000000 / d;
+	}
 	return rc;
 }
 
@@ -195,13 +210,19 @@ static int read_kind(struct regimes *r, struct regime *g, struct yaml_node *root
 		return read_listed(g, root, err);
 	case REGIME_CAPACITY:
 		return regime_read_capacity(r, g, root, err);
+	case REGIME_TEXT:
+		return g->mode == REGIME_OFF
+			       ? 0
+			       : yaml_error(root, err,
+					    "nothing judges a regime of kind text: its mode is off");
 	}
 	return -EINVAL;
 }
 
 int regime_read(struct regimes *r, struct yaml *y, struct error_text *err)
 {
-	static const char *const kinds[] = { "threshold", "owner", "fraction", "capacity", "listed", NULL };
+	static const char *const kinds[] = { "threshold", "owner", "fraction", "capacity",
+					     "listed",	  "text",  NULL };
 	struct yaml_node *root = yaml_root(y);
 	struct regime *g = &r->regime[r->count];
 	int kind, rc;

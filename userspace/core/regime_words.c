@@ -88,13 +88,13 @@ static void tell_figure(struct teller *t, const struct regime *g)
 
 static void tell_threshold(struct teller *t, const struct regime *g)
 {
-	char n[OPCOUNT_STRLEN];
+	char n[OPCOUNT_STRLEN], human[OPCOUNT_STRLEN];
 
 	if (g->threshold_missing)
 		tell(t, "threshold", "not set by the law yet: conditional(%s)", g->threshold_missing);
 	else
-		tell(t, "threshold", "%s %s operations", regime_comparator_text(g->comparator),
-		     opcount_format(g->threshold, n));
+		tell(t, "threshold", "%s %s operations (%s)", regime_comparator_text(g->comparator),
+		     opcount_format(g->threshold, n), opcount_human(g->threshold, human));
 	if (g->has_floor && g->floor_missing)
 		tell(t, "floor", "%s: not known, so what reaches the threshold is conditional",
 		     g->floor_what);
@@ -172,9 +172,9 @@ static void tell_notice(struct teller *t, const struct regime_notice *d)
 		at += (size_t)snprintf(dates + at, sizeof(dates) - at, "%s%02u-%02u", i ? ", " : " on ",
 				       d->calendar[i] / 100, d->calendar[i] % 100);
 	if (d->within_hours)
-		snprintf(clock, sizeof(clock), " within %u %s",
-			 d->within_hours % 24 ? d->within_hours : d->within_hours / 24,
-			 d->within_hours % 24 ? "hours" : "days");
+		snprintf(clock, sizeof(clock), " within %u %s%s",
+			 d->in_days ? d->within_hours / 24 : d->within_hours, d->in_days ? "day" : "hour",
+			 d->within_hours == (d->in_days ? 24 : 1) ? "" : "s");
 	else if (d->every_months)
 		snprintf(clock, sizeof(clock), " every %u months", d->every_months);
 	tell(t, "notice", "%s%s%s%s%s%s%s%s%s (%s; %s)", d->who ? d->who : "", d->who ? ": " : "", d->what,
