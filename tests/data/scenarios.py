@@ -330,6 +330,38 @@ def around_sold_families():
                "expect": [{"subject": "family/FAMILY:hold", **want}, {"subject": "family/FAMILY:far", **want}]}
 
 
+def around_fractions():
+    """A part of a parent's training, of Note 1's number, and the half of the threshold that makes a case of Red Flag 28."""
+    job = {"tenant": "acme", "model": "lm", "from": "2026-11-23", "days": 3}
+    facts = {"us-bis-veu-fine-tuning": ["veu"], "eu-modification-systemic": ["systemic-risk-parent"], "eu-modification-gpai": []}
+    # regime, the parent's training (None: not known, a number of the guidelines stands in), the part of it by the text: "more than".
+    parts = [("us-bis-veu-fine-tuning", 8 * 10**25, 4, 8 * 10**25), ("eu-modification-systemic", 9 * 10**24, 3, 9 * 10**24),
+             ("eu-modification-systemic", None, 3, 10**25), ("eu-modification-gpai", 9 * 10**22, 3, 9 * 10**22),
+             ("eu-modification-gpai", None, 3, 10**23)]
+    for n, (regime, parent, part, of) in enumerate(parts):
+        for d in (-1, 0, 1):
+            v = of // part + d
+            what = {"id": f"part-{n}{d:+d}", "law": {"modes": {regime: "notice"}}, "jobs": [{**job, "ops": v}],
+                    "declare": [{"kind": "parent", "subject": "acme/lm", "options": {"parent": "base"}}]}
+            what["declare"] += [{"kind": "training-operations", "subject": "base", "options": {"operations": str(parent)}}] if parent else []
+            what["declare"] += [{"kind": "fact", "subject": "acme/lm", "options": {"fact": f, "value": "true"}} for f in facts[regime]]
+            what["expect"] = [{"subject": "acme/lm", "regime": regime, "observed_low": v, "standing": "reached",
+                               "level": "exceeded" if v * part > of else "urgent"}]
+            yield what
+    for d in (-1, 0, 1):  # Note 1: the higher of 2.5e25 and a quarter of 8e25
+        v = 25 * 10**24 + d
+        yield {"id": f"note-1{d:+d}", "law": {"floor": "8e25"}, "jobs": [{**job, "ops": v}],
+               "declare": [{"kind": "publication", "subject": "open-base"}, {"kind": "parent", "subject": "acme/lm", "options": {"parent": "open-base"}},
+                           {"kind": "training-operations", "subject": "open-base", "options": {"operations": "1e24"}}],
+               "expect": [{"subject": "acme/lm", "regime": "us-bis-4e091", "observed_low": v,
+                           **({"standing": "exempt", "exactly": []} if d <= 0 else {"exactly": ["exemption-lost"]})}]}
+        v = 5 * 10**25 + d
+        yield {"id": f"half{d:+d}", "law": {"floor": "8e25", "enforce": ["us-bis-red-flag-28"]}, "jobs": [{**job, "ops": v}],
+               "owners": "entities:\n  - {id: own, name: own, headquarters: AE, source: invented, as-of: 2026-01-01, no-parent: true}\n"
+                         "tenants:\n  - {tenant: acme, entity: own}\n",
+               "expect": [], "cases": [{"regime": "us-bis-red-flag-28", "cause": "material-training", "count": int(d >= 0)}]}
+
+
 def holds_on(name, day):
     text = Path("data/regimes", f"{name}.yaml").read_text()
     window = {k: re.search(rf"^{k}: (\d{{4}}-\d\d-\d\d)$", text, re.M) for k in ("from", "to")}
@@ -339,7 +371,7 @@ def holds_on(name, day):
 
 def at_every_threshold(tmp):
     n = 0
-    for what in around_thresholds(day_of):
+    for what in (*around_thresholds(day_of), *around_fractions()):
         play(what, tmp)
         n += 1
     for what in around_sold_families():

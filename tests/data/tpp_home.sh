@@ -19,8 +19,20 @@ for bad in us Us 1A U USA 'U '; do
 	grep -q "two capital letters such as US, not 'Acme=$bad'" "$dir/err" || fail "--home Acme=$bad: $(cat "$dir/err")"
 done
 for home in GB UK; do
-	tpp --home "Acme=$home" >"$dir/out" || [ $? -eq 3 ] || fail "--home Acme=$home exits $?"
+	tpp --home "Acme=$home" --status Acme=UVEU >"$dir/out" || [ $? -eq 3 ] || fail "--home Acme=$home exits $?"
 	grep '"limit":"uveu-us-abroad"' "$dir/out" >"$dir/cap" || fail "--home Acme=$home: its seat is not seen as GB: $(cat "$dir/out")"
 	grep -q "\"tpp\":\"$((4 * 4992))\",\"of\":\"$((9 * 4992))\",\"state\":\"within\"" "$dir/cap" || fail "--home Acme=$home: $(cat "$dir/cap")"
 done
-echo "the seat of an owner: as it should be"
+# Who is a VEU is for people to say: until then nothing of it is met, and late and doubled rows are told.
+printf 'site,country,owner,chip,count,date\na,IN,Acme,A100,5,2026-01-05\na,IN,Acme,A100,5,2026-01-05\na,IN,Acme,A100,5,2099-01-05\n' >"$dir/inventory.csv"
+tpp >"$dir/out" 2>"$dir/err" || [ $? -eq 3 ]
+grep '"limit":"uveu-outside"' "$dir/out" | grep -q 'conditional(whether the owner is a UVEU: --status OWNER=UVEU)' || fail "without --status: $(cat "$dir/out")"
+grep -q '1 rows say what another one says' "$dir/err" || fail "doubled rows: $(cat "$dir/err")"
+grep -q '1 rows of days after 2026-02-01 are in no sum' "$dir/err" || fail "late rows: $(cat "$dir/err")"
+r=0
+tpp --status Acme=UVEU >"$dir/out" 2>"$dir/err" || r=$?
+[ "$r" -eq 3 ] || fail "a UVEU with all outside exits $r"
+r=0
+tpp --status Acme=VEU >"$dir/out" 2>"$dir/err" || r=$?
+[ "$r" -eq 2 ] || fail "--status Acme=VEU exits $r"
+echo "the headquarters and status of an owner: as they should be"

@@ -82,7 +82,7 @@ static void note(void *ctx, unsigned line, const char *why)
 
 static void a_bad_row_refuses_the_whole(void **state)
 {
-	static const char text[] = ROWS "a,US,o,unit,1,2026-01-01\na,us,o,unit,1,2026-01-01\na,US,,unit,1,2026-01-01\na,US,o,nothing,1,2026-01-01\n"
+	static const char text[] = ROWS "a,US,o,unit,1,2026-01-01\na,ZZ,o,unit,1,2026-01-01\na,us,o,unit,1,2026-01-01\na,US,,unit,1,2026-01-01\na,US,o,nothing,1,2026-01-01\n"
 					"a,US,o,unit,0,2026-01-01\na,US,o,unit,1,2026-02-30\na,US,o,unit,1\n\"a,US,o,unit,1,2026-01-01\n";
 	struct chips *c = chips(UNIT);
 	struct rejects r = { .count = 0 };
@@ -90,10 +90,10 @@ static void a_bad_row_refuses_the_whole(void **state)
 	struct inventory *i;
 
 	assert_int_equal(inventory_parse("inv", text, strlen(text), c, note, &r, &i, &err), -EINVAL);
-	assert_int_equal(r.count, 7);
+	assert_int_equal(r.count, 8);
 	for (size_t k = 0; k < r.count; k++)
 		assert_int_equal(r.line[k], k + 3);
-	assert_non_null(strstr(err.text, "inv:3: a country"));
+	assert_non_null(strstr(err.text, "inv:3: no country of ISO 3166-1"));
 	assert_int_equal(inventory_parse("inv", "x\n", 2, c, NULL, NULL, &i, &(struct error_text){ 0 }), -EINVAL);
 	assert_int_equal(inventory_parse("inv", "", 0, c, NULL, NULL, &i, &(struct error_text){ 0 }), -EINVAL);
 	chips_free(c);
@@ -126,6 +126,9 @@ static int look(void *ctx, const struct capacity_finding *f)
 	return 0;
 }
 
+/* Of owner "o" when the cap asks for one; "": nobody said. */
+static const char *status = "as asked";
+
 static struct seen judged(const char *rows, const char *day, const char *limit, const char *country, const char *home)
 {
 	struct error_text err = { 0 };
@@ -139,6 +142,8 @@ static struct seen judged(const char *rows, const char *day, const char *limit, 
 	assert_int_equal(date_parse(day, &d), 0);
 	if (home)
 		assert_int_equal(inventory_home(i, "o", home), 0);
+	if (*status && (!strncmp(limit, "uveu", 4) || !strncmp(limit, "nveu", 4)))
+		assert_int_equal(inventory_status(i, "o", !strcmp(status, "as asked") ? !strncmp(limit, "uveu", 4) ? "UVEU" : "NVEU" : status), 0);
 	assert_int_equal(capacity_judge(g, i, d, look, &s), 0);
 	inventory_free(i);
 	s.f.regime = NULL; /* gone */
@@ -240,11 +245,42 @@ static void exceptions_that_were_not_read_are_conditional(void **state)
 	}
 }
 
+/* Who is no VEU has no share to keep; of whom nobody said, nothing is met. */
+static void a_cap_of_veus_is_about_veus(void **state)
+{
+	static const char *const limits[] = { "uveu-outside", "uveu-country", "nveu-country" };
+	static const char *const rows = ROWS "a,IN,o,unit,900000000,2026-01-05\n";
+
+	for (size_t i = 0; i < 3; i++) {
+		struct seen s = judged(rows, "2026-02-01", limits[i], NULL, NULL);
+
+		assert_true(s.f.is_met && !s.f.is_conditional);
+		status = "";
+		s = judged(rows, "2026-02-01", limits[i], NULL, NULL);
+		assert_true(!s.f.is_met && s.f.is_conditional);
+		status = "none";
+		assert_int_equal(judged(rows, "2026-02-01", limits[i], NULL, NULL).count, 0);
+		status = "as asked";
+	}
+}
+
+static void late_and_doubled_rows_are_told(void **state)
+{
+	struct inventory *i = inventory(ROWS "a,US,o,unit,1,2026-01-01\na,US,o,unit,1,2026-01-01\na,US,o,unit,2,2026-01-01\na,US,o,unit,1,2099-01-01\n");
+	size_t n;
+
+	assert_int_equal(inventory_later(i, 20500), 1);
+	assert_int_equal(inventory_doubled(i, &n), 0);
+	assert_int_equal(n, 1);
+	inventory_free(i);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_shipped_chips_are_what_their_rates_say), cmocka_unit_test(a_bad_row_refuses_the_whole),
 		cmocka_unit_test(quotes_are_of_rfc_4180),		      cmocka_unit_test(caps_to_one_tpp), cmocka_unit_test(exceptions_that_were_not_read_are_conditional),
+		cmocka_unit_test(a_cap_of_veus_is_about_veus),		      cmocka_unit_test(late_and_doubled_rows_are_told),
 		cmocka_unit_test(what_counts_where),			      cmocka_unit_test(shares_of_an_owner),
 	};
 

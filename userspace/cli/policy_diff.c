@@ -93,7 +93,13 @@ static size_t compare(const struct regime *a, const struct regime *b)
 
 	if (!strcmp(a->digest, b->digest) && a->mode == b->mode)
 		return 0;
-	printf("%s: version %s, then version %s\n", a->id, a->version, b->version);
+	if (!strcmp(a->version, b->version))
+		printf("%s version %s: two texts of one version; what the law changed wants a new version "
+		       "beside it, a "
+		       "slip that is corrected a new acceptance\n",
+		       a->id, a->version);
+	else
+		printf("%s: version %s, then version %s\n", a->id, a->version, b->version);
 	if (regime_each_fact(a, take_fact, &old) || regime_each_fact(b, take_fact, &new))
 		printf("  too much to compare\n");
 	n = print_facts(&old, &new);

@@ -60,30 +60,85 @@ static void explain_verdict(const struct policy *p, const struct policy_subject 
 	free(steps);
 }
 
-static void explain_owner(const struct policy_side *s, const char *tenant, int32_t day)
+/* Whether training is material is told with the figures that it was judged by. */
+static void explain_owner_rule(const struct policy_side *s, const struct policy_subject *of,
+			       const struct regime *g, const struct owner_answer *a, int32_t day)
+{
+	bool clear = a->state == OWNER_KNOWN &&
+		     regimes_country_in(s->regimes, g->clear_set, a->path[0].headquarters) &&
+		     regimes_country_in(s->regimes, g->clear_set, a->path[a->steps - 1].headquarters);
+	const struct regime *t = regimes_on(s->regimes, g->threshold_of, day);
+	char n[OPCOUNT_STRLEN];
+	struct regime_limit limit;
+	opcount at;
+
+	printf("  %s version %s (mode %s; %s): %s", g->id, g->version, regime_mode_name(g->mode), g->citation,
+	       clear ? "clear\n" : "flagged: headquarters, or the ultimate parent's, are ");
+	if (clear)
+		return;
+	printf("%s%s\n", policy_seat_words(&s->policy, g, a),
+	       a->state == OWNER_KNOWN ? "" : ", and unknown is never clear");
+	if (!t || t->kind != REGIME_THRESHOLD || t->threshold_missing)
+		return;
+	limit = regime_limit_of(t);
+	at = regime_limit_figure(&limit, g->material_ppm);
+	printf("    material from %s operations on (%g %% of %s): %s observed here; %s\n",
+	       opcount_human(at, n), g->material_ppm / 1e4, t->id,
+	       of->total->training_low >= at	? "reached"
+	       : of->total->training_high >= at ? "possible"
+						: "not reached by what is",
+	       g->mode == REGIME_ENFORCE ? "a case is opened then"
+					 : "no case is opened: the regime is not enforced");
+}
+
+static void explain_listed_rule(const struct policy_side *s, const char *tenant, const struct regime *g,
+				int32_t day)
+{
+	struct owner_share_answer share;
+
+	if (owners_standing(s->owners, tenant, day, g->lists, g->listed_ppm * 1000, &share))
+		return;
+	printf("  %s version %s (mode %s; %s): %s\n", g->id, g->version, regime_mode_name(g->mode),
+	       g->citation,
+	       share.standing == OWNER_CLEAR ? "clear" : policy_listed_verdict(g, share.standing));
+}
+
+static void explain_owner(const struct policy_side *s, const struct policy_subject *of, int32_t day,
+			  const char *only)
 {
 	struct owner_answer a;
 
-	if (!s->owners || !tenant)
+	if (!s->owners || !of->tenant)
 		return;
-	owners_resolve(s->owners, tenant, day, &a);
-	printf("owner of %s: %s (ownership version %.16s)\n", tenant, owner_state_text(a.state), a.version);
+	owners_resolve(s->owners, of->tenant, day, &a);
+	printf("owner of %s: %s (ownership version %.16s)\n", of->tenant, owner_state_text(a.state),
+	       a.version);
 	for (size_t i = 0; i < a.steps; i++)
-		printf("  %2zu. %s (%s), seat %s%s; %s\n", i + 1, a.path[i].name, a.path[i].entity,
+		printf("  %2zu. %s (%s), headquarters %s%s; %s\n", i + 1, a.path[i].name, a.path[i].entity,
 		       a.path[i].headquarters, i ? ", holds the one before" : "", a.path[i].source);
 	for (size_t i = 0; i < regimes_count(s->regimes); i++) {
 		const struct regime *g = regimes_at(s->regimes, i);
-		bool clear =
-			a.state == OWNER_KNOWN &&
-			regimes_country_in(s->regimes, g->clear_set ?: "", a.path[0].headquarters) &&
-			regimes_country_in(s->regimes, g->clear_set ?: "", a.path[a.steps - 1].headquarters);
 
-		if (g->kind == REGIME_OWNER && regime_covers(g, day))
-			printf("  %s version %s: %s\n", g->id, g->version,
-			       clear			? "clear"
-			       : a.state == OWNER_KNOWN ? "flagged"
-							: "flagged: unknown is never clear");
+		if (only ? strcmp(g->id, only) || !regime_covers(g, day) : !regime_holds_on(g, day))
+			continue;
+		if (g->kind == REGIME_OWNER)
+			explain_owner_rule(s, of, g, &a, day);
+		if (g->kind == REGIME_LISTED)
+			explain_listed_rule(s, of->tenant, g, day);
 	}
+}
+
+/* A letter that came after the day that is judged has no effect on it, and that is to be told. */
+static void tell_later(const struct policy_side *s)
+{
+	size_t later = 0;
+
+	for (size_t i = 0; s->declarations && i < declarations_count(s->declarations); i++)
+		later += declarations_at(s->declarations, i)->at_ns > s->policy.now_ns;
+	if (later)
+		printf("%zu declaration%s made after that day: without effect here (--until judges a later "
+		       "day)\n",
+		       later, later == 1 ? " was" : "s were");
 }
 
 struct finding_family {
@@ -100,8 +155,9 @@ static void explain_all(const struct policy_side *side, const struct policy_subj
 	for (size_t i = 0; i < regimes_count(side->regimes); i++) {
 		const struct regime *g = regimes_at(side->regimes, i);
 
+		/* What is off is explained where somebody asks for it by name. */
 		if ((g->kind == REGIME_THRESHOLD || g->kind == REGIME_FRACTION) &&
-		    (only ? !strcmp(g->id, only) : regime_covers(g, day)))
+		    (only ? !strcmp(g->id, only) : regime_holds_on(g, day)))
 			explain_verdict(&side->policy, s, g);
 	}
 }
@@ -132,16 +188,21 @@ static int explain_subject(const struct policy_input *in, const char *name, cons
 
 	if (r)
 		return r;
+	if (only && !regimes_find(side.regimes, only)) {
+		log_error("policy explain: no regime '%s'; `opmeter policy check` lists them", only);
+		return EXIT_USAGE;
+	}
 	if (history_play(side.history, side.until, nothing, NULL) || policy_side_day(&side, side.until)) {
 		log_error("policy explain: %s", strerror(ENOMEM));
 		return EXIT_FAILED;
 	}
 	printf("%s at the end of %s, assignments '%s' (%.16s)\n", name, date_format((int32_t)side.until, day),
 	       in->set, side.set_digest);
+	tell_later(&side);
 	h = history_find(side.history, name);
 	if (h) {
 		policy_side_subject(&side, h, text, &s);
-		explain_owner(&side, s.tenant, (int32_t)side.until);
+		explain_owner(&side, &s, (int32_t)side.until, only);
 		explain_all(&side, &s, only);
 	} else {
 		struct finding_family f = { name, &side, only, false };

@@ -47,6 +47,12 @@ static const char *state_text(const struct capacity_finding *f)
 		snprintf(text, sizeof(text), "conditional(%s)", f->limit->missing);
 		return text;
 	}
+	if (f->is_conditional && f->limit->status) {
+		snprintf(text, sizeof(text), "conditional(whether the owner is a %s: --status OWNER=%s%s)",
+			 f->limit->status, f->limit->status,
+			 f->limit->home ? "; its home: --home OWNER=CC" : "");
+		return text;
+	}
 	if (f->is_conditional)
 		return "conditional(the owner's home: --home OWNER=CC)";
 	if (!f->is_met)
@@ -128,14 +134,54 @@ static int set_homes(struct inventory *inv, const struct option_list *homes)
 	return 0;
 }
 
+static int set_statuses(struct inventory *inv, const struct option_list *statuses)
+{
+	for (size_t i = 0; i < statuses->count; i++) {
+		const char *eq = strrchr(statuses->item[i], '=');
+		char owner[96];
+
+		if (!eq || (size_t)(eq - statuses->item[i]) >= sizeof(owner) ||
+		    (strcmp(eq, "=UVEU") && strcmp(eq, "=NVEU") && strcmp(eq, "=none"))) {
+			log_error("tpp: --status is OWNER=UVEU, OWNER=NVEU or OWNER=none, not '%s'",
+				  statuses->item[i]);
+			return -EINVAL;
+		}
+		snprintf(owner, sizeof(owner), "%.*s", (int)(eq - statuses->item[i]), statuses->item[i]);
+		if (inventory_status(inv, owner, eq + 1))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* What the sum does not say by itself. */
+static int tell_foot(const struct telling *t, const struct inventory *inv, int32_t day)
+{
+	size_t later = inventory_later(inv, day), doubled;
+	char sum[OPCOUNT_STRLEN], date[16];
+
+	if (inventory_doubled(inv, &doubled))
+		return -ENOMEM;
+	if (doubled)
+		log_warn("%s: %zu rows say what another one says, and count as often", t->path, doubled);
+	if (later)
+		log_warn("%s: %zu rows of days after %s are in no sum", t->path, later,
+			 date_format(day, date));
+	if (t->json)
+		return 0;
+	printf("%zu rows of %zu, %s TPP on %s; capacity, not operations: %zu caps, %zu met, %zu "
+	       "conditional\n",
+	       inventory_rows(inv) - later, inventory_rows(inv), opcount_format(inventory_tpp(inv, day), sum),
+	       date_format(day, date), t->findings, t->met, t->conditional);
+	return 0;
+}
+
 static int judge(struct telling *t, const char *regimes_dir, const char *chips_path, int32_t day,
-		 const struct option_list *homes)
+		 const struct option_list *homes, const struct option_list *statuses)
 {
 	_cleanup_(regimes_freep) struct regimes *regimes = NULL;
 	_cleanup_(chips_freep) struct chips *chips = NULL;
 	_cleanup_(inventory_freep) struct inventory *inv = NULL;
 	struct error_text err = { 0 };
-	char sum[OPCOUNT_STRLEN], date[16];
 	int r = regimes_load(regimes_dir, &regimes, &err);
 
 	r = r ?: chips_load(chips_path, &chips, &err);
@@ -150,28 +196,27 @@ static int judge(struct telling *t, const char *regimes_dir, const char *chips_p
 			log_error("%s", err.text[0] ? err.text : strerror(-r));
 		return r == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
 	}
-	r = set_homes(inv, homes) ?: capacity_judge(regimes, inv, day, tell, t);
+	r = set_homes(inv, homes) ?: set_statuses(inv, statuses);
+	r = r ?: capacity_judge(regimes, inv, day, tell, t);
+	r = r ?: tell_foot(t, inv, day);
 	if (r)
 		return r == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
-	if (!t->json)
-		printf("%zu rows, %s TPP on %s; capacity, not operations: %zu caps, %zu met, %zu "
-		       "conditional\n",
-		       inventory_rows(inv), opcount_format(inventory_tpp(inv, day), sum),
-		       date_format(day, date), t->findings, t->met, t->conditional);
 	return t->met ? EXIT_FINDING : EXIT_OK;
 }
 
 int verb_tpp(int argc, char **argv)
 {
 	const char *regimes = OPMETER_DATADIR "/regimes", *chips = OPMETER_DATADIR "/tpp.csv", *at = NULL;
-	struct option_list homes = { .count = 0 };
+	struct option_list homes = { .count = 0 }, statuses = { .count = 0 };
 	struct telling t = { .path = NULL };
 	const struct option options[] = {
 		{ "regimes", "DIR", OPTION_STRING, &regimes,
 		  "regimes with caps (" OPMETER_DATADIR "/regimes)" },
 		{ "chips", "FILE", OPTION_STRING, &chips, "TPP of each chip (" OPMETER_DATADIR "/tpp.csv)" },
 		{ "at", "DATE", OPTION_STRING, &at, "judge what is there on that day (today)" },
-		{ "home", "OWNER=CC", OPTION_STRINGS, &homes, "country of an owner's seat (not known)" },
+		{ "home", "OWNER=CC", OPTION_STRINGS, &homes,
+		  "country of an owner's headquarters (not known)" },
+		{ "status", "OWNER=WHAT", OPTION_STRINGS, &statuses, "UVEU, NVEU or none (not known)" },
 		{ "all", NULL, OPTION_FLAG, &t.all, "rows that meet no cap of a single shipment, too" },
 		{ "json", NULL, OPTION_FLAG, &t.json, "one JSON object a cap" },
 		{ 0 },
@@ -196,5 +241,5 @@ int verb_tpp(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	t.path = argv[operand];
-	return judge(&t, regimes, chips, day, &homes);
+	return judge(&t, regimes, chips, day, &homes, &statuses);
 }

@@ -10,6 +10,7 @@
 #include "../base/cleanup.h"
 #include "../base/yaml.h"
 #include "capacity_internal.h"
+#include "country.h"
 
 #define FIELDS_MAX 16
 #define LINE_BYTES_MAX 4096
@@ -37,6 +38,7 @@ struct inventory *inventory_free(struct inventory *i)
 		return NULL;
 	free(i->row);
 	free(i->home);
+	free(i->status);
 	free(i);
 	return NULL;
 }
@@ -214,7 +216,9 @@ static const char *read_row(const struct chips *chips, char *field[FIELDS_MAX], 
 	if (strlen(cc) != 2 || cc[0] < 'A' || cc[0] > 'Z' || cc[1] < 'A' || cc[1] > 'Z')
 		return "a country is two capital letters (ISO 3166-1)";
 	memcpy(ret->country, cc, 3);
-	if (!one)
+	if (!country_is_code(cc))
+		return "no country of ISO 3166-1 has that code";
+	if (!one || !set_name(ret->chip, sizeof(ret->chip), field[3]))
 		return "a chip of which no TPP is known: add it to tpp.csv with its source";
 	if (strspn(field[4], "0123456789") != strlen(field[4]) || opcount_parse(field[4], &count) ||
 	    count == 0 || count > 1000000000)

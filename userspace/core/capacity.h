@@ -48,6 +48,12 @@ size_t inventory_rows(const struct inventory *i);
 opcount inventory_tpp(const struct inventory *i, int32_t day); /* of all that is there on the day */
 /* An owner's home (where its seat is): 0, -ENOMEM. */
 int inventory_home(struct inventory *i, const char *owner, const char *country);
+/* What an owner is, as caps name it ("UVEU", "NVEU", anything else for neither): 0, -ENOMEM. */
+int inventory_status(struct inventory *i, const char *owner, const char *status);
+/* Rows that are there only after the day: in no sum. */
+size_t inventory_later(const struct inventory *i, int32_t day);
+/* Rows that say what another one says: counted all the same, and worth a look. -ENOMEM. */
+int inventory_doubled(const struct inventory *i, size_t *ret);
 
 /* One cap of one regime for one owner, country or row. Strings are loans. */
 struct capacity_finding {
@@ -58,7 +64,7 @@ struct capacity_finding {
 	opcount cap;		     /* of amounts */
 	unsigned line;		     /* of a lot; else 0 */
 	bool is_met;		     /* the figure meets the comparator: reached, or exceeded */
-	bool is_conditional;	     /* limit->missing, or the owner's home is not known */
+	bool is_conditional;	     /* limit->missing, or the owner's home or status is not known */
 };
 /* Every cap of every regime of kind capacity that covers the day, whatever its mode. fn returns 0 to go on.
  */

@@ -55,6 +55,66 @@ int inventory_home(struct inventory *i, const char *owner, const char *country)
 	return 0;
 }
 
+int inventory_status(struct inventory *i, const char *owner, const char *status)
+{
+	struct owner_status *bigger = reallocarray(i->status, i->statuses + 1, sizeof(*bigger));
+
+	if (!bigger)
+		return -ENOMEM;
+	i->status = bigger;
+	snprintf(bigger[i->statuses].owner, sizeof(bigger->owner), "%s", owner);
+	snprintf(bigger[i->statuses++].status, sizeof(bigger->status), "%s", status);
+	return 0;
+}
+
+size_t inventory_later(const struct inventory *i, int32_t day)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < i->rows; k++)
+		n += i->row[k].day > day;
+	return n;
+}
+
+static int compare_rows(const void *x, const void *y)
+{
+	const struct inventory_row *a = *(const struct inventory_row *const *)x,
+				   *b = *(const struct inventory_row *const *)y;
+	int r = strcmp(a->site, b->site) ?: strcmp(a->owner, b->owner);
+
+	r = r ?: strcmp(a->country, b->country) ?: strcmp(a->chip, b->chip);
+	r = r ?: (a->day > b->day) - (a->day < b->day);
+	return r ?: (a->tpp > b->tpp) - (a->tpp < b->tpp);
+}
+
+int inventory_doubled(const struct inventory *i, size_t *ret)
+{
+	_cleanup_free_ const struct inventory_row **row = calloc(i->rows + 1, sizeof(*row));
+
+	*ret = 0;
+	if (!row)
+		return -ENOMEM;
+	for (size_t k = 0; k < i->rows; k++)
+		row[k] = &i->row[k];
+	qsort(row, i->rows, sizeof(*row), compare_rows);
+	for (size_t k = 1; k < i->rows; k++)
+		*ret += compare_rows(&row[k - 1], &row[k]) == 0;
+	return 0;
+}
+
+/* 1: the owner is what the cap is about; 0: it is something else; -1: nobody said. */
+static int has_status(const struct judging *j, const char *owner)
+{
+	const struct inventory *i = j->inv;
+
+	if (!j->limit->status)
+		return 1;
+	for (size_t k = 0; k < i->statuses; k++)
+		if (!strcmp(i->status[k].owner, owner))
+			return !strcmp(i->status[k].status, j->limit->status);
+	return -1;
+}
+
 /* By the same name as the rows' countries. */
 static const char *home_of(const struct judging *j, const char *owner)
 {
@@ -139,7 +199,9 @@ static int amount(const struct judging *j, const struct line *line, opcount tpp,
 		return 0; /* the schedule has not begun */
 	f.owner = by_owner(l->scope) ? line->owner : NULL;
 	f.country = by_country(l->scope) || number ? line->country : NULL;
-	f.is_conditional = l->missing != NULL;
+	if (f.owner && has_status(j, f.owner) == 0)
+		return 0;
+	f.is_conditional = l->missing || (f.owner && has_status(j, f.owner) < 0);
 	f.is_met = !f.is_conditional && meets(l, tpp, f.cap);
 	return j->fn(j->ctx, &f);
 }
@@ -166,7 +228,9 @@ static int shares(const struct judging *j, const struct line *line, size_t n)
 	}
 	if (l->home && home && strcmp(home, regimes_alias(j->regimes, l->home)))
 		return 0;
-	f.is_conditional = l->home && !home;
+	if (has_status(j, line->owner) == 0)
+		return 0;
+	f.is_conditional = (l->home && !home) || has_status(j, line->owner) < 0;
 	f.is_met = !f.is_conditional && meets(l, f.tpp * PPM, f.of * l->share_ppm);
 	return j->fn(j->ctx, &f);
 }

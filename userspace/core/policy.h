@@ -182,4 +182,7 @@ opcount policy_least_known(const struct policy *p);
 /* What a rule about listed owners (REGIME_LISTED) says of a standing; a static text. */
 const char *policy_listed_verdict(const struct regime *g, enum owner_standing s);
 
+/* Where a flagged owner's headquarters are, for people: never a country. */
+const char *policy_seat_words(const struct policy *p, const struct regime *g, const struct owner_answer *a);
+
 #endif

@@ -96,8 +96,6 @@ void policy_add_path(struct json_out *o, const struct owner_answer *a);
 void policy_add_checklist(struct json_out *o, const struct regime *g);
 /* policy_owner.c: emits what the owner regimes find; *ret is the first that opens a case. */
 int policy_judge_owners(const struct judgement *j, struct owner_finding *ret);
-/* Where a flagged owner's headquarters are, for people: never a country. */
-const char *policy_seat_words(const struct policy *p, const struct regime *g, const struct owner_answer *a);
 /* policy_listed.c: emits what the rules about listed owners find. */
 int policy_judge_listed(const struct judgement *j);
 
