@@ -346,7 +346,7 @@ def around_fractions():
             what["declare"] += [{"kind": "training-operations", "subject": "base", "options": {"operations": str(parent)}}] if parent else []
             what["declare"] += [{"kind": "fact", "subject": "acme/lm", "options": {"fact": f, "value": "true"}} for f in facts[regime]]
             what["expect"] = [{"subject": "acme/lm", "regime": regime, "observed_low": v, "standing": "reached",
-                               "level": "exceeded" if v * part > of else "urgent"}]
+                               "level": "exceeded" if v * part > of else "urgent" if part == 4 else "warn"}]
             yield what
     for d in (-1, 0, 1):  # Note 1: the higher of 2.5e25 and a quarter of 8e25
         v = 25 * 10**24 + d
