@@ -47,6 +47,11 @@ def main():
         says_not(text, "us-bis-702-7", "seat")
         says(opmeter(0, *args, "--regime", "us-bis-702-7"), "us-bis-702-7 version")
         says(opmeter(2, *args, "--regime", "nosuch"), "no regime 'nosuch'")
+        for fact in ("veu", "veuu"):
+            opmeter(0, "declare", "fact", "acme/lm", "--fact", fact, "--value", "false", "--file", s.declarations, "--by", "Jane Doe")
+        text = opmeter(0, "policy", "check", "--regimes", "data/regimes", "--declarations", s.declarations)
+        says(text, f"{s.declarations}:3: no regime asks for a fact 'veuu'")
+        says_not(text, "a fact 'veu'")
         other = Path(tmp, "other")
         subprocess.run(["cp", "-r", "data/regimes", other], check=True)
         r = other / "us-bis-4e091.yaml"

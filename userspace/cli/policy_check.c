@@ -51,7 +51,28 @@ static void print_regime(const struct regime *g, int32_t today)
 		printf("  unverified: %s\n", g->unverified[i]);
 }
 
-static int check_files(const char *owners_path, const char *tenants_path, const char *declarations_path)
+static bool is_asked_for(const struct regimes *g, const char *fact)
+{
+	for (size_t i = 0; i < regimes_count(g); i++)
+		for (size_t k = 0; k < regimes_at(g, i)->requires_count; k++)
+			if (!strcmp(regimes_at(g, i)->requires[k].fact, fact))
+				return true;
+	return false;
+}
+
+/* A slip in a fact's name would leave its regime conditional, and nobody would know why. */
+static void tell_unknown_facts(const struct regimes *g, const char *path, const struct declarations *all)
+{
+	for (size_t i = 0; g && all && i < declarations_count(all); i++) {
+		const struct declaration *d = declarations_at(all, i);
+
+		if (d->kind == DECLARE_FACT && !is_asked_for(g, d->other))
+			printf("%s:%u: no regime asks for a fact '%s'\n", path, d->line, d->other);
+	}
+}
+
+static int check_files(const struct regimes *regimes, const char *owners_path, const char *tenants_path,
+		       const char *declarations_path)
 {
 	_cleanup_(owners_freep) struct owners *owners = NULL;
 	_cleanup_(tenant_map_freep) struct tenant_map *tenants = NULL;
@@ -71,6 +92,7 @@ static int check_files(const char *owners_path, const char *tenants_path, const 
 		printf("owners %s: in order\n", owners_path);
 	if (tenants)
 		printf("tenants %s: %zu rules, in order\n", tenants_path, tenant_map_rules(tenants));
+	tell_unknown_facts(regimes, declarations_path, declarations);
 	if (declarations)
 		printf("declarations %s: %zu records, in order\n", declarations_path,
 		       declarations_count(declarations));
@@ -107,5 +129,5 @@ int policy_check(int argc, char **argv)
 		return r;
 	for (size_t i = 0; regimes && i < regimes_count(regimes); i++)
 		print_regime(regimes_at(regimes, i), today);
-	return check_files(owners, tenants, declarations);
+	return check_files(regimes, owners, tenants, declarations);
 }
