@@ -79,8 +79,11 @@ static void products(const uint8_t *data, size_t size)
 	if (model_judge(&r, &p, known, &f))
 		return;
 	if (isnan(f.parameters.best) || f.parameters.low > f.parameters.best * 1.0001 || f.parameters.high < f.parameters.best * 0.9999 ||
-	    f.tokens.low > f.tokens.high || isnan(f.check))
+	    f.tokens.low > f.tokens.high || isnan(f.check)) {
+		fprintf(stderr, "parameters %g..%g..%g, tokens %g..%g, check %g\n", f.parameters.low, f.parameters.best, f.parameters.high, f.tokens.low,
+			f.tokens.high, f.check);
 		abort();
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

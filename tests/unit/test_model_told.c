@@ -205,6 +205,36 @@ static void lies_are_never_certain(void **state)
 	}
 }
 
+/* A live run: calls are exact, the order is a sample. What is not in it has bounds all the same. */
+static void what_is_not_sampled_has_bounds(void **state)
+{
+	_cleanup_(run_done) struct run r = { 0 };
+	struct job j = PLAIN;
+	struct model_fingerprint f;
+	struct phase_judgement p;
+
+	for (uint32_t s = 0; s < j.steps; s++) {
+		forward(&r, &j, false);
+		backward(&r, &j);
+	}
+	for (size_t i = 0; i < r.step_count; i++)
+		r.products[r.steps[i].product].calls_by_thread[r.steps[i].thread] += 1000 * (uint64_t)r.steps[i].repeat;
+	for (size_t i = 0; i < r.product_count; i++)
+		r.products[i].calls *= 1000;
+	r.has_threads = true;
+	for (uint64_t thread = 0; thread < 2; thread++) {
+		struct run_product rare = { .batch = 1, .m = j.t, .n = thread ? 9999 : 5000, .k = thread ? 5000 : 9999, .types = 0x440e0e0e, .op = "mm", .calls = 1 };
+
+		rare.calls_by_thread[thread] = 1;
+		assert_int_equal(run_add_product(&r, &rare), 0);
+	}
+	assert_int_equal(phase_judge(&r, &p), 0);
+	assert_int_equal(model_judge(&r, &p, NULL, &f), 0);
+	assert_true(f.by_buffers && fabs(f.parameters.best - parameters(&j)) < 0.01 * parameters(&j));
+	assert_true(f.parameters.low <= f.parameters.best && f.parameters.best <= f.parameters.high);
+	assert_true(fabs(f.tokens.best - 1000.0 * (double)(j.steps * j.t)) < 1);
+}
+
 /* A verdict nobody knows is no ground for certainty. */
 static void unknown_phase_is_never_certain(void **state)
 {
@@ -231,6 +261,7 @@ int main(void)
 		cmocka_unit_test(equal_dimensions_are_told),
 		cmocka_unit_test(gathered_weights_are_not_missed),
 		cmocka_unit_test(lies_are_never_certain),
+		cmocka_unit_test(what_is_not_sampled_has_bounds),
 		cmocka_unit_test(unknown_phase_is_never_certain),
 	};
 

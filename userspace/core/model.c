@@ -259,7 +259,8 @@ static void add_parameters(struct judging *j, double tokens)
 									   ? p->pass.calls / f->passes
 									   : p->copies + 0.01)) *
 					      model_size_of(p);
-		f->parameters.high += fmax(p->copies_high, ceil(p->copies - 0.01)) * model_size_of(p) * many;
+		f->parameters.high += fmax(fmax(p->copies_high, p->copies), ceil(p->copies - 0.01)) *
+				      model_size_of(p) * many;
 		f->active.best += p->active * model_size_of(p);
 	}
 	/* Frozen layers below those that learn, or another model: not told apart. */
