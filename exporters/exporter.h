@@ -47,6 +47,7 @@ struct om_event {
 struct om_exporter;
 struct om_exporter_ops {
 	const char *name;
+	bool keeps_last; /* the far side keeps the last record of each key, and could lose it */
 	/* 0 taken (all bytes copied); 1 full for now, offer again later; -errno refused for good. */
 	int (*send)(struct om_exporter *e, const struct om_event *ev);
 	/* Moves things along for at most timeout_ms and delivers acknowledgements. */

@@ -16,6 +16,10 @@
 #define WINDOW 4096 /* events under way at once */
 
 #define ASK_AGAIN_MS 10000
+/* Registers of days that are still open are said again so often, and at each start: what somebody wrote over
+ * one of them, or deleted, is healed by the node that knows it. */
+#define SAY_AGAIN_MS (6 * 3600000ULL)
+#define OPEN_DAYS 2
 
 static uint64_t now_ms(void)
 {
@@ -45,6 +49,7 @@ struct om_feed {
 	 * delivered all the same: they are held back until the far side has said what it has. */
 	bool is_unsure[2]; /* of alerts, of cases */
 	uint64_t ask_ms;   /* CLOCK_MONOTONIC: not before */
+	uint64_t again_ms; /* likewise, of open days */
 	uint64_t heartbeats;
 	int error; /* of the ledger, within a callback */
 };
@@ -342,10 +347,23 @@ static int offer(void *ctx, const struct om_outbox_item *item)
 	return r;
 }
 
+static int say_again(struct om_feed *f)
+{
+	uint32_t today = (uint32_t)(time(NULL) / 86400);
+	uint64_t n;
+
+	if (!f->exporter->ops->keeps_last || now_ms() < f->again_ms)
+		return 0;
+	f->again_ms = now_ms() + SAY_AGAIN_MS;
+	return om_ledger_owe_again(f->ledger, f->outbox, today - OPEN_DAYS, &n);
+}
+
 int om_feed_step(struct om_feed *f, int timeout_ms)
 {
-	int r;
+	int r = say_again(f);
 
+	if (r)
+		return r;
 	f->error = 0;
 	if ((f->is_unsure[0] || f->is_unsure[1]) && f->alerts_under_way == 0 && now_ms() >= f->ask_ms &&
 	    settle(f))

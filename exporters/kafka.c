@@ -355,6 +355,7 @@ static int kafka_published(struct om_exporter *e, bool cases,
 int om_kafka_open(const struct om_kafka_config *config, struct om_exporter **ret, struct error_text *err)
 {
 	static const struct om_exporter_ops ops = { .name = "kafka",
+						    .keeps_last = true,
 						    .send = kafka_send,
 						    .poll = kafka_poll,
 						    .flush = kafka_flush,

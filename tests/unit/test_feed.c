@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -130,6 +131,51 @@ static void lost_but_delivered_is_not_sent_again(void **state)
 	end(l, f);
 }
 
+static void add_reading(struct om_ledger *l, uint32_t day)
+{
+	const struct om_node_facts node = { .ledger_start_ns = T0 };
+	struct om_register_key key = { .ledger = *om_ledger_id(l), .job = { "a job" }, .format = 4, .meter = OM_METER_SHAPE, .day = day };
+	const struct om_value v = { .exact = 7, .calls = 1, .from_ns = day * 86400000000000ULL, .to_ns = day * 86400000000000ULL + 1 };
+	size_t n;
+
+	assert_int_equal(om_ledger_add(l, &key, &v, v.from_ns), 0);
+	assert_int_equal(om_ledger_publish(l, &node, v.to_ns, NULL, NULL, &n), 0);
+	assert_int_equal(n, 1);
+}
+
+/* A far side that keeps the last record of a key is told open days again at each start, once, and no others. */
+static void open_days_are_said_again(void **state)
+{
+	uint32_t today = (uint32_t)(time(NULL) / 86400);
+	struct om_exporter_ops ops = far_ops;
+	struct om_feed *f;
+	struct om_ledger *l = begin(&f);
+
+	add_reading(l, today - 1);
+	add_reading(l, today - 4);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(om_feed_step(f, 0), 0);
+	assert_int_equal(far_side.count, 2);
+	expect_backlog(l, 0);
+	om_feed_free(f);
+	assert_int_equal(om_feed_new(l, "far", &far_side.base, &f), 0);
+	assert_int_equal(om_feed_step(f, 0), 0);
+	assert_int_equal(far_side.count, 2); /* a file would have it twice */
+	om_feed_free(f);
+	ops.keeps_last = true;
+	far_side.base.ops = &ops;
+	assert_int_equal(om_feed_new(l, "far", &far_side.base, &f), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(om_feed_step(f, 0), 0);
+	assert_int_equal(far_side.count, 3);
+	expect_backlog(l, 0);
+	add_reading(l, today); /* numbers go on behind those */
+	assert_int_equal(om_feed_step(f, 0), 0);
+	assert_int_equal(far_side.count, 4);
+	expect_backlog(l, 0);
+	end(l, f);
+}
+
 /* Who may not read the cases says alerts all the same; a case waits until it may. */
 static void each_kind_waits_for_itself(void **state)
 {
@@ -224,6 +270,7 @@ int main(void)
 		cmocka_unit_test(held_back_holds_up_nothing),
 		cmocka_unit_test(a_backlog_is_no_silence),
 		cmocka_unit_test(each_kind_waits_for_itself),
+		cmocka_unit_test(open_days_are_said_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

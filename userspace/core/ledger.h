@@ -207,6 +207,10 @@ int om_ledger_ack(struct om_ledger *l, int exporter, enum om_entry_kind kind,
  * only means that they are offered again. */
 int om_ledger_ack_begin(struct om_ledger *l);
 int om_ledger_ack_end(struct om_ledger *l);
+/* Owes an exporter every published register of `from_day` (days since 1970-01-01) and later once more,
+ * delivered or not: a far side that keeps the last record of a key may have lost it. *ret_n: how many were
+ * not owed already. Not between ack_begin and ack_end. */
+int om_ledger_owe_again(struct om_ledger *l, int exporter, uint32_t from_day, uint64_t *ret_n);
 /* Forget what was handed out but not acknowledged: it will be offered again. */
 void om_ledger_unsend(struct om_ledger *l, int exporter);
 int om_ledger_backlog(struct om_ledger *l, int exporter, uint64_t *ret_items);
