@@ -77,7 +77,7 @@ static void set_number(rd_kafka_NewTopic_t *t, const char *name, int64_t value)
 static rd_kafka_NewTopic_t *new_topic(enum om_topic topic, int partitions, int replication)
 {
 	const struct om_topic_spec *s = om_topic_spec(topic);
-	int n = partitions == 0 ? -1 : s->is_by_job ? partitions : OM_TOPIC_PARTITIONS_FEW;
+	int n = partitions == 0 && !s->is_single ? -1 : om_topic_partitions(s, partitions);
 	char why[256];
 	rd_kafka_NewTopic_t *t =
 		rd_kafka_NewTopic_new(s->name, n, replication ? replication : -1, why, sizeof(why));

@@ -43,11 +43,18 @@ static const struct om_topic_spec specs[OM_TOPIC_END] = {
 				   .is_restricted = true, .retention_ms = 30 * DAY_MS },
 	[OM_TOPIC_CHECKPOINTS] = { "opmeter.checkpoints.v1", "signed heads of the nodes' ledgers",
 				   .retention_ms = -1 },
+	[OM_TOPIC_NEAR] = { "opmeter.near.v1", "hints: whose registers nodes send each second",
+			    .is_compacted = true, .is_single = true },
 };
 
 const struct om_topic_spec *om_topic_spec(enum om_topic topic)
 {
 	return topic < OM_TOPIC_END ? &specs[topic] : NULL;
+}
+
+int om_topic_partitions(const struct om_topic_spec *s, int by_job)
+{
+	return s->is_by_job ? by_job : s->is_single ? 1 : OM_TOPIC_PARTITIONS_FEW;
 }
 
 const char *om_topic_name(enum om_topic topic)

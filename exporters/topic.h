@@ -25,6 +25,7 @@ struct om_topic_spec {
 	const char *holds;
 	bool is_compacted;	   /* cleanup.policy: compact, else delete */
 	bool is_by_job;		   /* partition = hash(ledger, job) mod partitions */
+	bool is_single;		   /* one partition, for those who all read the whole of it */
 	bool is_restricted;	   /* personal or compliance data: few may read it */
 	int64_t compaction_lag_ms; /* min.compaction.lag.ms, compacted topics only */
 	/* max.compaction.lag.ms and segment.ms, 0: the broker's own. Together they bound what an instance
@@ -33,6 +34,8 @@ struct om_topic_spec {
 	int64_t retention_ms; /* retention.ms, others only; -1: for ever */
 };
 const struct om_topic_spec *om_topic_spec(enum om_topic topic);
+/* How many partitions a topic is made with; by_job: as many as those by job have. */
+int om_topic_partitions(const struct om_topic_spec *s, int by_job);
 
 /*
  * The partition of a key that begins with a ledger and a job (docs/formats.md, "Register"):

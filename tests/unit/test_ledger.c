@@ -190,6 +190,44 @@ static void outbox_offers_until_acknowledged(void **state)
 	assert_int_equal(backlog, 0);
 }
 
+static bool is_first_job(void *ctx, const struct om_id *job)
+{
+	return job->byte[0] == 1;
+}
+
+/* One job's registers go out by themselves; the other's wait, changed, for the next publication of all. */
+static void some_jobs_are_published_and_the_others_wait(void **state)
+{
+	_cleanup_ledger_ struct om_ledger *l = open_ledger(OM_LEDGER_CREATE);
+	struct om_node_facts node = { .ledger_start_ns = T0 };
+	struct om_usage u[] = { usage(10, 1000, 3), usage(11, 500, 2) };
+	struct om_verify_report report;
+	struct error_text err = { 0 };
+	struct seen s = { 0 };
+	size_t n;
+	int e;
+
+	u[1].job.byte[0] = 2;
+	assert_int_equal(om_ledger_exporter(l, "kafka", &e), 0);
+	assert_int_equal(om_ledger_accrue(l, u, 2, 0, T0, NULL), 0);
+	assert_int_equal(om_ledger_publish_some(l, &node, T0 + 1, is_first_job, NULL, NULL, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(om_ledger_publish_some(l, &node, T0 + 2, is_first_job, NULL, NULL, &n), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(om_ledger_outbox(l, e, 10, see, &s), 0);
+	assert_int_equal(s.readings, 1);
+	assert_true(s.last.reading.value.exact == 1000);
+	u[0].now.exact = 1700;
+	assert_int_equal(om_ledger_accrue(l, u, 2, 0, T0, NULL), 0);
+	assert_int_equal(om_ledger_publish(l, &node, T0 + 3, NULL, NULL, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(om_ledger_publish(l, &node, T0 + 4, NULL, NULL, &n), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(total(l), 2200);
+	assert_int_equal(om_ledger_verify(l, &report, &err), 0);
+	assert_int_equal(report.readings, 3);
+}
+
 static void verify_finds_what_was_changed(void **state)
 {
 	struct om_ledger *l = open_ledger(OM_LEDGER_CREATE);
@@ -342,6 +380,7 @@ int main(void)
 		T(a_sampled_part_is_accrued_once),
 		T(reopening_changes_nothing),
 		T(outbox_offers_until_acknowledged),
+		T(some_jobs_are_published_and_the_others_wait),
 		T(verify_finds_what_was_changed),
 		T(a_damaged_ledger_is_set_aside),
 		T(a_changed_register_is_damage),

@@ -24,7 +24,6 @@ struct topics_options {
 
 static void print_topic(const struct om_topic_spec *s, const struct topics_options *o)
 {
-	uint64_t partitions = s->is_by_job ? o->partitions : OM_TOPIC_PARTITIONS_FEW;
 	char keeps[48];
 
 	if (s->is_compacted)
@@ -33,19 +32,18 @@ static void print_topic(const struct om_topic_spec *s, const struct topics_optio
 		snprintf(keeps, sizeof(keeps), "for ever");
 	else
 		snprintf(keeps, sizeof(keeps), "%" PRId64 " days", s->retention_ms / 86400000);
-	printf("%-25s %10" PRIu64 "  %-7s %-10s %6d  %s%s\n", s->name, partitions,
+	printf("%-25s %10d  %-7s %-10s %6d  %s%s\n", s->name, om_topic_partitions(s, (int)o->partitions),
 	       s->is_compacted ? "compact" : "delete", keeps, om_topic_min_insync((int)o->replication),
 	       s->holds, s->is_restricted ? " (restricted)" : "");
 }
 
 static void print_topic_json(const struct om_topic_spec *s, const struct topics_options *o)
 {
-	json_t *j =
-		json_pack("{s:s,s:s,s:I,s:b,s:s,s:i,s:i,s:b}", "topic", s->name, "holds", s->holds,
-			  "partitions", (json_int_t)(s->is_by_job ? o->partitions : OM_TOPIC_PARTITIONS_FEW),
-			  "by_job", s->is_by_job, "cleanup.policy", s->is_compacted ? "compact" : "delete",
-			  "min.insync.replicas", om_topic_min_insync((int)o->replication), "replication",
-			  (int)o->replication, "restricted", s->is_restricted);
+	json_t *j = json_pack("{s:s,s:s,s:I,s:b,s:s,s:i,s:i,s:b}", "topic", s->name, "holds", s->holds,
+			      "partitions", (json_int_t)om_topic_partitions(s, (int)o->partitions), "by_job",
+			      s->is_by_job, "cleanup.policy", s->is_compacted ? "compact" : "delete",
+			      "min.insync.replicas", om_topic_min_insync((int)o->replication), "replication",
+			      (int)o->replication, "restricted", s->is_restricted);
 	_cleanup_free_ char *text = NULL;
 
 	json_object_set_new(j, s->is_compacted ? "min.compaction.lag.ms" : "retention.ms",

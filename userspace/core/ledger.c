@@ -105,6 +105,9 @@ static const char *const statement_text[ST_END] = {
 	[ST_REGISTER_DAY] = "SELECT hour, value FROM register WHERE job = ?1 AND format = ?2 AND meter = ?3"
 			    " AND hour BETWEEN ?4 * 24 AND ?4 * 24 + 23",
 	[ST_REGISTER_CLEAR] = "UPDATE register SET changed = 0 WHERE changed = 1",
+	[ST_REGISTER_CLEAR_DAY] =
+		"UPDATE register SET changed = 0 WHERE changed = 1 AND job = ?1 AND format = ?2"
+		" AND meter = ?3 AND hour BETWEEN ?4 * 24 AND ?4 * 24 + 23",
 	[ST_PUBLISHED_PUT] = "INSERT OR REPLACE INTO published VALUES(?1, ?2, ?3, ?4, ?5)",
 	[ST_PUBLISHED_GET] =
 		"SELECT value FROM published WHERE job = ?1 AND format = ?2 AND meter = ?3 AND day = ?4",

@@ -184,6 +184,12 @@ int om_ledger_append(struct om_ledger *l, enum om_entry_kind kind, const char *u
 int om_ledger_publish(struct om_ledger *l, const struct om_node_facts *node, uint64_t now_ns,
 		      void (*fn)(void *ctx, const struct om_reading *r), void *ctx, size_t *ret_n);
 
+/* The same of those jobs alone that pick says true of; the others' registers stay as they are, changed. It
+ * must not call the ledger. */
+int om_ledger_publish_some(struct om_ledger *l, const struct om_node_facts *node, uint64_t now_ns,
+			   bool (*pick)(void *ctx, const struct om_id *job),
+			   void (*fn)(void *ctx, const struct om_reading *r), void *ctx, size_t *ret_n);
+
 /* Outbox. An exporter is a name; it sees readings (the newest value of each
  * register, so the backlog is bounded by the number of registers whatever the
  * outage) and log entries of kinds ASSIGNMENT, ALERT and CASE and checkpoints (kind ACT), in order. */

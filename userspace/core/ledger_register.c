@@ -361,6 +361,38 @@ static int put_published(struct om_ledger *l, const struct om_reading *reading, 
 	return ledger_run(l, s);
 }
 
+static int clear_changed(struct om_ledger *l, const struct om_register_key *k)
+{
+	sqlite3_stmt *s = ledger_stmt(l, ST_REGISTER_CLEAR_DAY);
+
+	if (!s)
+		return ledger_errno(l);
+	bind_id(s, 1, &k->job);
+	sqlite3_bind_int64(s, 2, k->format);
+	sqlite3_bind_int64(s, 3, k->meter);
+	sqlite3_bind_int64(s, 4, k->day);
+	return ledger_run(l, s);
+}
+
+/* Leaves those that are picked, in their order. */
+static size_t pick_keys(struct om_register_key *keys, size_t n,
+			bool (*pick)(void *ctx, const struct om_id *job), void *ctx)
+{
+	struct om_id job;
+	bool is_picked = false;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		/* Registers of a job mostly stand together. */
+		if (i == 0 || !om_id_equal(&keys[i].job, &job))
+			is_picked = pick(ctx, &keys[i].job);
+		job = keys[i].job;
+		if (is_picked)
+			keys[kept++] = keys[i];
+	}
+	return kept;
+}
+
 /* Collects the keys of the changed registers; the caller frees. */
 static int changed_keys(struct om_ledger *l, struct om_register_key **ret_keys, size_t *ret_n)
 {
@@ -400,7 +432,8 @@ static int changed_keys(struct om_ledger *l, struct om_register_key **ret_keys, 
 }
 
 static int publish_in(struct om_ledger *l, const struct om_node_facts *node,
-		      const struct om_register_key *keys, size_t n, uint8_t *payload, uint64_t now_ns)
+		      const struct om_register_key *keys, size_t n, bool are_all, uint8_t *payload,
+		      uint64_t now_ns)
 {
 	uint64_t sequence = l->sequence;
 	int r = 0;
@@ -414,14 +447,23 @@ static int publish_in(struct om_ledger *l, const struct om_node_facts *node,
 		r = sum_day(l, &keys[i], &reading.value);
 		om_reading_encode(&reading, payload + i * OM_READING_SIZE);
 		r = r ?: put_published(l, &reading, payload + i * OM_READING_SIZE);
+		r = r || are_all ? r : clear_changed(l, &keys[i]);
 	}
-	r = r ?: ledger_run(l, ledger_stmt(l, ST_REGISTER_CLEAR));
+	if (r == 0 && are_all)
+		r = ledger_run(l, ledger_stmt(l, ST_REGISTER_CLEAR));
 	r = r ?: ledger_append_in(l, OM_ENTRY_READINGS, NULL, payload, n * OM_READING_SIZE, now_ns, NULL);
 	return r ?: ledger_meta_put(l, "sequence", &sequence, sizeof(sequence));
 }
 
 int om_ledger_publish(struct om_ledger *l, const struct om_node_facts *node, uint64_t now_ns,
 		      void (*fn)(void *ctx, const struct om_reading *r), void *ctx, size_t *ret_n)
+{
+	return om_ledger_publish_some(l, node, now_ns, NULL, fn, ctx, ret_n);
+}
+
+int om_ledger_publish_some(struct om_ledger *l, const struct om_node_facts *node, uint64_t now_ns,
+			   bool (*pick)(void *ctx, const struct om_id *job),
+			   void (*fn)(void *ctx, const struct om_reading *r), void *ctx, size_t *ret_n)
 {
 	struct om_reading reading;
 	_cleanup_free_ struct om_register_key *keys = NULL;
@@ -431,6 +473,8 @@ int om_ledger_publish(struct om_ledger *l, const struct om_node_facts *node, uin
 
 	*ret_n = 0;
 	r = changed_keys(l, &keys, &n);
+	if (r == 0 && pick)
+		n = pick_keys(keys, n, pick, ctx);
 	if (r || n == 0)
 		return r;
 	payload = malloc(n * OM_READING_SIZE);
@@ -439,7 +483,7 @@ int om_ledger_publish(struct om_ledger *l, const struct om_node_facts *node, uin
 	r = ledger_begin(l);
 	if (r)
 		return r;
-	r = ledger_end(l, publish_in(l, node, keys, n, payload, now_ns));
+	r = ledger_end(l, publish_in(l, node, keys, n, !pick, payload, now_ns));
 	if (r)
 		return r;
 	l->sequence += n;
