@@ -23,6 +23,7 @@
 #include "../../exporters/file.h"
 #include "../../exporters/kafka.h"
 #include "../base/exit_code.h"
+#include "../core/near.h"
 #include "agent_internal.h"
 #include "collective.h"
 #include "holders.h"
@@ -74,6 +75,7 @@ struct agent *agent_free(struct agent *a)
 	agent_phases_free(a->phases);
 	agent_joins_free(a->joins);
 	agent_checkpoints_free(a->checkpoints);
+	agent_near_free(a->near);
 	om_peaks_free(a->peaks);
 	free(a->device_lines);
 	resolve_free(a->resolve);
@@ -259,6 +261,7 @@ static int agent_open(const struct agent_config *config, struct agent **ret, str
 		return r == -EINVAL || r == -ENOENT ? -EINVAL : r;
 	r = open_ledger(a, err);
 	r = r ?: open_exporters(a, err);
+	r = r ?: agent_near_open(a, err);
 	r = r ?: open_probes(a, err);
 	if (r)
 		return r;
@@ -278,10 +281,21 @@ static void feed_all(struct agent *a)
 
 /* When the next of each is due, CLOCK_MONOTONIC: a clock that steps must not stop the meter. */
 struct schedule {
-	uint64_t drain, publish, heartbeat, checkpoint, end;
+	uint64_t drain, heartbeat, checkpoint, end;
+	struct om_cadence publish;
 };
 
-#define NEAR_NS 1000000000ULL /* between two publications when a total is near a level */
+static int publish_what_is_due(struct agent *a, struct om_cadence *c, uint64_t now)
+{
+	enum om_publish due = om_cadence_step(c, now, a->config->publish_ns, a->is_near);
+	int r = 0;
+
+	if (due != OM_PUBLISH_NOTHING)
+		r = due == OM_PUBLISH_ALL ? agent_publish(a) : agent_publish_near(a);
+	if (due != OM_PUBLISH_NOTHING && a->metrics)
+		agent_render_metrics(a);
+	return r;
+}
 
 static int on_time(struct agent *a, struct schedule *s, uint64_t now)
 {
@@ -293,12 +307,9 @@ static int on_time(struct agent *a, struct schedule *s, uint64_t now)
 		r = agent_meter(a, false);
 		r = r ?: agent_identity_step(a);
 	}
-	if (r == 0 && now >= s->publish) {
-		r = agent_publish(a);
-		s->publish = now + (a->is_near && c->publish_ns > NEAR_NS ? NEAR_NS : c->publish_ns);
-		if (a->metrics)
-			agent_render_metrics(a);
-	}
+	a->is_near = agent_near_step(a, now);
+	if (r == 0)
+		r = publish_what_is_due(a, &s->publish, now);
 	if (r == 0 && now >= s->checkpoint) {
 		s->checkpoint = now + c->checkpoint_ns;
 		agent_checkpoint(a);
@@ -344,9 +355,10 @@ static bool take_signals(struct agent *a, struct schedule *s, int signal_fd)
 static int agent_loop(struct agent *a, int signal_fd)
 {
 	uint64_t now = agent_steady_ns();
-	struct schedule s = {
-		.drain = now, .publish = now + a->config->publish_ns, .heartbeat = now, .checkpoint = now
-	};
+	struct schedule s = { .drain = now,
+			      .publish.all_ns = now + a->config->publish_ns,
+			      .heartbeat = now,
+			      .checkpoint = now };
 	struct pollfd fds[] = { { .fd = signal_fd, .events = POLLIN },
 				{ .fd = discovery_fd(a->discovery), .events = POLLIN },
 				{ .fd = -1, .events = POLLIN } };
@@ -354,7 +366,8 @@ static int agent_loop(struct agent *a, int signal_fd)
 
 	s.end = a->config->seconds ? now + a->config->seconds * 1000000000ULL : UINT64_MAX;
 	while (r == 0 && now < s.end) {
-		uint64_t due = s.drain < s.publish ? s.drain : s.publish;
+		uint64_t publish = om_cadence_next(&s.publish, a->config->publish_ns, a->is_near);
+		uint64_t due = s.drain < publish ? s.drain : publish;
 		int wait_ms = due > now ? (int)((due - now) / 1000000) + 1 : 0;
 
 		/* With an exporter, deliveries are to be noticed soon. */

@@ -49,6 +49,7 @@ struct agent_collectives; /* agent_collectives.c */
 struct agent_phases;
 struct agent_joins;
 struct om_communicator_event; /* agent_phases.c */
+struct agent_near;	      /* agent_near.c */
 struct agent_checkpoints;     /* agent_checkpoints.c */
 struct om_collective_usage;
 
@@ -103,7 +104,8 @@ struct agent {
 	uint64_t regressions, drains, drain_failures;
 	uint32_t off;	  /* which meters: enum om_off, as last seen */
 	bool ledger_full; /* said already */
-	bool is_near;	  /* some total is just below a level: published each second */
+	struct agent_near *near;
+	bool is_near; /* somebody, as last looked at */
 	struct agent_guard_state guard;
 	uint64_t duties_day; /* UTC day on which duties were looked at last; 0: not yet */
 	int failed;	     /* first error inside a callback */
@@ -232,6 +234,26 @@ int agent_days(void *ctx, const struct policy_subject *s, struct om_forecast_poi
 void agent_guard(struct agent *a);
 const char *agent_guard_meter(int i);
 
+/* agent_near.c: who is near a level, and so published each second. */
+struct agent_near_totals {
+	bool follows;	   /* the topic of hints is read */
+	uint64_t hints;	   /* that hold now */
+	uint64_t records;  /* read, from each beginning */
+	uint64_t failures; /* to read it: no topic, or no right to */
+	uint64_t strange;  /* records that are no hint */
+	uint64_t full;	   /* hints for which there was no room */
+};
+int agent_near_open(struct agent *a, struct error_text *err);
+struct agent_near *agent_near_free(struct agent_near *n); /* NULL is fine; returns NULL */
+/* Takes what has come, without waiting. True: somebody is near. */
+bool agent_near_step(struct agent *a, uint64_t steady_ns);
+/* These two do nothing where it was not opened: what is played back has no hurry. Before all totals are
+ * judged here; then of each that is near. */
+void agent_near_judged(struct agent *a);
+void agent_near_here(struct agent *a, const struct om_subject_total *s);
+bool agent_near_has(const struct agent *a, const struct om_id *job);
+void agent_near_get_totals(const struct agent *a, struct agent_near_totals *ret);
+
 /* agent_law.c: owners and declarations. */
 int agent_law_open(struct agent *a, struct error_text *err);
 /* Reads anew what has changed, and says what it could not read. */
@@ -247,6 +269,7 @@ void agent_beat(struct agent *a);
 
 int agent_raise(void *ctx, const struct alert *al); /* ctx: the agent; once for each id */
 int agent_publish(struct agent *a);		    /* publishes, and judges where policy is judged */
+int agent_publish_near(struct agent *a);	    /* the same of what is near a level alone */
 /* A finding about the metering itself: once for each subject and cause. */
 int agent_say(struct agent *a, const char *cause, const char *subject, const char *what_to_do);
 

@@ -203,7 +203,8 @@ static int look_at(void *ctx, const struct om_subject_total *s)
 {
 	struct judging *j = ctx;
 
-	j->a->is_near |= om_near_level(j->policy.regimes, s, (int32_t)(j->policy.now_ns / DAY_NS));
+	if (om_near_level(j->policy.regimes, s, (int32_t)(j->policy.now_ns / DAY_NS)))
+		agent_near_here(j->a, s);
 	return say_differences(j->a, s);
 }
 
@@ -232,7 +233,12 @@ static void to_totals(void *ctx, const struct om_reading *r)
 		a->failed = rc;
 }
 
-int agent_publish(struct agent *a)
+static bool is_near(void *ctx, const struct om_id *job)
+{
+	return agent_near_has(ctx, job);
+}
+
+static int publish(struct agent *a, bool near_only)
 {
 	struct judging j = { .a = a,
 			     .policy = { .regimes = a->regimes,
@@ -253,15 +259,26 @@ int agent_publish(struct agent *a)
 	r = agent_spool(a);
 	if (r)
 		log_warn("%s/spool: cannot be read: %s", a->config->dir, strerror(-r));
-	r = om_ledger_publish(a->ledger, &a->node, j.policy.now_ns, to_totals, a, &n);
+	r = om_ledger_publish_some(a->ledger, &a->node, j.policy.now_ns, near_only ? is_near : NULL,
+				   to_totals, a, &n);
 	if (r == -ENOSPC)
 		return 0; /* agent_meter() has said so */
 	if (r == 0 && (n || is_law_new) && a->regimes) {
-		a->is_near = false;
+		agent_near_judged(a);
 		r = judge_all(&j);
 	}
 	if (r == 0 && a->regimes)
 		r = agent_duties(a, &j.policy);
 	history_free(days.played);
 	return r ?: a->failed;
+}
+
+int agent_publish(struct agent *a)
+{
+	return publish(a, false);
+}
+
+int agent_publish_near(struct agent *a)
+{
+	return publish(a, true);
 }

@@ -244,6 +244,21 @@ static void render_checkpoints(struct agent *a)
 		(double)t->postponed);
 }
 
+static void render_near(struct agent *a)
+{
+	struct agent_near_totals t;
+
+	agent_near_get_totals(a, &t);
+	gauge(a, "opmeter_near_follows", NULL, "1 while the fleet's hints of who is near a level are read.",
+	      t.follows);
+	gauge(a, "opmeter_near_hints", NULL, "Hints that hold: of their jobs readings go out each second.",
+	      (double)t.hints);
+	counter(a, "opmeter_near_failures", "Tries to read the hints' topic that found none, or no right to.",
+		(double)t.failures);
+	counter(a, "opmeter_near_strange", "Records of the hints' topic that are none.", (double)t.strange);
+	counter(a, "opmeter_near_full", "Hints for which there was no room.", (double)t.full);
+}
+
 void agent_render_metrics(struct agent *a)
 {
 	static const char *const version[] = { "version", OPMETER_VERSION, NULL };
@@ -285,6 +300,7 @@ void agent_render_metrics(struct agent *a)
 		      (double)agent_collectives_lost(a));
 	}
 	render_checkpoints(a);
+	render_near(a);
 	render_self(a);
 	om_openmetrics_commit(a->metrics);
 }

@@ -80,7 +80,7 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		{ "drain", "TIME", OPTION_DURATION, &c->drain_ns,
 		  "how often counts are read and committed (1s)" },
 		{ "publish", "TIME", OPTION_DURATION, &c->publish_ns,
-		  "how often changed registers are logged and sent (15s)" },
+		  "how often changed registers are logged and sent (15s); near a level each second" },
 		{ "heartbeat", "TIME", OPTION_DURATION, &c->heartbeat_ns,
 		  "how often a sign of life is sent (60s)" },
 		{ "evidence-keys", "DIR", OPTION_STRING, &c->evidence_keys,
