@@ -17,6 +17,7 @@
  *   duties.c     daily series: asked for, added over partitions, given to policy
  *   silence.c    silent nodes: the alert, and what they may have done in the bounds
  *   heads.c      signed heads of the nodes' logs, compared
+ *   near.c       hints to the nodes of those who are near a level
  *   law.c        owners and declarations, read anew when they change
  *   speaker.c    alerts, each once, fenced by a transactional producer
  *
@@ -296,8 +297,10 @@ struct speaker *speaker_free(struct speaker *s);
 struct saying {
 	enum om_topic topic;
 	struct om_id id;
-	char *text;
-	bool is_refused; /* set by speaker_say(): too large, it can never be sent */
+	char *text;		   /* NULL: a tombstone */
+	const char *key;	   /* NULL: the id */
+	uint32_t partition_plus_1; /* 0: by the key */
+	bool is_refused;	   /* set by speaker_say(): too large, it can never be sent */
 };
 /* All of them but those that can never be sent, or none: 0; -EAGAIN: none, try again; -EOWNERDEAD: another
  * one speaks now. */
@@ -332,6 +335,19 @@ int findings_losses(struct findings *j); /* steps back, and totals that are left
  */
 int findings_emit(struct findings *j, const char *subject, const char *cause, const char *level,
 		  const char *sentence, json_t *data);
+
+/* near.c */
+struct near_watch;
+struct near_watch *near_watch_new(const char *fleet);
+struct near_watch *near_watch_free(struct near_watch *w); /* NULL is fine; returns NULL */
+/* A record of the hints' topic. -ENOMEM. */
+int near_watch_take(struct near_watch *w, const rd_kafka_message_t *m);
+/* Who is near now, by the totals of the view; at most once a second, else nothing is done. -ENOMEM. */
+int near_watch_look(struct near_watch *w, struct view *view, const struct policy *p);
+/* What the topic lacks, and what is to be taken back: loans until near_watch_said(), which tells whether they
+ * were written. -ENOMEM. */
+int near_watch_owed(struct near_watch *w, struct saying **ret, size_t *ret_count);
+void near_watch_said(struct near_watch *w, bool are_written);
 
 /* silence.c */
 /* A node's last sign of life. */

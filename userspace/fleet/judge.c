@@ -23,6 +23,7 @@
 #define RETRY_NS (2 * SECOND_NS)
 #define LOOK_NS (5 * SECOND_NS)
 #define REST_NS (SECOND_NS / 20)
+#define NEAR_RETRY_NS (60 * SECOND_NS)
 #define SAYINGS_AT_ONCE 1000
 #define GAP_NS (10 * SECOND_NS) /* who was away for so long does not know who was silent */
 
@@ -43,6 +44,8 @@ struct judge {
 	rd_kafka_topic_partition_list_t *list;
 	uint32_t unread; /* partitions that were not yet read to their end */
 	struct view *view;
+	struct near_watch *near;	  /* NULL: there is no topic for hints, or nobody to say them */
+	uint64_t near_ns;		  /* CLOCK_MONOTONIC: none said before */
 	struct id_set published, waiting; /* waiting: the ids of sayings */
 	struct key_map nodes;
 	struct duties *duties;
@@ -85,6 +88,7 @@ static void judge_close(struct judge *j)
 		rd_kafka_topic_partition_list_destroy(j->list);
 	j->list = NULL;
 	j->view = view_free(j->view);
+	j->near = near_watch_free(j->near);
 	id_set_done(&j->published);
 	nodes_done(&j->nodes);
 	j->duties = duties_free(j->duties);
@@ -110,6 +114,27 @@ bool judge_speaks(const struct fleet *f)
 	return f->judge && f->judge->speaks;
 }
 
+/* Of an older fleet, or not allowed: nodes publish as they do otherwise. */
+static int near_open(struct fleet *f)
+{
+	struct judge *j = f->judge;
+	struct error_text err = { 0 };
+	uint32_t n;
+	int r = intake_partitions(f, j->rk, OM_TOPIC_NEAR, &n, &err);
+
+	if (r) {
+		log_warn("%s: no node is told that somebody is near a level", err.text);
+		return 0;
+	}
+	j->near = near_watch_new(f->config->name);
+	if (!j->near)
+		return -ENOMEM;
+	rd_kafka_topic_partition_list_add(j->list, om_topic_name(OM_TOPIC_NEAR), 0)->offset =
+		RD_KAFKA_OFFSET_BEGINNING;
+	j->unread++;
+	return 0;
+}
+
 static int judge_open(struct fleet *f, struct error_text *err)
 {
 	struct judge *j = f->judge;
@@ -133,6 +158,8 @@ static int judge_open(struct fleet *f, struct error_text *err)
 				->offset = RD_KAFKA_OFFSET_BEGINNING;
 		j->unread += n;
 	}
+	if (r == 0 && j->speaks && !f->config->once) /* who stays takes back what he said */
+		r = near_open(f);
 	if (r == 0 && rd_kafka_assign(j->rk, j->list))
 		r = error_set(err, -EIO, "kafka: the alerts and totals cannot be read");
 	j->is_open = r == 0;
@@ -206,6 +233,10 @@ static void take(struct fleet *f, const rd_kafka_message_t *m)
 					      m->len, epoch_of(m), (uint32_t)m->partition };
 
 		r = view_take(j->view, &record);
+		if (r < 0)
+			f->error = r;
+	} else if (!strcmp(rd_kafka_topic_name(m->rkt), om_topic_name(OM_TOPIC_NEAR))) {
+		r = j->near ? near_watch_take(j->near, m) : 0;
 		if (r < 0)
 			f->error = r;
 	} else {
@@ -329,6 +360,42 @@ static int say_some(struct fleet *f, struct saying *sayings, size_t n)
 	return r;
 }
 
+/* Another judge, or a broker that lost us: whoever still owns partition 0 begins anew. */
+static void begin_anew(struct judge *j)
+{
+	log_warn("kafka: the alerts' producer was replaced: reading again what was said");
+	judge_close(j);
+	j->retry_ns = fleet_now_ns(CLOCK_MONOTONIC) + RETRY_NS;
+}
+
+/* After the alerts, for a hint only hastens the next one. */
+static int say_near(struct fleet *f, const struct policy *p)
+{
+	struct judge *j = f->judge;
+	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC);
+	struct saying *sayings = NULL;
+	size_t n = 0;
+	int r;
+
+	if (!j->near || now < j->near_ns)
+		return 0;
+	r = near_watch_look(j->near, j->view, p);
+	r = r ?: near_watch_owed(j->near, &sayings, &n);
+	if (r == 0 && n)
+		r = speaker_say(j->speaker, sayings, n);
+	near_watch_said(j->near, r == 0);
+	if (r == -ENOMEM)
+		return r;
+	if (r == -EOWNERDEAD) {
+		begin_anew(j);
+	} else if (r) {
+		log_warn("kafka: %s: not written: nodes publish no sooner near a level; tried again",
+			 om_topic_name(OM_TOPIC_NEAR));
+		j->near_ns = now + NEAR_RETRY_NS;
+	}
+	return 0;
+}
+
 static int say_all(struct fleet *f)
 {
 	struct judge *j = f->judge;
@@ -338,12 +405,8 @@ static int say_all(struct fleet *f)
 		r = say_some(f, &j->sayings[at],
 			     j->count - at < SAYINGS_AT_ONCE ? j->count - at : SAYINGS_AT_ONCE);
 	drop_sayings(j);
-	if (r == -EOWNERDEAD) {
-		/* Another judge, or a broker that lost us: whoever still owns partition 0 begins anew. */
-		log_warn("kafka: the alerts' producer was replaced: reading again what was said");
-		judge_close(j);
-		j->retry_ns = fleet_now_ns(CLOCK_MONOTONIC) + RETRY_NS;
-	}
+	if (r == -EOWNERDEAD)
+		begin_anew(j);
 	return r;
 }
 
@@ -411,6 +474,10 @@ int judge_tick(struct fleet *f)
 	}
 	r = say_all(f);
 	j->has_judged = r == 0;
+	if (r == 0)
+		r = say_near(f, &findings.policy);
+	if (r == -ENOMEM)
+		return r;
 	/* As soon as a round is there, for what crosses must be said at once; but reading goes before
 	 * judging. */
 	took = fleet_now_ns(CLOCK_MONOTONIC) - now;

@@ -100,15 +100,19 @@ static int put(struct speaker *s, size_t at)
 {
 	struct saying *a = &s->sayings[at];
 	void *cookie = (void *)(uintptr_t)((uint64_t)s->turn << 32 | at);
+	int32_t partition = a->partition_plus_1 ? (int32_t)a->partition_plus_1 - 1 : RD_KAFKA_PARTITION_UA;
 	rd_kafka_headers_t *headers = rd_kafka_headers_new(1);
-	char key[OM_ID_STRLEN];
+	char id[OM_ID_STRLEN];
+	const char *key = a->key ?: om_id_format(&a->id, id);
 	rd_kafka_resp_err_t e;
 
-	rd_kafka_header_add(headers, "content-type", -1, "application/cloudevents+json", -1);
+	if (a->text)
+		rd_kafka_header_add(headers, "content-type", -1,
+				    a->key ? "application/json" : "application/cloudevents+json", -1);
 	do {
 		e = rd_kafka_producev(s->rk, RD_KAFKA_V_TOPIC(om_topic_name(a->topic)),
-				      RD_KAFKA_V_KEY(om_id_format(&a->id, key), OM_ID_STRLEN - 1),
-				      RD_KAFKA_V_VALUE(a->text, strlen(a->text)),
+				      RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_KEY(key, strlen(key)),
+				      RD_KAFKA_V_VALUE(a->text, a->text ? strlen(a->text) : 0),
 				      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_HEADERS(headers),
 				      RD_KAFKA_V_OPAQUE(cookie), RD_KAFKA_V_END);
 		if (e == RD_KAFKA_RESP_ERR__QUEUE_FULL)
