@@ -347,7 +347,7 @@ static bool take_signals(struct agent *a, struct schedule *s, int signal_fd)
 		if (info.ssi_signo != SIGHUP)
 			return false;
 		a->is_to_reload = true;
-		s->publish = 0;
+		s->publish.all_ns = 0;
 	}
 	return true;
 }
