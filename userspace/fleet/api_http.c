@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -257,7 +258,7 @@ static void resume(struct api_request *rq)
 	pthread_mutex_unlock(&h->lock);
 }
 
-/* From the thread that reads. After resume() the request is the library's again. */
+/* From any thread. After resume() the request is the library's again. */
 static void on_study(void *ctx, struct study *study, int error)
 {
 	struct api_request *rq = ctx;
@@ -265,6 +266,18 @@ static void on_study(void *ctx, struct study *study, int error)
 	rq->study = study;
 	rq->study_error = error;
 	resume(rq);
+}
+
+/* The library does not look at a connection that waits for us. The other side has closed it, or its half: who
+ * does that waits for no answer. */
+static bool is_gone(void *ctx)
+{
+	const struct api_request *rq = ctx;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct pollfd fd = { .fd = info ? info->connect_fd : -1, .events = POLLRDHUP };
+
+	return poll(&fd, 1, 0) > 0;
 }
 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
@@ -298,7 +311,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 		api_answer(h->api, rq, &ask);
 		return send_answer(h, c, rq);
 	}
-	r = studies_want(h->api->studies, &ask, rq->asker, on_study, rq);
+	r = studies_want(h->api->studies, &ask, rq->asker, &(struct study_waiter){ on_study, is_gone, rq });
 	if (r) {
 		/* Only then is it still ours. */
 		rq->study_error = r;

@@ -19,8 +19,7 @@ struct wish {
 	struct wish *next;
 	struct study_ask ask;
 	char asker[API_TOKEN_NAME_STRLEN];
-	void (*fn)(void *ctx, struct study *study, int error);
-	void *ctx;
+	struct study_waiter waiter;
 };
 
 struct studies {
@@ -126,15 +125,15 @@ static void wait_for_wish(struct studies *s)
 	tidy(s);
 }
 
-/* All wishes for the same, off the list. */
-static struct wish *take_same(struct studies *s, const struct study_ask *ask)
+/* All wishes for the same, off the list. ask NULL: all of those whose client has gone. */
+static struct wish *take(struct studies *s, const struct study_ask *ask)
 {
 	struct wish *same = NULL;
 
 	for (struct wish **at = &s->first; *at;) {
 		struct wish *w = *at;
 
-		if (!answers(ask, &w->ask)) {
+		if (ask ? !answers(ask, &w->ask) : !w->waiter.is_gone(w->waiter.ctx)) {
 			at = &w->next;
 			continue;
 		}
@@ -156,10 +155,23 @@ static void fulfil(struct wish *w, struct study *one, int error)
 
 		if (one)
 			atomic_fetch_add(&one->refs, 1);
-		w->fn(w->ctx, one, error);
+		w->waiter.fn(w->waiter.ctx, one, error);
 		free(w);
 		w = next;
 	}
+}
+
+/* Gone clients keep no place and are not read for. The lock is let go meanwhile. */
+static bool drop_gone(struct studies *s)
+{
+	struct wish *gone = take(s, NULL);
+
+	if (!gone)
+		return false;
+	pthread_mutex_unlock(&s->lock);
+	fulfil(gone, NULL, -ECONNRESET);
+	pthread_mutex_lock(&s->lock);
+	return true;
 }
 
 static void *run(void *ctx)
@@ -178,6 +190,8 @@ static void *run(void *ctx)
 			wait_for_wish(s);
 		if (!s->first)
 			break;
+		if (drop_gone(s))
+			continue;
 		ask = s->first->ask;
 		one = find_kept(s, &ask, NULL);
 		is_new = !one;
@@ -188,7 +202,7 @@ static void *run(void *ctx)
 		if (r && r != -ECANCELED)
 			log_warn("the topics were not read for an answer: %s", strerror(-r));
 		pthread_mutex_lock(&s->lock);
-		same = take_same(s, &ask);
+		same = take(s, &ask);
 		if (one && is_new)
 			keep(s, one);
 		pthread_mutex_unlock(&s->lock);
@@ -264,19 +278,27 @@ static bool has_place(const struct studies *s, const struct study_ask *ask, cons
 	return of_asker < WAITING_OF_ONE_MAX && (is_asked || questions < READING_OF_ONE_MAX);
 }
 
+static int place_for(const struct studies *s, const struct study_ask *ask, const char *asker)
+{
+	if (s->waiting >= WAITING_MAX || atomic_load(&s->is_stopping))
+		return -EBUSY;
+	return has_place(s, ask, asker) ? 0 : -EDQUOT;
+}
+
 int studies_want(struct studies *s, const struct study_ask *ask, const char *asker,
-		 void (*fn)(void *ctx, struct study *study, int error), void *ctx)
+		 const struct study_waiter *waiter)
 {
 	struct wish *w = calloc(1, sizeof(*w));
-	int r = w ? 0 : -ENOMEM;
+	int r;
 
+	if (!w)
+		return -ENOMEM;
 	pthread_mutex_lock(&s->lock);
-	if (r == 0 && (s->waiting >= WAITING_MAX || atomic_load(&s->is_stopping)))
-		r = -EBUSY;
-	if (r == 0 && !has_place(s, ask, asker))
-		r = -EDQUOT;
+	r = place_for(s, ask, asker);
+	if (r && drop_gone(s))
+		r = place_for(s, ask, asker);
 	if (r == 0) {
-		*w = (struct wish){ .ask = *ask, .fn = fn, .ctx = ctx };
+		*w = (struct wish){ .ask = *ask, .waiter = *waiter };
 		snprintf(w->asker, sizeof(w->asker), "%s", asker);
 		*s->last = w;
 		s->last = &w->next;

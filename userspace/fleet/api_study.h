@@ -93,9 +93,16 @@ void studies_stop(struct studies *s);
 struct studies *studies_free(struct studies *s);
 /* A reference to the one of that id, or else to one that is fresh; NULL: it has to be read. id NULL: any. */
 struct study *studies_have(struct studies *s, const struct study_ask *ask, const char *id);
-/* fn is called once, from the reading thread, with a reference or an -errno. asker: the token's name. -EBUSY:
- * too many wait; -EDQUOT: too many of this asker. */
+/* Somebody who waits: fn is called once, from any thread, with a reference or an -errno; -ECONNRESET: nobody
+ * is there any more. is_gone is asked meanwhile, under a lock: it must not wait. */
+struct study_waiter {
+	void (*fn)(void *ctx, struct study *study, int error);
+	bool (*is_gone)(void *ctx);
+	void *ctx;
+};
+/* asker: the token's name. -EBUSY: too many wait; -EDQUOT: too many of this asker; those who are gone do not
+ * count, and nothing is read for them. */
 int studies_want(struct studies *s, const struct study_ask *ask, const char *asker,
-		 void (*fn)(void *ctx, struct study *study, int error), void *ctx);
+		 const struct study_waiter *waiter);
 
 #endif
