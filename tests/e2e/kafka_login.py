@@ -17,7 +17,8 @@ RIGHTS = [f"topic:{o}:opmeter.*" for o in ("read", "write", "describe", "describ
 
 NODE_WRITES = ("readings", "assignments", "alerts", "alerts.shadow", "checkpoints")
 NODE_RIGHTS = [f"topic:{o}:opmeter.{t}.v1" for t in NODE_WRITES for o in ("write", "describe")] + [
-    "topic:read:opmeter.alerts.v1", "topic:read:opmeter.alerts.shadow.v1", "group:read:opmeter-published"]
+    "topic:read:opmeter.alerts.v1", "topic:read:opmeter.alerts.shadow.v1", "group:read:opmeter-published", "topic:read:opmeter.near.v1",
+    "topic:describe:opmeter.near.v1"]
 
 
 def run(*args, program=OPMETER):
