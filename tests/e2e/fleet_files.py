@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What people write while the fleet runs: declarations and owners that are changed, damaged, tampered with, taken away, and flipped
+"""What people write while the fleet runs: declarations, owners and regimes that are changed, damaged, tampered with, taken away, and flipped
 all the time. A change is judged, what is damaged is named and changes nothing, and nothing floods the topics."""
 import json
 import os
@@ -43,7 +43,7 @@ class Running:
 
     def __init__(self, broker, d, regimes):
         self.out = d / "fleet.out"
-        self.p = subprocess.Popen([OPMETER, "fleet", "--brokers", broker.brokers, "--name", "files", "--regimes", regimes, "--owners",
+        self.p = subprocess.Popen([OPMETER, "fleet", "--node-devices", "65536", "--brokers", broker.brokers, "--name", "files", "--regimes", regimes, "--owners",
                                    d / "owners.yaml", "--declarations", d / "declarations.jsonl", "--json", "--interval", "200ms"],
                                   stdout=open(self.out, "w"), stderr=open(d / "fleet.log", "w"))
         self.log = d / "fleet.log"
@@ -131,6 +131,44 @@ def damaged(f, d):
     assert len(f.events("alert.owner")) == 1, "the same owners are said again"
 
 
+def regime(version, threshold, window="", mode="notice"):
+    return ("# SPDX-License-Identifier: Apache-2.0\n"
+            f'id: test-law\nversion: "{version}"\ntitle: "threshold of this test"\nkind: threshold\ncitation: "none: a test"\nevidence: design\n'
+            f'sources: ["this test"]\nmode: {mode}\n{window}threshold: {{operations: {threshold}, comparator: ">=", figure: training}}\n'
+            "levels:\n  - {name: exceeded, share: 100%, bound: lower}\n")
+
+
+def other_law(f, d):
+    """Regimes are read anew: a new one, a version that supersedes it, and what must not be taken for a law."""
+    said = lambda version: {e["subject"] for e in f.events("alert.level") if (e["data"]["regime"], e["data"]["version"]) == ("test-law", version)}
+    law = d / "old"
+    replace(law / "test-1.yaml", regime("1", "3e25"))
+    f.wait("a regime that is new", lambda: said("1") == {"acme/lm", "zeta/lm"})
+    before = [e["id"] for e in f.events("alert.level")]
+    # What supersedes it comes first, and overlaps: that is no law yet. Then the older one is ended.
+    replace(law / "test-2.yaml", regime("2", 105 * 10**24, f"from: {date.today()}\n"))
+    bad = f.wait("two versions of one day", lambda: f.files("regimes", "refused"))
+    assert "holds on days on which version" in bad[0]["error"] and not said("2"), bad
+    alert = f.wait("and is said", lambda: f.events("alert.data", "file/regimes"))
+    assert alert[0]["data"]["cause"] == "file-refused", alert
+    replace(law / "test-1.yaml", regime("1", "3e25", f"to: {date.today()}\n"))
+    f.wait("the version that supersedes it", lambda: said("2") == {"zeta/lm"})
+    assert [e["id"] for e in f.events("alert.level")][:len(before)] == before and said("1") == {"acme/lm", "zeta/lm"}
+    good = (law / "test-2.yaml").read_text()
+    for change, why in (((law / "test-1.yaml", None), "test-law version 1 is gone"), ((law / "test-2.yaml", good[:-30]), "test-2.yaml:"),
+                        ((law / "test-2.yaml", regime("2", "1e24", f"from: {date.today()}\n", "enforce")), "accept")):
+        path, text = change
+        was, n = path.read_text(), len(f.files("regimes", "refused"))
+        path.unlink() if text is None else replace(path, text)
+        f.wait(f"refused: {why}", lambda: len(f.files("regimes", "refused")) > n)
+        assert why in f.files("regimes", "refused")[-1]["error"], f.files("regimes", "refused")[-1]
+        n = len(f.files("regimes", "read"))
+        replace(path, was)
+        f.p.send_signal(signal.SIGHUP)
+        f.wait("the right one again", lambda: len(f.files("regimes", "read")) > n, timeout=10)
+    assert said("2") == {"zeta/lm"}, "what was refused was judged by"
+
+
 def flipping(f, d):
     """Every fifth of a second another owner: first two that take turns, then one that nobody has seen."""
     reads = len(f.files("owners", "read"))
@@ -166,10 +204,11 @@ def main():
             declarations(f, d)
             late_fact(f, d)
             damaged(f, d)
+            other_law(f, d)
             taken = flipping(f, d)
         finally:
             f.close()
-    print(f"declarations and owners changed, damaged and flipped: judged, named, not flooding ({taken} reads of 40 flips)")
+    print(f"declarations, owners and regimes changed, damaged and flipped: judged, named, not flooding ({taken} reads of 40 flips)")
 
 
 if __name__ == "__main__":

@@ -884,19 +884,19 @@ static void work_that_no_meter_explains_is_said_of_its_holder(void **state)
 	struct error_text err = { 0 };
 	struct findings f;
 
-	assert_int_equal(regimes_load("tests/demo/regimes", &b->fleet.regimes, &err), 0);
+	assert_int_equal(regimes_load("tests/demo/regimes", &b->fleet.law.regimes, &err), 0);
 	execute(p, 1, "birch", 1000000, 1100000); /* padding is explained */
 	execute(p, 2, "acme", 1000000, 1000000);
 	execute(p, 3, "acme", 1, 900000000);
 	assert_int_equal(publish_part(&b->fleet, p), 0);
 	f = judge_of(b);
-	f.policy.regimes = b->fleet.regimes;
+	f.policy.regimes = b->fleet.law.regimes;
 	f.nodes = &(struct key_map){ 0 };
 	assert_int_equal(findings_totals(&f), 0);
 	assert_int_equal(said_count, 1);
 	assert_string_equal(said[0].cause, "unattributed");
 	assert_string_equal(said[0].subject, "acme");
-	regimes_free(b->fleet.regimes);
+	regimes_free(b->fleet.law.regimes);
 	bench_free(b);
 }
 

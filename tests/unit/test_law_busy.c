@@ -42,13 +42,13 @@ static void an_import_holds_up_nobody(void **state)
 	close(mkstemp(path));
 	assert_int_equal(owner_store_open(path, OWNER_STORE_CREATE, &s, &err), 0);
 	owner_store_free(s);
-	assert_int_equal(law_open(&l, path, NULL, 0, &err), 0);
+	assert_int_equal(law_open(&l, (const char *const[LAW_FILES]){ [LAW_OWNERS] = path }, 0, 0, &err), 0);
 	was = l.owners;
 	sleeps = 0;
 	assert_int_equal(sqlite3_open(path, &import), SQLITE_OK);
 	say(import, "BEGIN EXCLUSIVE");
 	for (uint64_t t = 1; t < 20; t++) {
-		law_look(&l, t * SECOND, true, &news);
+		law_look(&l, t * SECOND, 0, true, &news);
 		assert_true(!news.is_any && !news.is_worth[LAW_OWNERS] && !l.file[LAW_OWNERS].has_failed);
 	}
 	assert_int_equal(sleeps, 0);
@@ -56,7 +56,7 @@ static void an_import_holds_up_nobody(void **state)
 	say(import, "COMMIT");
 	sqlite3_close(import);
 	/* Though the file looks as it did: it was not read. */
-	law_look(&l, 21 * SECOND, false, &news);
+	law_look(&l, 21 * SECOND, 0, false, &news);
 	assert_true(news.is_any && news.is_worth[LAW_OWNERS]);
 	law_close(&l);
 	unlink(path);
@@ -77,7 +77,7 @@ static void at_the_start_it_is_waited_for(void **state)
 	assert_int_equal(sqlite3_open(path, &import), SQLITE_OK);
 	say(import, "BEGIN EXCLUSIVE");
 	sleeps = 0;
-	assert_int_equal(law_open(&l, path, NULL, 0, &err), -EINVAL);
+	assert_int_equal(law_open(&l, (const char *const[LAW_FILES]){ [LAW_OWNERS] = path }, 0, 0, &err), -EINVAL);
 	assert_non_null(strstr(err.text, path));
 	assert_true(sleeps > 0);
 	law_close(&l);

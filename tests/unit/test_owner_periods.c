@@ -511,7 +511,7 @@ static bool takes(struct law *l, enum law_file which, const char *text, size_t l
 	struct law_news news;
 
 	write_text(l->file[which].path, text, len);
-	law_look(l, now += 1000000000, true, &news);
+	law_look(l, now += 1000000000, TODAY, true, &news);
 	assert_true(news.is_any != l->file[which].has_failed);
 	return news.is_any;
 }
@@ -526,11 +526,11 @@ static void a_bad_file_changes_nothing(void **ctx)
 
 	close(mkstemp(path));
 	write_text(path, OWNERS, strlen(OWNERS));
-	assert_int_equal(law_open(&l, path, NULL, 0, &err), 0);
+	assert_int_equal(law_open(&l, (const char *const[LAW_FILES]){ [LAW_OWNERS] = path }, 0, TODAY, &err), 0);
 	write_text(path, "entities: nonsense\n", 19);
-	law_look(&l, 1000000000, false, &news);
+	law_look(&l, 1000000000, TODAY, false, &news);
 	assert_false(news.is_any);
-	law_look(&l, 3000000000, false, &news);
+	law_look(&l, 3000000000, TODAY, false, &news);
 	assert_true(!news.is_any && news.is_worth[LAW_OWNERS] && l.file[LAW_OWNERS].has_failed);
 	assert_non_null(strstr(l.file[LAW_OWNERS].error.text, ":1:"));
 	assert_non_null(law_days(&l, "t", &n)); /* what was read before */
@@ -551,7 +551,7 @@ static void owners_that_are_cut_are_refused(void **ctx)
 
 	close(mkstemp(path));
 	write_text(path, OWNERS, len);
-	assert_int_equal(law_open(&l, path, NULL, 0, &err), 0);
+	assert_int_equal(law_open(&l, (const char *const[LAW_FILES]){ [LAW_OWNERS] = path }, 0, TODAY, &err), 0);
 	for (size_t i = 0; i < len; i++)
 		assert_false(takes(&l, LAW_OWNERS, OWNERS, i));
 	/* A tenant that goes: it may be meant, and is told so by the end of the document. */
@@ -580,7 +580,7 @@ static void declarations_only_grow(void **ctx)
 	first = (size_t)(strchr(text, '\n') - text) + 1;
 	close(mkstemp(path));
 	write_text(path, text, first);
-	assert_int_equal(law_open(&l, NULL, path, 0, &err), 0);
+	assert_int_equal(law_open(&l, (const char *const[LAW_FILES]){ [LAW_DECLARATIONS] = path }, 0, TODAY, &err), 0);
 	assert_true(takes(&l, LAW_DECLARATIONS, text, len));
 	for (size_t i = 0; i < len; i++)
 		assert_false(takes(&l, LAW_DECLARATIONS, text, i));
@@ -595,6 +595,66 @@ static void declarations_only_grow(void **ctx)
 	unlink(path);
 }
 
+static void write_regime(const char *dir, const char *file, const char *version, const char *rest)
+{
+	char path[128], text[1000];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	snprintf(text, sizeof(text),
+		 "# SPDX-License-Identifier: Apache-2.0\nid: law\nversion: \"%s\"\ntitle: \"t\"\nkind: threshold\ncitation: \"none\"\nevidence: design\n"
+		 "sources: [\"none\"]\n%s\nthreshold: {operations: 1e20, comparator: \">=\", figure: training}\n"
+		 "levels:\n  - {name: exceeded, share: 100%%, bound: lower}\n",
+		 version, rest);
+	write_text(path, text, strlen(text));
+}
+
+/* Another file of the directory, however it came there, is a change; a law is taken whole or not at all. */
+static void regimes_are_read_anew(void **ctx)
+{
+	char dir[] = "/tmp/opmeter-law-XXXXXX", path[64];
+	struct error_text err = { 0 };
+	struct law_news news;
+	struct law l;
+
+	assert_non_null(mkdtemp(dir));
+	write_regime(dir, "a.yaml", "1", "mode: notice");
+	assert_int_equal(law_open(&l, (const char *const[LAW_FILES]){ [LAW_REGIMES] = dir }, 0, TODAY, &err), 0);
+	assert_int_equal(regimes_count(l.regimes), 1);
+	law_look(&l, RELOAD_REST_NS, TODAY, false, &news);
+	assert_false(news.is_any);
+	write_regime(dir, "a.yaml", "1", "mode: notice\nto: 2026-03-12");
+	write_regime(dir, "b.yaml", "2", "mode: notice\nfrom: 2026-03-12");
+	law_look(&l, 2 * RELOAD_REST_NS, TODAY, false, &news); /* it does not rest yet */
+	assert_false(news.is_any);
+	law_look(&l, 3 * RELOAD_REST_NS, TODAY, false, &news);
+	assert_true(news.is_read[LAW_REGIMES] && news.is_any && news.is_worth[LAW_REGIMES] && !news.is_read[LAW_OWNERS]);
+	assert_int_equal(regimes_count(l.regimes), 2);
+	assert_true(!strcmp(regimes_on(l.regimes, "law", CHANGE)->version, "2"));
+	/* A version that is gone, two that hold on one day, one that nobody accepted, none at all: each is refused. */
+	snprintf(path, sizeof(path), "%s/a.yaml", dir);
+	unlink(path);
+	law_look(&l, 0, TODAY, true, &news);
+	assert_true(!news.is_any && strstr(l.file[LAW_REGIMES].error.text, "version 1 is gone"));
+	write_regime(dir, "a.yaml", "1", "mode: notice");
+	law_look(&l, 0, TODAY, true, &news);
+	assert_true(!news.is_any && news.is_worth[LAW_REGIMES]);
+	write_regime(dir, "a.yaml", "1", "mode: enforce\nto: 2026-03-12");
+	law_look(&l, 0, TODAY, true, &news);
+	assert_true(!news.is_any && l.file[LAW_REGIMES].has_failed);
+	assert_int_equal(regimes_count(l.regimes), 2);
+	write_regime(dir, "a.yaml", "1", "mode: off\nto: 2026-03-12");
+	law_look(&l, 0, TODAY, true, &news);
+	assert_true(news.is_read[LAW_REGIMES] && !l.file[LAW_REGIMES].has_failed);
+	assert_int_equal(l.file[LAW_REGIMES].failures_total, 3);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/b.yaml", dir);
+	unlink(path);
+	rmdir(dir);
+	law_look(&l, 0, TODAY, true, &news);
+	assert_true(!news.is_any && regimes_count(l.regimes) == 2);
+	law_close(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -602,6 +662,7 @@ int main(void)
 		cmocka_unit_test(a_lineage_of_two_partitions_tells_of_both),
 		cmocka_unit_test(what_is_not_told_is_bounded),
 		cmocka_unit_test(an_earlier_owner_is_judged_by_what_it_was_owner_of),
+		cmocka_unit_test(regimes_are_read_anew),
 		cmocka_unit_test(a_family_is_as_old_as_its_oldest),
 		cmocka_unit_test(a_family_has_what_was_trained_while_it_was_the_owner),
 		cmocka_unit_test(a_bad_file_changes_nothing),

@@ -65,7 +65,6 @@ struct agent *agent_free(struct agent *a)
 	om_openmetrics_free(a->metrics);
 	om_totals_free(a->totals);
 	law_close(&a->law);
-	regimes_free(a->regimes);
 	om_offsets_free(a->offsets);
 	om_catalogue_free(a->kernels);
 	holders_free(a->holders);
@@ -117,10 +116,6 @@ static int open_configuration(struct agent *a, struct error_text *err)
 		r = tenant_map_load(c->tenants_path, &a->tenants, err);
 	r = r ?: agent_identity_open(a, err);
 	r = r ?: agent_checkpoints_open(a, err);
-	if (r == 0 && c->regimes_dir)
-		r = regimes_load(c->regimes_dir, &a->regimes, err)
-			    ?: regimes_check_accepted(a->regimes,
-						      (int32_t)(agent_now_ns() / 86400000000000ULL), err);
 	return r ?: agent_law_open(a, err);
 }
 

@@ -68,8 +68,7 @@ struct agent {
 	struct tenant_map *tenants; /* NULL: none */
 	struct om_offsets_table *offsets;
 	struct om_catalogue *kernels;
-	struct regimes *regimes; /* NULL: policy is not judged here */
-	struct law law;
+	struct law law;	   /* regimes NULL: policy is not judged here */
 	bool is_to_reload; /* a person asks for its files to be read now */
 	struct om_totals *totals;
 	struct om_peaks *peaks;

@@ -241,10 +241,7 @@ static bool is_near(void *ctx, const struct om_id *job)
 static int publish(struct agent *a, bool near_only)
 {
 	struct judging j = { .a = a,
-			     .policy = { .regimes = a->regimes,
-					 .is_live = true,
-					 .source = a->source,
-					 .now_ns = agent_now_ns() } };
+			     .policy = { .is_live = true, .source = a->source, .now_ns = agent_now_ns() } };
 	struct agent_days days = { .agent = a, .until = (uint32_t)(j.policy.now_ns / DAY_NS) };
 	bool is_law_new = false;
 	size_t n;
@@ -254,6 +251,7 @@ static int publish(struct agent *a, bool near_only)
 		return r;
 	j.policy.days = agent_days;
 	j.policy.days_ctx = &days;
+	j.policy.regimes = a->law.regimes;
 	j.policy.owners = a->law.owners;
 	j.policy.declarations = a->law.declarations;
 	r = agent_spool(a);
@@ -263,11 +261,11 @@ static int publish(struct agent *a, bool near_only)
 				   to_totals, a, &n);
 	if (r == -ENOSPC)
 		return 0; /* agent_meter() has said so */
-	if (r == 0 && (n || is_law_new) && a->regimes) {
+	if (r == 0 && (n || is_law_new) && a->law.regimes) {
 		agent_near_judged(a);
 		r = judge_all(&j);
 	}
-	if (r == 0 && a->regimes)
+	if (r == 0 && a->law.regimes)
 		r = agent_duties(a, &j.policy);
 	history_free(days.played);
 	return r ?: a->failed;

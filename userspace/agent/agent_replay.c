@@ -30,8 +30,6 @@ static int open_all(struct agent *a, struct error_text *err)
 
 	if (c->tenants_path)
 		r = tenant_map_load(c->tenants_path, &a->tenants, err);
-	if (r == 0 && c->regimes_dir)
-		r = regimes_load(c->regimes_dir, &a->regimes, err);
 	r = r ?: agent_law_open(a, err);
 	if (r)
 		return -EINVAL;

@@ -12,7 +12,7 @@
 
 const char *law_file_name(enum law_file which)
 {
-	static const char *const names[] = { "owners", "declarations" };
+	static const char *const names[] = { "owners", "declarations", "regimes" };
 
 	return names[which];
 }
@@ -99,28 +99,57 @@ static int load_declarations(struct law *l, struct error_text *err)
 	return 0;
 }
 
-static int load(struct law *l, enum law_file which, struct law_news *news, struct error_text *err)
+/* A version that is superseded stays, so that an old case can be judged as it was: one that is gone was lost.
+ */
+static int load_regimes(struct law *l, int32_t today, struct error_text *err)
 {
-	int r = which == LAW_OWNERS ? load_owners(l, news, err) : load_declarations(l, err);
+	_cleanup_(regimes_freep) struct regimes *g = NULL;
+	const char *path = l->file[LAW_REGIMES].path;
+	int r = regimes_load(path, &g, err);
+
+	r = r ?: regimes_check_accepted(g, today, err);
+	if (r)
+		return r;
+	for (size_t i = 0; l->regimes && i < regimes_count(l->regimes); i++) {
+		const struct regime *old = regimes_at(l->regimes, i);
+
+		if (!regimes_version(g, old->id, old->version))
+			return error_set(
+				err, -EINVAL,
+				"%s: %s version %s is gone: a superseded version stays, and one that is "
+				"not to hold is of mode 'off'",
+				path, old->id, old->version);
+	}
+	regimes_free(l->regimes);
+	l->regimes = TAKE_PTR(g);
+	return 0;
+}
+
+static int load(struct law *l, enum law_file which, int32_t today, struct law_news *news,
+		struct error_text *err)
+{
+	int r = which == LAW_OWNERS	    ? load_owners(l, news, err)
+		: which == LAW_DECLARATIONS ? load_declarations(l, err)
+					    : load_regimes(l, today, err);
 
 	if (r && !err->text[0])
 		error_set(err, r, "%s: %s", l->file[which].path, strerror(-r));
 	news->is_any |= r == 0;
+	news->is_read[which] |= r == 0;
 	return r;
 }
 
-int law_open(struct law *l, const char *owners_path, const char *declarations_path, uint64_t now_ns,
+int law_open(struct law *l, const char *const path[LAW_FILES], uint64_t now_ns, int32_t today,
 	     struct error_text *err)
 {
-	const char *const paths[LAW_FILES] = { owners_path, declarations_path };
 	struct law_news news = { 0 };
 	int r = 0;
 
 	*l = (struct law){ 0 };
 	for (int i = 0; i < LAW_FILES; i++)
-		reload_begin(&l->file[i], paths[i], now_ns);
+		reload_begin(&l->file[i], path[i], now_ns);
 	for (int i = 0; r == 0 && i < LAW_FILES; i++)
-		r = paths[i] ? load(l, (enum law_file)i, &news, err) : 0;
+		r = path[i] ? load(l, (enum law_file)i, today, &news, err) : 0;
 	return r && r != -ENOMEM ? -EINVAL : r;
 }
 
@@ -128,9 +157,10 @@ void law_close(struct law *l)
 {
 	l->owners = owners_free(l->owners);
 	l->declarations = declarations_free(l->declarations);
+	l->regimes = regimes_free(l->regimes);
 }
 
-void law_look(struct law *l, uint64_t now_ns, bool forced, struct law_news *ret)
+void law_look(struct law *l, uint64_t now_ns, int32_t today, bool forced, struct law_news *ret)
 {
 	*ret = (struct law_news){ 0 };
 	for (int i = 0; i < LAW_FILES; i++) {
@@ -139,7 +169,7 @@ void law_look(struct law *l, uint64_t now_ns, bool forced, struct law_news *ret)
 
 		if (!reload_is_due(&l->file[i], now_ns, forced))
 			continue;
-		r = load(l, (enum law_file)i, ret, &err);
+		r = load(l, (enum law_file)i, today, ret, &err);
 		ret->is_worth[i] = reload_tried(&l->file[i], now_ns, r, &err);
 	}
 }

@@ -3,7 +3,8 @@
 #define OPMETER_CORE_RELOAD_H
 
 /*
- * Files that people write while somebody judges by them: when one is to be read anew.
+ * Files that people write while somebody judges by them: when one is to be read anew. A
+ * directory is one file here: it changed when a *.yaml in it did, came or went.
  * A file that changed is read when it has rested for a second, so that half of it is not
  * taken for the whole; one that never rests, every half minute, so that whoever writes
  * it each second makes nobody judge each second. After a failure what was read before

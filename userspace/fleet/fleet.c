@@ -47,7 +47,6 @@ static struct fleet *fleet_free(struct fleet *f)
 		f->producer->ops->free(f->producer);
 	tenant_names_free(f->tenants);
 	law_close(&f->law);
-	regimes_free(f->regimes);
 	free(f);
 	return NULL;
 }
@@ -87,12 +86,11 @@ int fleet_send(struct fleet *f, const struct om_event *ev)
 static int load_files(struct fleet *f, struct error_text *err)
 {
 	const struct fleet_config *c = f->config;
-	int r = regimes_load(c->regimes_dir, &f->regimes, err);
+	const char *const paths[LAW_FILES] = { [LAW_OWNERS] = c->owners_path,
+					       [LAW_DECLARATIONS] = c->declarations_path,
+					       [LAW_REGIMES] = c->regimes_dir };
+	int r = law_open(&f->law, paths, fleet_now_ns(CLOCK_MONOTONIC), fleet_today(), err);
 
-	r = r
-		    ?: regimes_check_accepted(
-			       f->regimes, (int32_t)(fleet_now_ns(CLOCK_REALTIME) / 86400000000000ULL), err);
-	r = r ?: law_open(&f->law, c->owners_path, c->declarations_path, fleet_now_ns(CLOCK_MONOTONIC), err);
 	if (r)
 		return -EINVAL;
 	if (c->log_keys_path && heads_check_keys(c->log_keys_path, err))

@@ -18,7 +18,7 @@
  *   silence.c    silent nodes: the alert, and what they may have done in the bounds
  *   heads.c      signed heads of the nodes' logs, compared
  *   near.c       hints to the nodes of those who are near a level
- *   law.c        owners and declarations, read anew when they change
+ *   law.c        owners, declarations and regimes, read anew when they change
  *   speaker.c    alerts, each once, fenced by a transactional producer
  *
  * One thread. docs/fleet.md, "The aggregator", says why this is exact.
@@ -115,7 +115,6 @@ struct fleet {
 	const struct fleet_config *config;
 	char source[80];
 	struct epoch me; /* instance only */
-	struct regimes *regimes;
 	struct law law;
 	bool is_law_changed; /* since the judge looked */
 	uint64_t days_ns;    /* CLOCK_MONOTONIC: since when the days on which owners change are those */
@@ -138,6 +137,10 @@ struct fleet {
 };
 
 uint64_t fleet_now_ns(clockid_t clock);
+static inline int32_t fleet_today(void) /* days since 1970-01-01, UTC */
+{
+	return (int32_t)(fleet_now_ns(CLOCK_REALTIME) / 86400000000000ULL);
+}
 /* 0 taken; 1 the producer's window is full: try later; -errno. */
 int fleet_send(struct fleet *f, const struct om_event *ev);
 /* The producer's acknowledgements. After a loss every total is written again. */

@@ -451,7 +451,7 @@ int judge_tick(struct fleet *f)
 	findings.duties = j->duties;
 	findings.listening_ns = f->config->once ? 0 : j->listening_ns;
 	findings.policy =
-		(struct policy){ .regimes = f->regimes,
+		(struct policy){ .regimes = f->law.regimes,
 				 .owners = f->law.owners,
 				 .declarations = f->law.declarations,
 				 .is_live = true,

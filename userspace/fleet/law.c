@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Owners and declarations, read anew while the fleet runs (core/law.h). What is wrong in
+ * Owners, declarations and regimes, read anew while the fleet runs (core/law.h). What is wrong in
  * one of them is said in the log, as a line of JSON, and by the judge as an alert.
  */
 #include "fleet_internal.h"
@@ -37,7 +37,7 @@ void fleet_look_at_law(struct fleet *f, bool forced)
 {
 	struct law_news news;
 
-	law_look(&f->law, fleet_now_ns(CLOCK_MONOTONIC), forced, &news);
+	law_look(&f->law, fleet_now_ns(CLOCK_MONOTONIC), fleet_today(), forced, &news);
 	for (int i = 0; i < LAW_FILES; i++) {
 		f->is_law_changed |= news.is_worth[i];
 		if (news.is_worth[i])
