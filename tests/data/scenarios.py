@@ -57,7 +57,7 @@ def reading(ledger, job, day, meter, sequence, attempted, exact=0, low=0, high=0
     b += struct.pack("<Q", sequence) + u128(exact) + u128(low) + u128(high) + struct.pack("<ddQ", 0.0, 0.0, 0)
     b += struct.pack("<QQQQQ", calls, device_ns, 0, 0, 0) + struct.pack("<7Q", *lost)
     b += struct.pack("<QQ", start, start + 86400 * 10**9 - 1) + struct.pack("<QQ", start, 0)
-    b += struct.pack("<II", 8, 0) + struct.pack("<Q", 0) + bytes(48)
+    b += struct.pack("<II", 0, 0) + struct.pack("<Q", 0) + bytes(48)  # its node tells no devices: they are as many as `--node-devices` says
     assert len(b) == 320
     return b
 

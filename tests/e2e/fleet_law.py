@@ -138,7 +138,7 @@ def judge(broker, all_of, n, law, sealing):
     s = scenarios.Scenario.__new__(scenarios.Scenario)
     s.dir = d
     regimes = s.regimes(side, json.loads(law))
-    return subprocess.Popen([OPMETER, "fleet", "--brokers", broker.brokers, "--name", f"law-{n}", "--regimes", regimes, "--owners",
+    return subprocess.Popen([OPMETER, "fleet", "--node-devices", "65536", "--brokers", broker.brokers, "--name", f"law-{n}", "--regimes", regimes, "--owners",
                              all_of.tmp / "owners.yaml", "--declarations", all_of.declarations, "--once", "--seal-after",
                              "48h" if sealing else "0"], stdout=subprocess.DEVNULL)
 

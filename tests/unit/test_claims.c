@@ -33,11 +33,11 @@ static opcount largest(struct om_reading r)
 	opcount low = 0, high = (opcount)1 << 120;
 
 	r.value.exact = low;
-	if (!claim_is_possible(&r, NOW))
+	if (!claim_is_possible(&r, NOW, 0))
 		return 0;
 	while (high - low > 1) {
 		r.value.exact = low + (high - low) / 2;
-		if (claim_is_possible(&r, NOW))
+		if (claim_is_possible(&r, NOW, 0))
 			low = r.value.exact;
 		else
 			high = r.value.exact;
@@ -94,20 +94,20 @@ static void what_a_node_does_not_tell_is_bounded_all_the_same(void **state)
 	assert_true(largest(r) > 0);
 	r.value.exact = 0;
 	r.node.peak_ops_per_s++;
-	assert_false(claim_is_possible(&r, NOW));
+	assert_false(claim_is_possible(&r, NOW, 0));
 	r.node = (struct om_node_facts){ .peak_ops_per_s = 2 * CLAIM_DEVICE_PEAK_MAX, .device_count = 2 };
-	assert_true(claim_is_possible(&r, NOW));
+	assert_true(claim_is_possible(&r, NOW, 0));
 	r.node.peak_ops_per_s++;
-	assert_false(claim_is_possible(&r, NOW));
-	r.node = (struct om_node_facts){ .peak_ops_per_s = PEAK, .device_count = CLAIM_UNITS_MAX };
-	assert_true(claim_is_possible(&r, NOW));
+	assert_false(claim_is_possible(&r, NOW, 0));
+	r.node = (struct om_node_facts){ .peak_ops_per_s = PEAK, .device_count = CLAIM_UNITS_A_DEVICE * CLAIM_DEVICES_MAX };
+	assert_true(claim_is_possible(&r, NOW, 0));
 	r.node.device_count++;
-	assert_false(claim_is_possible(&r, NOW));
+	assert_false(claim_is_possible(&r, NOW, 0));
 	/* A register that is written back by whoever knows nothing of its node. */
 	r = reading(OM_METER_SHAPE);
 	r.node = (struct om_node_facts){ 0 };
 	r.value.exact = (opcount)8 * CLAIM_DEVICE_PEAK_MAX * 86400;
-	assert_true(claim_is_possible(&r, NOW));
+	assert_true(claim_is_possible(&r, NOW, 0));
 }
 
 /* What each meter's fields may be, docs/formats.md: no honest one is refused, whatever it is an upper bound of. */
@@ -117,39 +117,39 @@ static void each_meter_is_held_to_what_it_can_say(void **state)
 	opcount day = (opcount)PEAK * 86400;
 
 	r.value.high = 8 * day; /* eight jobs that share a device are given all of it */
-	assert_true(claim_is_possible(&r, NOW));
+	assert_true(claim_is_possible(&r, NOW, 0));
 	r.value.high = 17 * day;
-	assert_false(claim_is_possible(&r, NOW));
+	assert_false(claim_is_possible(&r, NOW, 0));
 	r = reading(OM_METER_DEVICE);
 	r.value.low = 2 * day;
 	r.value.high = 16 * day;
-	assert_true(claim_is_possible(&r, NOW));
+	assert_true(claim_is_possible(&r, NOW, 0));
 	r.value.low += PEAK + 1;
-	assert_false(claim_is_possible(&r, NOW));
+	assert_false(claim_is_possible(&r, NOW, 0));
 	r.value.low = 0;
 	r.value.high = 17 * day;
-	assert_false(claim_is_possible(&r, NOW));
+	assert_false(claim_is_possible(&r, NOW, 0));
 	r = reading(OM_METER_LAUNCH); /* textbook operations: four for one that is executed; above, names alone tell */
 	r.value.low = 8 * day;
 	r.value.high = OPCOUNT_MAX;
-	assert_true(claim_is_possible(&r, NOW));
+	assert_true(claim_is_possible(&r, NOW, 0));
 	r.value.low = 8 * day + 4 * PEAK + 1;
-	assert_false(claim_is_possible(&r, NOW));
+	assert_false(claim_is_possible(&r, NOW, 0));
 	r = reading(OM_METER_COUNTER);
 	r.value.mean = 8.0 * 86400 * PEAK;
 	r.value.variance = r.value.mean * r.value.mean;
-	assert_true(claim_is_possible(&r, NOW));
+	assert_true(claim_is_possible(&r, NOW, 0));
 	r.value.mean *= 1.001;
-	assert_false(claim_is_possible(&r, NOW));
+	assert_false(claim_is_possible(&r, NOW, 0));
 	r.value.mean = 0;
 	r.value.variance *= 9;
-	assert_false(claim_is_possible(&r, NOW));
+	assert_false(claim_is_possible(&r, NOW, 0));
 	r = reading(OM_METER_CORRECTION); /* what is taken back was counted once, so it is within what could be */
 	r.value.exact = 8 * day;
 	r.value.low = r.value.high = OPCOUNT_MAX / 2;
-	assert_true(claim_is_possible(&r, NOW));
+	assert_true(claim_is_possible(&r, NOW, 0));
 	r.value.exact = 8 * day + 4 * PEAK + 1;
-	assert_false(claim_is_possible(&r, NOW));
+	assert_false(claim_is_possible(&r, NOW, 0));
 }
 
 static int add(struct claims *c, struct om_reading r, uint8_t job, uint8_t ledger, opcount growth)

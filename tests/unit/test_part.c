@@ -219,7 +219,7 @@ static opcount known(const struct om_reading *like)
 static void the_last_reading_holds(opcount exact)
 {
 	const struct letter *l = last_sent(OM_TOPIC_READINGS);
-	struct admission a = { 0, PARTITIONS, now(), NULL };
+	struct admission a = { 0, PARTITIONS, now(), NULL, 0 };
 	struct raw_record m = { l->key, l->value, l->key_len, l->len, NULL, 0 };
 	struct om_reading got;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../base/log.h"
 #include "../base/options.h"
+#include "../fleet/claims.h"
 #include "../fleet/fleet.h"
 #include "verbs.h"
 
@@ -44,6 +45,8 @@ int verb_fleet(int argc, char **argv)
 		  "how long after its end a day is sealed (48h; 0: never)" },
 		{ "registers-max", "N", OPTION_UINT, &c.registers_max,
 		  "of one partition: bound of the memory, about 300 bytes each (4000000)" },
+		{ "node-devices", "N", OPTION_UINT, &c.node_devices,
+		  "devices that one node has at most: what claims more than they can do is refused (64)" },
 		{ "create-topics", NULL, OPTION_FLAG, &c.create_topics, "create missing topics" },
 		{ "once", NULL, OPTION_FLAG, &c.once, "read what is there, judge it once, and end" },
 		{ "json", NULL, OPTION_FLAG, &c.json,
@@ -70,6 +73,10 @@ int verb_fleet(int argc, char **argv)
 	}
 	if (!fleet_name_is_valid(c.name)) {
 		log_error("fleet: --name is 1 to 60 of A-Z a-z 0-9 . _ -, not '%s'", c.name);
+		return EXIT_USAGE;
+	}
+	if (c.node_devices > CLAIM_DEVICES_SETTABLE) {
+		log_error("fleet: --node-devices is at most %d", CLAIM_DEVICES_SETTABLE);
 		return EXIT_USAGE;
 	}
 	return fleet_run(&c);

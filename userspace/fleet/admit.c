@@ -137,9 +137,9 @@ static bool is_day_to_come(uint32_t day, uint64_t now_ns)
 	return day > now_ns / DAY_NS + 1;
 }
 
-bool admit_is_impossible(const struct om_reading *r, uint64_t now_ns)
+bool admit_is_impossible(const struct om_reading *r, uint64_t now_ns, uint32_t devices_max)
 {
-	return is_day_to_come(r->key.day, now_ns) || !claim_is_possible(r, now_ns);
+	return is_day_to_come(r->key.day, now_ns) || !claim_is_possible(r, now_ns, devices_max);
 }
 
 enum refusal admit_reading(const struct admission *a, const struct raw_record *m, struct om_reading *ret)
@@ -154,7 +154,7 @@ enum refusal admit_reading(const struct admission *a, const struct raw_record *m
 	if (m->key_len != sizeof(key) || memcmp(m->key, key, sizeof(key)) ||
 	    !admit_is_source(m, &ret->key.ledger))
 		return REFUSED_FORGED;
-	if (admit_is_impossible(ret, a->now_ns))
+	if (admit_is_impossible(ret, a->now_ns, a->devices_max))
 		return REFUSED_IMPOSSIBLE;
 	return place(a, m);
 }

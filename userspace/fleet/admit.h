@@ -43,6 +43,7 @@ struct admission {
 	uint32_t partition, partitions;	    /* where the record was read */
 	uint64_t now_ns;		    /* Unix time */
 	const struct tenant_names *tenants; /* NULL: any name */
+	uint32_t devices_max;		    /* of one node: claims.h */
 };
 struct raw_record {
 	const void *key, *value;
@@ -56,7 +57,7 @@ bool admit_is_source(const struct raw_record *m, const struct om_id *ledger);
 enum refusal admit_reading(const struct admission *a, const struct raw_record *m, struct om_reading *ret);
 /* More than the node's devices can have done (claims.h), or of a day to come. For what readings became when
  * they were joined: it is written back as a reading, so it must be one that is taken. */
-bool admit_is_impossible(const struct om_reading *r, uint64_t now_ns);
+bool admit_is_impossible(const struct om_reading *r, uint64_t now_ns, uint32_t devices_max);
 /* ADMITTED and REFUSED_MISPLACED fill *ret; the caller ends with om_carry_done() in any case. -ENOMEM is
  * taken for damage. */
 enum refusal admit_carry(const struct admission *a, const struct raw_record *m, struct om_carry *ret);

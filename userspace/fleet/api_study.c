@@ -117,7 +117,8 @@ static int choose_job(struct reader *r, const char job[JOB_SIZE])
 
 static void take_assignment(struct reader *r, struct part *p, const rd_kafka_message_t *m)
 {
-	struct admission a = { p->number, r->f->partitions, r->f->taken_ns, r->f->tenants };
+	struct admission a = { p->number, r->f->partitions, r->f->taken_ns, r->f->tenants,
+			       (uint32_t)r->config.node_devices };
 	struct raw_record raw = { m->key, m->payload, m->key_len, m->len, NULL, 0 };
 	struct om_assignment as;
 	char job[JOB_SIZE];
@@ -446,7 +447,9 @@ static int reader_init(struct reader *r)
 	if (!r->f || !r->s)
 		return -ENOMEM;
 	atomic_init(&r->s->refs, 1);
-	r->config = (struct fleet_config){ .name = c->name, .registers_max = c->registers_max };
+	r->config = (struct fleet_config){ .name = c->name,
+					   .registers_max = c->registers_max,
+					   .node_devices = c->node_devices };
 	r->f->config = &r->config;
 	r->f->tenants = r->api->tenants;
 	r->f->producer = &nowhere;

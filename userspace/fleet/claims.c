@@ -19,14 +19,15 @@
 #define SHARED_BY_MAX 8
 
 /* Operations a second. False: no node tells that. */
-static bool peak_of(const struct om_node_facts *n, opcount *ret)
+static bool peak_of(const struct om_node_facts *n, uint32_t devices_max, opcount *ret)
 {
-	uint64_t devices = n->device_count ?: CLAIM_DEVICES_MAX;
-	uint64_t chips = devices < CLAIM_DEVICES_MAX ? devices : CLAIM_DEVICES_MAX;
+	uint64_t most = devices_max ?: CLAIM_DEVICES_MAX, devices = n->device_count ?: most;
+	uint64_t chips = devices < most ? devices : most;
 
-	if (devices > CLAIM_UNITS_MAX || n->peak_ops_per_s > chips * CLAIM_DEVICE_PEAK_MAX)
+	if (devices > CLAIM_UNITS_A_DEVICE * most ||
+	    n->peak_ops_per_s > (opcount)chips * CLAIM_DEVICE_PEAK_MAX)
 		return false;
-	*ret = n->peak_ops_per_s ?: chips * CLAIM_DEVICE_PEAK_MAX;
+	*ret = n->peak_ops_per_s ?: (opcount)chips * CLAIM_DEVICE_PEAK_MAX;
 	return true;
 }
 
@@ -54,7 +55,7 @@ static bool span_of(const struct om_reading *r, uint64_t now_ns, uint64_t away_n
 	return until + CLAIM_SLACK_NS > start;
 }
 
-/* At most 2^64 x 2^20 x 8. */
+/* At most 2^74 x 2^20 x 8. */
 static opcount times(opcount peak, uint64_t span_ns, unsigned factor)
 {
 	return peak * (span_ns / SECOND_NS + 1) * factor;
@@ -70,13 +71,13 @@ opcount claim_of(const struct om_register_key *key, const struct om_value *v)
 	return key->meter == OM_METER_CORRECTION ? v->exact : om_value_lower(v);
 }
 
-bool claim_is_possible(const struct om_reading *r, uint64_t now_ns)
+bool claim_is_possible(const struct om_reading *r, uint64_t now_ns, uint32_t devices_max)
 {
 	const struct om_value *v = &r->value;
 	opcount peak, claimed = claim_of(&r->key, v), most, upper;
 	uint64_t span;
 
-	if (!peak_of(&r->node, &peak))
+	if (!peak_of(&r->node, devices_max, &peak))
 		return false;
 	if (!span_of(r, now_ns, CLAIM_AWAY_MAX_NS, &span))
 		return claimed == 0;
@@ -149,7 +150,7 @@ int claims_add(struct claims *c, const struct om_reading *r, opcount growth, uin
 	if (!one)
 		return -ENOMEM;
 	opcount_add_saturating(&one->sum[r->key.meter], growth);
-	if (one->is_over || !peak_of(&r->node, &peak))
+	if (one->is_over || !peak_of(&r->node, c->devices_max, &peak))
 		return 0;
 	/* A late reading's ledger was younger: a day is a day, whichever of its readings comes last. */
 	span_of(r, now_ns, 0, &span);

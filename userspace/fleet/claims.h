@@ -21,15 +21,17 @@
 #define CLAIM_DEVICE_PEAK_MAX 200000000000000000ULL
 /* An agent samples 64 devices, each of 8 instances that count by themselves (agent/device_sampler.c). */
 #define CLAIM_DEVICES_MAX 64
-#define CLAIM_UNITS_MAX 512
+#define CLAIM_UNITS_A_DEVICE 8
 /* A clock may be off, and a first drain brings what was done before its ledger was there. */
 #define CLAIM_SLACK_NS 86400000000000ULL
 /* An agent that was away puts what it missed into the day on which it is back: so long before the day's
  * beginning a register may have been read from. */
 #define CLAIM_AWAY_MAX_NS (7 * 86400000000000ULL)
 
-/* False: more than the node can have done, or the node is none that there is. now_ns: Unix time. */
-bool claim_is_possible(const struct om_reading *r, uint64_t now_ns);
+/* False: more than the node can have done, or the node is none that there is. now_ns: Unix time. devices_max:
+ * of one node, at most CLAIM_DEVICES_SETTABLE; 0: CLAIM_DEVICES_MAX. */
+#define CLAIM_DEVICES_SETTABLE 65536
+bool claim_is_possible(const struct om_reading *r, uint64_t now_ns, uint32_t devices_max);
 /* The part of a register that is a claim of operations: what it has at least; of a correction, what was
  * missed. */
 opcount claim_of(const struct om_register_key *key, const struct om_value *v);
@@ -46,6 +48,7 @@ struct claim {
 
 #define CLAIMS_NAMED 16
 struct claims {
+	uint32_t devices_max; /* as above */
 	struct key_map days;
 	struct claim *last; /* readings of one node come together */
 	uint32_t swept_day;

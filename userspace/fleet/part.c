@@ -26,6 +26,7 @@ struct part *part_new(struct fleet *f, uint32_t number)
 	if (!p)
 		return NULL;
 	p->number = number;
+	p->claims.devices_max = (uint32_t)f->config->node_devices;
 	p->is_full = true;
 	p->totals = om_totals_new(f->config->registers_max);
 	if (!p->totals)
@@ -139,7 +140,8 @@ static bool is_of_another(const struct part *p, const rd_kafka_message_t *m, con
 
 static struct admission admission_of(const struct fleet *f, const struct part *p)
 {
-	return (struct admission){ p->number, f->partitions, f->taken_ns, f->tenants };
+	return (struct admission){ p->number, f->partitions, f->taken_ns, f->tenants,
+				   (uint32_t)f->config->node_devices };
 }
 
 static int send_reading(struct fleet *f, enum om_topic topic, const struct om_reading *r)
@@ -199,7 +201,7 @@ static void take_null(struct fleet *f, struct part *p, const rd_kafka_message_t 
  * the topic anew has nothing. A reading is refused whose node facts its register does not fit; where only the
  * facts that are known do not fit, they are what was false, and the reading's stand.
  */
-static enum refusal judge_joined(struct part *p, const struct om_reading *r, uint64_t now_ns,
+static enum refusal judge_joined(const struct admission *a, struct part *p, const struct om_reading *r,
 				 opcount *ret_growth)
 {
 	struct om_reading joined;
@@ -210,10 +212,10 @@ static enum refusal judge_joined(struct part *p, const struct om_reading *r, uin
 	*ret_growth = claim_of(&r->key, &joined.value);
 	om_reading_join(&joined, r);
 	*ret_growth = claim_of(&r->key, &joined.value) - *ret_growth;
-	if (!admit_is_impossible(&joined, now_ns))
+	if (!admit_is_impossible(&joined, a->now_ns, a->devices_max))
 		return ADMITTED;
 	joined.node = r->node;
-	if (admit_is_impossible(&joined, now_ns))
+	if (admit_is_impossible(&joined, a->now_ns, a->devices_max))
 		return REFUSED_IMPOSSIBLE;
 	om_totals_set_node(p->totals, &r->key, &r->node);
 	return ADMITTED;
@@ -252,7 +254,7 @@ void part_take_reading(struct fleet *f, struct part *p, const rd_kafka_message_t
 	if (why == REFUSED_MISPLACED)
 		note_unsent(f, send_reading(f, OM_TOPIC_READINGS, &r));
 	if (why == ADMITTED)
-		why = judge_joined(p, &r, a.now_ns, &growth);
+		why = judge_joined(&a, p, &r, &growth);
 	if (why) {
 		part_refuse(f, p, m, why);
 		if (why != REFUSED_UNKNOWN_VERSION) /* that is for a fleet to come, and must stay */
