@@ -11,11 +11,16 @@
 #include "../base/log.h"
 #include "../base/options.h"
 #include "../fleet/api.h"
+#include "../fleet/claims.h"
 #include "../fleet/api_tokens.h"
 #include "verbs.h"
 
 static int check(const struct api_config *c)
 {
+	if (c->node_devices > CLAIM_DEVICES_SETTABLE) {
+		log_error("api serve: --node-devices is at most %d", CLAIM_DEVICES_SETTABLE);
+		return EXIT_USAGE;
+	}
 	if (!c->brokers || !c->tokens_path) {
 		log_error("api serve: --brokers HOST:PORT and --tokens FILE must be given");
 		return EXIT_USAGE;

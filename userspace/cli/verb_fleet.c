@@ -9,6 +9,23 @@
 #define OPMETER_DATADIR "/usr/share/opmeter"
 #endif
 
+static bool is_usable(const struct fleet_config *c)
+{
+	if (!c->brokers) {
+		log_error("fleet: --brokers must be given, HOST:PORT");
+		return false;
+	}
+	if (!fleet_name_is_valid(c->name)) {
+		log_error("fleet: --name is 1 to 60 of A-Z a-z 0-9 . _ -, not '%s'", c->name);
+		return false;
+	}
+	if (c->node_devices > CLAIM_DEVICES_SETTABLE) {
+		log_error("fleet: --node-devices is at most %d", CLAIM_DEVICES_SETTABLE);
+		return false;
+	}
+	return true;
+}
+
 int verb_fleet(int argc, char **argv)
 {
 	struct fleet_config c = { .name = "fleet",
@@ -67,17 +84,5 @@ int verb_fleet(int argc, char **argv)
 
 	if (r)
 		return r < 0 ? EXIT_USAGE : EXIT_OK;
-	if (!c.brokers) {
-		log_error("fleet: --brokers must be given, HOST:PORT");
-		return EXIT_USAGE;
-	}
-	if (!fleet_name_is_valid(c.name)) {
-		log_error("fleet: --name is 1 to 60 of A-Z a-z 0-9 . _ -, not '%s'", c.name);
-		return EXIT_USAGE;
-	}
-	if (c.node_devices > CLAIM_DEVICES_SETTABLE) {
-		log_error("fleet: --node-devices is at most %d", CLAIM_DEVICES_SETTABLE);
-		return EXIT_USAGE;
-	}
-	return fleet_run(&c);
+	return is_usable(&c) ? fleet_run(&c) : EXIT_USAGE;
 }
