@@ -80,7 +80,7 @@ def forward_only(source, to, times):
     """The products of the forward thread alone, and `times` the all-reduces."""
     lines = source.read_text().splitlines()
     products = [line for line in lines if line.startswith("p ")]
-    steps = [line.split() for line in lines if line.startswith("s ") and line.endswith(" 0")]
+    steps = [line.split() for line in lines if line.startswith("s ") and line.split()[3] == "0"]
     used = sorted({int(s[1]) for s in steps})
     calls = {i: sum(int(s[2]) for s in steps if int(s[1]) == i) for i in used}
     number = {}
@@ -88,7 +88,7 @@ def forward_only(source, to, times):
         number.setdefault(int(s[1]), len(number))
     out = [line for line in lines if not line.startswith(("p ", "s ", "c "))]
     out += [" ".join([*products[i].split()[:-1], str(calls[i])]) for i in number]
-    out += [f"s {number[int(s[1])]} {s[2]} 0" for s in steps]
+    out += [" ".join(["s", str(number[int(s[1])]), *s[2:]]) for s in steps]
     for line in lines:
         if line.startswith("c allreduce"):
             _, kind, size, n = line.split()
