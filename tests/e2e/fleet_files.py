@@ -38,38 +38,9 @@ IRISH = owners([("IE", None, None)])
 SOLD_TO_IRISH = owners([("CN", None, SOLD), ("IE", SOLD, None)])
 
 
-class Running:
-    """One instance, and the lines that it prints: alerts, and what became of its files."""
-
-    def __init__(self, broker, d, regimes):
-        self.out = d / "fleet.out"
-        self.p = subprocess.Popen([OPMETER, "fleet", "--node-devices", "65536", "--brokers", broker.brokers, "--name", "files", "--regimes", regimes, "--owners",
-                                   d / "owners.yaml", "--declarations", d / "declarations.jsonl", "--json", "--interval", "200ms"],
-                                  stdout=open(self.out, "w"), stderr=open(d / "fleet.log", "w"))
-        self.log = d / "fleet.log"
-
-    def lines(self):
-        text = self.out.read_text()
-        return [json.loads(l) for l in text[:text.rfind("\n") + 1].splitlines()]
-
+class Watched(Running):
     def files(self, which, state):
         return [l for l in self.lines() if l.get("file") == which and l["state"] == state]
-
-    def events(self, kind, subject=None):
-        return [l for l in self.lines() if l.get("type") == f"opmeter.{kind}.v1" and subject in (None, l["subject"])]
-
-    def wait(self, what, predicate, timeout=60):
-        end = time.monotonic() + timeout
-        while not (found := predicate()):
-            assert self.p.poll() is None, f"the fleet ended: {self.log.read_text()[-800:]}"
-            assert time.monotonic() < end, f"{what}: not within {timeout} s: {self.log.read_text()[-800:]}"
-            time.sleep(0.1)
-        return found
-
-    def close(self):
-        if self.p.poll() is None:
-            self.p.kill()
-            self.p.wait()
 
 
 def replace(path, text):
@@ -197,7 +168,8 @@ def main():
                        stdout=subprocess.DEVNULL)
         subprocess.run([BUILD / "tests/tools/publish", broker.brokers, d / "readings", d / "assignments.jsonl"], check=True,
                        stdout=subprocess.DEVNULL)
-        f = Running(broker, d, s.regimes("old", LAW))
+        f = Watched(broker, d, "files", "--node-devices", "65536", "--regimes", s.regimes("old", LAW), "--owners", d / "owners.yaml",
+                    "--declarations", d / "declarations.jsonl")
         try:
             f.wait("acme's total", lambda: "exceeded" in levels(f, "acme/lm"))
             assert not levels(f, "zeta/lm"), levels(f, "zeta/lm")

@@ -25,10 +25,7 @@ def said(p):
 
 
 def start(fleet):
-    n = fleet.started
-    p = fleet.start("--json", "--interval", "300ms")
-    p.log = fleet.dir / f"{fleet.name}-{n}.log"
-    return p
+    return fleet.start("--json", "--interval", "300ms")
 
 
 def owners(procs):

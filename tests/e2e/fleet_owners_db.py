@@ -51,35 +51,10 @@ class Owners:
         self.run("bind", "--lei", entity, "--by", "jane", "--because", "contract", *when, tenant)
 
 
-class Running:
-    def __init__(self, broker, d, regimes, owners):
-        self.out, self.log = d / "fleet.out", d / "fleet.log"
-        self.p = subprocess.Popen([OPMETER, "fleet", "--brokers", broker.brokers, "--name", "db", "--regimes", regimes, "--owners", owners, "--json",
-                                   "--interval", "200ms"], stdout=open(self.out, "w"), stderr=open(self.log, "w"))
-
-    def lines(self):
-        text = self.out.read_text()
-        return [json.loads(l) for l in text[:text.rfind("\n") + 1].splitlines()]
-
-    def events(self, kind, subject):
-        return [l for l in self.lines() if l.get("type") == f"opmeter.{kind}.v1" and l["subject"] == subject]
-
+class Watched(Running):
     def listed(self):
         return {(e["data"]["version"], e["data"]["standing"], e["data"].get("owner_until")) for e in self.events("alert.owner", "acme")
                 if e["data"]["regime"] == "us-bis-affiliates"}
-
-    def wait(self, what, predicate, timeout=60):
-        end = time.monotonic() + timeout
-        while not (found := predicate()):
-            assert self.p.poll() is None, f"the fleet ended: {self.log.read_text()[-800:]}"
-            assert time.monotonic() < end, f"{what}: not within {timeout} s: {self.log.read_text()[-800:]}"
-            time.sleep(0.1)
-        return found
-
-    def close(self):
-        if self.p.poll() is None:
-            self.p.kill()
-            self.p.wait()
 
 
 def until_sold(tenant):
@@ -132,7 +107,7 @@ def main():
         o.begin()
         subprocess.run([OPMETER, "topics", "create", "--brokers", broker.brokers, "--partitions", "2", "--replication", "1"], check=True, stdout=subprocess.DEVNULL)
         subprocess.run([BUILD / "tests/tools/publish", broker.brokers, d / "readings", d / "assignments.jsonl"], check=True, stdout=subprocess.DEVNULL)
-        f = Running(broker, d, s.regimes("old", LAW), o.db)
+        f = Watched(broker, d, "db", "--regimes", s.regimes("old", LAW), "--owners", o.db)
         try:
             f.wait("the lineage's level", lambda: f.events("alert.level", "lineage/one"))
             assert not f.events("case", "acme") and not f.events("alert.owner", "acme"), "an owner that is clear calls for a look"

@@ -24,10 +24,7 @@ def seconds(time_):
 
 
 def start(fleet):
-    n = fleet.started
-    p = fleet.start("--json", "--interval", "300ms")
-    p.log = fleet.dir / f"{fleet.name}-{n}.log"
-    return p
+    return fleet.start("--json", "--interval", "300ms")
 
 
 def judges(p):

@@ -284,6 +284,35 @@ def choose_threshold(truth, wanted=4):
     return min(rank)[2]
 
 
+class Running:
+    """One instance with its own files, and the lines that it prints: alerts, and what became of those files."""
+
+    def __init__(self, broker, d, name, *options):
+        self.out, self.log = d / "fleet.out", d / "fleet.log"
+        self.p = subprocess.Popen([str(a) for a in (OPMETER, "fleet", "--brokers", broker.brokers, "--name", name, *options, "--json", "--interval", "200ms")],
+                                  stdout=open(self.out, "w"), stderr=open(self.log, "w"))
+
+    def lines(self):
+        text = self.out.read_text()
+        return [json.loads(l) for l in text[:text.rfind("\n") + 1].splitlines()]
+
+    def events(self, kind, subject=None):
+        return [l for l in self.lines() if l.get("type") == f"opmeter.{kind}.v1" and subject in (None, l["subject"])]
+
+    def wait(self, what, predicate, timeout=60):
+        end = time.monotonic() + timeout
+        while not (found := predicate()):
+            assert self.p.poll() is None, f"the fleet ended: {self.log.read_text()[-800:]}"
+            assert time.monotonic() < end, f"{what}: not within {timeout} s: {self.log.read_text()[-800:]}"
+            time.sleep(0.1)
+        return found
+
+    def close(self):
+        if self.p.poll() is None:
+            self.p.kill()
+            self.p.wait()
+
+
 class Fleet:
     """Instances of `opmeter fleet` at one broker."""
 
@@ -301,11 +330,13 @@ class Fleet:
         self.ended = []  # exit codes of those that ended by themselves
 
     def start(self, *extra):
-        log = open(self.dir / f"{self.name}-{self.started}.log", "ab")
+        path = self.dir / f"{self.name}-{self.started}.log"
+        log = open(path, "ab")
         self.started += 1
         p = subprocess.Popen([str(a) for a in [OPMETER, "fleet", "--brokers", self.broker.brokers, "--name", self.name, "--regimes",
                                                self.regimes, *self.options, *extra]], stdout=log, stderr=log)
         log.close()
+        p.log = path
         self.procs.append(p)
         return p
 

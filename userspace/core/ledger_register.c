@@ -27,6 +27,15 @@ static void bind_id(sqlite3_stmt *s, int i, const struct om_id *id)
 	sqlite3_bind_blob(s, i, id, sizeof(*id), SQLITE_STATIC);
 }
 
+/* What names a register in a table: its job, format and meter, and the hour or day that the table is by. */
+static void bind_register(sqlite3_stmt *s, const struct om_register_key *k, uint64_t when)
+{
+	bind_id(s, 1, &k->job);
+	sqlite3_bind_int64(s, 2, k->format);
+	sqlite3_bind_int64(s, 3, k->meter);
+	sqlite3_bind_int64(s, 4, (int64_t)when);
+}
+
 static void bind_cursor(sqlite3_stmt *s, const struct om_usage *u)
 {
 	bind_id(s, 1, &u->map);
@@ -86,10 +95,7 @@ static int add_to_hour(struct om_ledger *l, const struct om_register_key *key, u
 
 	if (!s)
 		return ledger_errno(l);
-	bind_id(s, 1, &key->job);
-	sqlite3_bind_int64(s, 2, key->format);
-	sqlite3_bind_int64(s, 3, key->meter);
-	sqlite3_bind_int64(s, 4, (int64_t)hour);
+	bind_register(s, key, hour);
 	r = get_row(l, s, SCOPE_HOUR(hour), &v);
 	if (r && r != -ENOENT)
 		return r;
@@ -102,10 +108,7 @@ static int add_to_hour(struct om_ledger *l, const struct om_register_key *key, u
 	s = ledger_stmt(l, ST_REGISTER_PUT);
 	if (!s)
 		return ledger_errno(l);
-	bind_id(s, 1, &key->job);
-	sqlite3_bind_int64(s, 2, key->format);
-	sqlite3_bind_int64(s, 3, key->meter);
-	sqlite3_bind_int64(s, 4, (int64_t)hour);
+	bind_register(s, key, hour);
 	sqlite3_bind_blob(s, 5, row, sizeof(row), SQLITE_STATIC);
 	return ledger_run(l, s);
 }
@@ -314,10 +317,7 @@ static int sum_day(struct om_ledger *l, const struct om_register_key *key, struc
 	if (!s)
 		return ledger_errno(l);
 	memset(ret, 0, sizeof(*ret));
-	bind_id(s, 1, &key->job);
-	sqlite3_bind_int64(s, 2, key->format);
-	sqlite3_bind_int64(s, 3, key->meter);
-	sqlite3_bind_int64(s, 4, key->day);
+	bind_register(s, key, key->day);
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
 		uint64_t hour = (uint64_t)sqlite3_column_int64(s, 0);
 		struct om_value v;
@@ -342,10 +342,7 @@ static int put_published(struct om_ledger *l, const struct om_reading *reading, 
 
 	if (!s)
 		return ledger_errno(l);
-	bind_id(s, 1, &k->job);
-	sqlite3_bind_int64(s, 2, k->format);
-	sqlite3_bind_int64(s, 3, k->meter);
-	sqlite3_bind_int64(s, 4, k->day);
+	bind_register(s, k, k->day);
 	sqlite3_bind_blob(s, 5, wire, OM_READING_SIZE, SQLITE_STATIC);
 	r = ledger_run(l, s);
 	if (r)
@@ -353,10 +350,7 @@ static int put_published(struct om_ledger *l, const struct om_reading *reading, 
 	s = ledger_stmt(l, ST_WAITING_PUT);
 	if (!s)
 		return ledger_errno(l);
-	bind_id(s, 1, &k->job);
-	sqlite3_bind_int64(s, 2, k->format);
-	sqlite3_bind_int64(s, 3, k->meter);
-	sqlite3_bind_int64(s, 4, k->day);
+	bind_register(s, k, k->day);
 	sqlite3_bind_int64(s, 5, (int64_t)reading->sequence);
 	return ledger_run(l, s);
 }
@@ -367,10 +361,7 @@ static int clear_changed(struct om_ledger *l, const struct om_register_key *k)
 
 	if (!s)
 		return ledger_errno(l);
-	bind_id(s, 1, &k->job);
-	sqlite3_bind_int64(s, 2, k->format);
-	sqlite3_bind_int64(s, 3, k->meter);
-	sqlite3_bind_int64(s, 4, k->day);
+	bind_register(s, k, k->day);
 	return ledger_run(l, s);
 }
 
