@@ -12,6 +12,7 @@
 
 #include "userspace/core/carry.h"
 #include "userspace/core/total_record.h"
+#include "tests/unit/golden.h"
 
 static size_t golden(const char *name, uint8_t *out, size_t max)
 {
@@ -141,20 +142,6 @@ static void only_the_shortest_form_is_taken(void **state)
 			fail_msg("case %zu is taken", i);
 }
 
-static char *file_text(const char *name)
-{
-	char path[128];
-	json_t *o;
-	char *text;
-
-	snprintf(path, sizeof(path), "tests/golden/%s", name);
-	o = json_load_file(path, 0, NULL);
-	assert_non_null(o);
-	text = json_dumps(o, JSON_COMPACT);
-	json_decref(o);
-	return text;
-}
-
 static void totals_are_their_golden_text(void **state)
 {
 	static const struct {
@@ -166,7 +153,7 @@ static void totals_are_their_golden_text(void **state)
 	char key[OM_TOTAL_KEY_MAX];
 
 	for (size_t i = 0; i < 2; i++) {
-		char *text = file_text(cases[i].file), *again;
+		char *text = golden_json(cases[i].file), *again;
 		struct om_total_record r;
 		json_t *want = json_loads(text, 0, NULL), *got;
 
@@ -190,7 +177,7 @@ static void totals_are_their_golden_text(void **state)
 
 static void totals_of_version_1_are_read(void **state)
 {
-	char *text = file_text("total_v1.json");
+	char *text = golden_json("total_v1.json");
 	struct om_total_record r;
 	opcount want;
 
@@ -209,7 +196,7 @@ static void totals_of_version_2_are_read(void **state)
 	static const char *const files[] = { "total_v2.json", "total_lineage_v2.json" };
 
 	for (size_t i = 0; i < 2; i++) {
-		char *text = file_text(files[i]), *newer = file_text(i ? "total_lineage_v3.json" : "total_v3.json");
+		char *text = golden_json(files[i]), *newer = golden_json(i ? "total_lineage_v3.json" : "total_v3.json");
 		struct om_total_record old, new;
 		struct om_subject_total sum;
 		const struct om_subject_total *part[2] = { &old.total, &new.total };

@@ -13,6 +13,7 @@
 #include "userspace/core/days_record.h"
 #include "userspace/core/history.h"
 #include "userspace/core/totals.h"
+#include "tests/unit/golden.h"
 
 #define DAY_NS 86400000000000ULL
 #define FIRST 20454 /* 2026-01-01 */
@@ -225,20 +226,6 @@ static void a_subject_that_is_not_there_has_no_days(void **unused)
 	free(day);
 }
 
-static char *golden(const char *name)
-{
-	char path[100];
-	json_t *o;
-	char *text;
-
-	snprintf(path, sizeof(path), "tests/golden/%s", name);
-	o = json_load_file(path, 0, NULL);
-	assert_non_null(o);
-	text = json_dumps(o, JSON_COMPACT);
-	json_decref(o);
-	return text;
-}
-
 static void records_are_their_golden_text(void **unused)
 {
 	static const struct {
@@ -251,7 +238,7 @@ static void records_are_their_golden_text(void **unused)
 	};
 
 	for (size_t i = 0; i < 3; i++) {
-		_cleanup_free_ char *text = golden(cases[i].file), *again = NULL;
+		_cleanup_free_ char *text = golden_json(cases[i].file), *again = NULL;
 		char key[OM_TOTAL_KEY_MAX];
 		enum om_days_kind kind;
 		struct om_days d;

@@ -200,6 +200,8 @@ struct om_day {
 	uint32_t day; /* since 1970-01-01 */
 	opcount training_low, training_high;
 };
+/* Days as they came into each day once, ascending; sums saturate. Returns how many. */
+size_t om_day_fold(struct om_day *day, size_t n);
 /* The days before `before` on which there is a register of the subject that `of` names (its group and names
  * count), ascending, with what was trained on each: they add up to its training. Sums every register of its
  * jobs anew. *ret is the caller's to free; NULL if there is none. -ENOMEM. */

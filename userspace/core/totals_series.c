@@ -23,8 +23,7 @@ static int compare_days(const void *x, const void *y)
 	return a->day < b->day ? -1 : a->day > b->day;
 }
 
-/* Each day once, ascending. */
-static size_t fold(struct om_day *day, size_t n)
+size_t om_day_fold(struct om_day *day, size_t n)
 {
 	size_t kept = 0;
 
@@ -46,7 +45,7 @@ static int make_room(struct adding *a)
 {
 	struct om_day *bigger;
 
-	a->count = fold(a->day, a->count);
+	a->count = om_day_fold(a->day, a->count);
 	if (2 * a->count < a->room)
 		return 0;
 	bigger = reallocarray(a->day, a->room ? 2 * a->room : 128, sizeof(*bigger));
@@ -84,7 +83,7 @@ int days_series(struct om_totals *t, struct cell *const *cell, size_t n, uint32_
 		free(a.day);
 		return r ? r : -ENOMEM;
 	}
-	*ret_count = fold(a.day, a.count);
+	*ret_count = om_day_fold(a.day, a.count);
 	*ret = a.day;
 	return 0;
 }

@@ -241,41 +241,25 @@ static bool is_due(struct findings *j, struct series *known, const struct view_p
 	return true;
 }
 
-static int compare_points(const void *x, const void *y)
+/* As policy takes them: the sum so far, at the end of each day. */
+static void accumulate(const struct om_day *day, size_t n, struct om_forecast_point *p)
 {
-	const struct om_forecast_point *a = x, *b = y;
-
-	return a->day < b->day ? -1 : a->day > b->day;
-}
-
-/* Days as they came into points as policy takes them: each day once, the sum so far. */
-static size_t accumulate(struct om_forecast_point *p, size_t n)
-{
-	size_t kept = 0;
-
-	if (n)
-		qsort(p, n, sizeof(*p), compare_points);
 	for (size_t i = 0; i < n; i++) {
-		struct om_forecast_point one = p[i];
-
-		if (kept && p[kept - 1].day == one.day) {
-			kept--;
-			opcount_add_saturating(&one.low, p[kept].low);
-			opcount_add_saturating(&one.high, p[kept].high);
-		} else if (kept) {
-			opcount_add_saturating(&one.low, p[kept - 1].low);
-			opcount_add_saturating(&one.high, p[kept - 1].high);
-		}
-		p[kept++] = one;
+		p[i] = (struct om_forecast_point){ (int32_t)day[i].day, day[i].training_low,
+						   day[i].training_high };
+		if (i == 0)
+			continue;
+		opcount_add_saturating(&p[i].low, p[i - 1].low);
+		opcount_add_saturating(&p[i].high, p[i - 1].high);
 	}
-	return kept;
 }
 
 static int add_parts(struct findings *j, const struct view_piece *piece, size_t n,
 		     struct om_forecast_point **ret, size_t *ret_count)
 {
 	uint32_t before = UINT32_MAX, from = 0;
-	struct om_forecast_point *p;
+	_cleanup_free_ struct om_forecast_point *p = NULL;
+	_cleanup_free_ struct om_day *day = NULL;
 	size_t room = 1, count = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -290,20 +274,22 @@ static int add_parts(struct findings *j, const struct view_piece *piece, size_t 
 			from = d->day[0].day;
 		room += d->count;
 	}
+	day = calloc(room, sizeof(*day));
 	p = calloc(room, sizeof(*p));
-	if (!p)
+	if (!day || !p)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; piece[i].days && k < piece[i].days->count; k++) {
 			const struct om_day *d = &piece[i].days->day[k];
 
-			if (d->day < before)
-				p[count++] =
-					(struct om_forecast_point){ (int32_t)(d->day < from ? from : d->day),
-								    d->training_low, d->training_high };
+			if (d->day >= before)
+				continue;
+			day[count] = *d;
+			day[count++].day = d->day < from ? from : d->day;
 		}
-	*ret_count = accumulate(p, count);
-	*ret = p;
+	*ret_count = om_day_fold(day, count);
+	accumulate(day, *ret_count, p);
+	*ret = TAKE_PTR(p);
 	return 0;
 }
 
