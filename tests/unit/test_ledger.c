@@ -228,6 +228,50 @@ static void some_jobs_are_published_and_the_others_wait(void **state)
 	assert_int_equal(report.readings, 3);
 }
 
+/* What was delivered is owed once more: behind what is under way, and as the log has it, which stays in order. */
+static void what_is_owed_again_leaves_the_log_in_order(void **state)
+{
+	_cleanup_ledger_ struct om_ledger *l = open_ledger(OM_LEDGER_CREATE);
+	struct om_node_facts node = { .ledger_start_ns = T0 };
+	struct om_usage u[] = { usage(10, 1000, 3), usage(11, 500, 2) };
+	struct om_verify_report report;
+	struct error_text err = { 0 };
+	struct seen s = { 0 };
+	struct om_outbox_item first;
+	uint64_t owed, backlog;
+	size_t n;
+	int e;
+
+	u[1].job.byte[0] = 2;
+	assert_int_equal(om_ledger_exporter(l, "kafka", &e), 0);
+	om_ledger_accrue(l, u, 2, 0, T0, NULL);
+	assert_int_equal(om_ledger_publish(l, &node, T0 + 1, NULL, NULL, &n), 0);
+	om_ledger_outbox(l, e, 1, see, &s);
+	first = s.last;
+	om_ledger_ack(l, e, OM_ENTRY_READINGS, &first.reading.key, first.sequence);
+	assert_int_equal(om_ledger_owe_again(l, e, 0, &owed), 0);
+	assert_int_equal(owed, 1); /* the other waits already */
+	assert_int_equal(om_ledger_verify(l, &report, &err), 0);
+	/* The late acknowledgement of what went first does not end it. */
+	om_ledger_ack(l, e, OM_ENTRY_READINGS, &first.reading.key, first.sequence);
+	om_ledger_backlog(l, e, &backlog);
+	assert_int_equal(backlog, 2);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(om_ledger_outbox(l, e, 1, see, &s), 0);
+		assert_int_equal(s.readings, 2 + i);
+		assert_int_equal(s.last.reading.sequence, i ? first.reading.sequence : 2);
+		om_ledger_ack(l, e, OM_ENTRY_READINGS, &s.last.reading.key, s.last.sequence);
+	}
+	/* Nothing waits now; what comes next is offered all the same, under the next number of the log. */
+	u[0].now.exact = 1700;
+	om_ledger_accrue(l, u, 2, 0, T0, NULL);
+	assert_int_equal(om_ledger_publish(l, &node, T0 + 2, NULL, NULL, &n), 0);
+	assert_int_equal(om_ledger_outbox(l, e, 10, see, &s), 0);
+	assert_int_equal(s.readings, 3 + (int)n);
+	assert_int_equal(s.last.reading.sequence, 2 + n);
+	assert_int_equal(om_ledger_verify(l, &report, &err), 0);
+}
+
 static void verify_finds_what_was_changed(void **state)
 {
 	struct om_ledger *l = open_ledger(OM_LEDGER_CREATE);
@@ -380,7 +424,7 @@ int main(void)
 		T(a_sampled_part_is_accrued_once),
 		T(reopening_changes_nothing),
 		T(outbox_offers_until_acknowledged),
-		T(some_jobs_are_published_and_the_others_wait),
+		T(some_jobs_are_published_and_the_others_wait), T(what_is_owed_again_leaves_the_log_in_order),
 		T(verify_finds_what_was_changed),
 		T(a_damaged_ledger_is_set_aside),
 		T(a_changed_register_is_damage),

@@ -68,6 +68,8 @@ struct om_ledger {
 	uint8_t secret[32]; /* keys the job ids and the row checksums */
 	uint64_t start_ns;
 	uint64_t sequence; /* last one given to a published reading */
+	uint64_t owed; /* last number that a waiting reading was given; 0: not known yet. Beside `sequence`:
+			* what is owed again is not published again, and the log ends where it ended. */
 	struct om_merkle tree;
 	int exporters;
 	/* How far each exporter was handed items that are not acknowledged yet. */
@@ -83,6 +85,8 @@ int ledger_errno(struct om_ledger *l);
 sqlite3_stmt *ledger_stmt(struct om_ledger *l, enum ledger_stmt which);
 /* Runs a statement that returns no rows. */
 int ledger_run(struct om_ledger *l, sqlite3_stmt *s);
+/* Sets `owed`, from what waits. */
+int ledger_know_owed(struct om_ledger *l);
 
 int ledger_begin(struct om_ledger *l);
 /* Commits if rc is 0, rolls back otherwise; returns what holds. */

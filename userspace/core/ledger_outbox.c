@@ -80,48 +80,51 @@ int om_ledger_exporter(struct om_ledger *l, const char *name, int *ret_exporter)
 	return r == -ENOENT ? add_exporter(l, name, ret_exporter) : r;
 }
 
-/* Behind all that was ever owed, so that what is under way is told from it. */
-static int owe_in(struct om_ledger *l, int exporter, uint32_t from_day, uint64_t *io_sequence,
-		  uint64_t *ret_n)
+int ledger_know_owed(struct om_ledger *l)
 {
 	sqlite3_stmt *s;
 	int r;
 
+	if (sqlite3_prepare_v2(l->db, "SELECT MAX(?1, IFNULL(MAX(sequence), 0)) FROM waiting", -1, &s, NULL))
+		return ledger_errno(l);
+	/* Never back: what was handed out had a number that nothing else may get. */
+	sqlite3_bind_int64(s, 1, (int64_t)(l->owed > l->sequence ? l->owed : l->sequence));
+	r = sqlite3_step(s) == SQLITE_ROW ? 0 : ledger_errno(l);
+	if (r == 0)
+		l->owed = (uint64_t)sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	return r;
+}
+
+/* Behind all that was ever owed, so that what is under way is told from it. */
+static int owe_in(struct om_ledger *l, int exporter, uint32_t from_day, uint64_t *ret_n)
+{
+	sqlite3_stmt *s;
+	int r = ledger_know_owed(l);
+
+	if (r)
+		return r;
 	if (sqlite3_prepare_v2(l->db,
 			       "INSERT OR IGNORE INTO waiting SELECT ?1, job, format, meter, day,"
 			       " ?2 + ROW_NUMBER() OVER (ORDER BY day, job) FROM published WHERE day >= ?3",
 			       -1, &s, NULL))
 		return ledger_errno(l);
 	sqlite3_bind_int(s, 1, exporter);
-	sqlite3_bind_int64(s, 2, (int64_t)*io_sequence);
+	sqlite3_bind_int64(s, 2, (int64_t)l->owed);
 	sqlite3_bind_int64(s, 3, from_day);
 	r = sqlite3_step(s) == SQLITE_DONE ? 0 : ledger_errno(l);
 	sqlite3_finalize(s);
-	if (r)
-		return r;
-	*ret_n = (uint64_t)sqlite3_changes(l->db);
+	*ret_n = r ? 0 : (uint64_t)sqlite3_changes(l->db);
 	/* The numbers of those that were owed already are passed over. */
-	if (sqlite3_prepare_v2(l->db, "SELECT MAX(?1, IFNULL(MAX(sequence), 0)) FROM waiting", -1, &s, NULL))
-		return ledger_errno(l);
-	sqlite3_bind_int64(s, 1, (int64_t)*io_sequence);
-	r = sqlite3_step(s) == SQLITE_ROW ? 0 : ledger_errno(l);
-	*io_sequence = (uint64_t)sqlite3_column_int64(s, 0);
-	sqlite3_finalize(s);
-	return r ?: ledger_meta_put(l, "sequence", io_sequence, sizeof(*io_sequence));
+	return r ?: ledger_know_owed(l);
 }
 
 int om_ledger_owe_again(struct om_ledger *l, int exporter, uint32_t from_day, uint64_t *ret_n)
 {
-	uint64_t sequence = l->sequence;
 	int r = ledger_begin(l);
 
 	*ret_n = 0;
-	if (r)
-		return r;
-	r = ledger_end(l, owe_in(l, exporter, from_day, &sequence, ret_n));
-	if (r == 0)
-		l->sequence = sequence;
-	return r;
+	return r ?: ledger_end(l, owe_in(l, exporter, from_day, ret_n));
 }
 
 static int each_reading(struct om_ledger *l, int exporter, size_t max, size_t *n,

@@ -347,11 +347,14 @@ static int put_published(struct om_ledger *l, const struct om_reading *reading, 
 	r = ledger_run(l, s);
 	if (r)
 		return r;
+	r = l->owed ? 0 : ledger_know_owed(l);
+	if (r)
+		return r;
 	s = ledger_stmt(l, ST_WAITING_PUT);
 	if (!s)
 		return ledger_errno(l);
 	bind_register(s, k, k->day);
-	sqlite3_bind_int64(s, 5, (int64_t)reading->sequence);
+	sqlite3_bind_int64(s, 5, (int64_t)++l->owed);
 	return ledger_run(l, s);
 }
 
