@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device meter in the whole chain, on the simulated NVML: what a tenant asks for counts in the lower bound where its
 device was busy; where the device stood still it stays in the upper bound only and a finding says so; work of a device
-that no meter explains widens the bound of whoever holds the device, and is a finding too."""
+that no meter explains widens the bound of whoever holds the device, and is a finding too. What a tenant asks for beyond
+what the node's devices can do in that time is in the upper bound only, so that no fleet has to refuse its register."""
 import os
 import subprocess
 import sys
@@ -42,6 +43,17 @@ def device_high(rig, below):
     return sum(int(r["high"]) for r in rig.readings(below) if r["meter"] == "device")
 
 
+def check_forger(rig, asked, causes):
+    """2^63 operations a call, some a second: past what three devices can do in a year. Its register stays one that is believed."""
+    (row,) = [r for r in rig.readings("forger") if r["meter"] == "shape"]
+    peak, seconds = 3 * 2.3e15, 3600 + 1800  # more than data/peaks.csv gives an H100; an hour and what may be queued
+    low, high = int(row["exact"]) + int(row["low"]), int(row["exact"]) + int(row["high"])
+    assert asked > 100 * peak * seconds, asked
+    assert 2**63 < low < peak * seconds, row
+    assert low < high < 8 * peak * seconds, row
+    assert any("more was asked for than the node's devices can do" == c and "/forger/" in s for c, s in causes), causes
+
+
 def main():
     need_live()
     os.environ["OPMETER_SIMGPU"] = "/nonexistent"
@@ -55,6 +67,9 @@ def main():
         for name in ("busy", "idle"):
             play[name] = rig.play(rig.cgroup(f"{name}/job"), "--lib-dir", CUDA13, "--product", f"1,641,257,131,{TYPES_BF16}",
                                   "--seconds", "6", "--rate", "2000", "--wait-ms", "1000")
+        # Forged products: before the sampler's first word nothing is read, so they are held to the devices that there are.
+        forger = rig.play(rig.cgroup("forger/job"), "--lib-dir", CUDA13, "--product", f"1,2097152,2097152,1048576,{TYPES_BF16}",
+                          "--seconds", "4", "--rate", "1000", "--wait-ms", "1000")
         hidden = subprocess.Popen(["sleep", "60"])
         rig.procs.append(hidden)
         (rig.cgroup("hidden/job") / "cgroup.procs").write_text(str(hidden.pid))
@@ -63,6 +78,7 @@ def main():
             f"process 0 {play['busy'].pid}\nprocess 1 {play['idle'].pid}\nprocess 2 {hidden.pid}\n")
         world.with_suffix(".new").rename(world)
         asked = {name: int(rig.finish(p)["ops"]) for name, p in play.items()}
+        asked_forger = int(rig.finish(forger)["ops"])
         time.sleep(1.5)
         # Switched off by itself: nothing is sampled, and the time is bounded by the peak when it is on again.
         subprocess.run([OPMETER, "off", "--meter", "device", "--pin-dir", rig.pins], check=True, stdout=subprocess.DEVNULL)
@@ -97,6 +113,7 @@ def main():
                   if e["kind"] == "alert" and e["payload"]["type"] == "opmeter.alert.data.v1"}
         assert ("work was asked for that its devices cannot have done", "idle-tenant/unassigned") in causes, causes
         assert ("its devices have done work that no meter explains", "hidden-tenant/unassigned") in causes, causes
+        check_forger(rig, asked_forger, causes)
         assert not any(s.startswith("busy-tenant") and "asked" in c for c, s in causes), causes
         meters = {r["meter"] for r in rig.readings()}
         assert {"shape", "device", "allocation"} <= meters, meters

@@ -4,9 +4,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
+#include "userspace/core/claim.h"
+#include "userspace/core/ledger.h"
 #include "userspace/fleet/claims.h"
 
 #define SECOND 1000000000ULL
@@ -87,26 +91,26 @@ static void what_a_node_does_not_tell_is_bounded_all_the_same(void **state)
 	struct om_reading r = reading(OM_METER_SHAPE);
 
 	r.node.peak_ops_per_s = 0;
-	is_about(largest(r), (opcount)8 * CLAIM_DEVICE_PEAK_MAX, 2 * 86400);
+	is_about(largest(r), (opcount)8 * OM_DEVICE_PEAK_MAX, 2 * 86400);
 	r.node.device_count = 0;
-	is_about(largest(r), (opcount)CLAIM_DEVICES_MAX * CLAIM_DEVICE_PEAK_MAX, 2 * 86400);
-	r.node.peak_ops_per_s = CLAIM_DEVICES_MAX * CLAIM_DEVICE_PEAK_MAX;
+	is_about(largest(r), (opcount)OM_DEVICES_MAX * OM_DEVICE_PEAK_MAX, 2 * 86400);
+	r.node.peak_ops_per_s = OM_DEVICES_MAX * OM_DEVICE_PEAK_MAX;
 	assert_true(largest(r) > 0);
 	r.value.exact = 0;
 	r.node.peak_ops_per_s++;
 	assert_false(claim_is_possible(&r, NOW, 0));
-	r.node = (struct om_node_facts){ .peak_ops_per_s = 2 * CLAIM_DEVICE_PEAK_MAX, .device_count = 2 };
+	r.node = (struct om_node_facts){ .peak_ops_per_s = 2 * OM_DEVICE_PEAK_MAX, .device_count = 2 };
 	assert_true(claim_is_possible(&r, NOW, 0));
 	r.node.peak_ops_per_s++;
 	assert_false(claim_is_possible(&r, NOW, 0));
-	r.node = (struct om_node_facts){ .peak_ops_per_s = PEAK, .device_count = CLAIM_UNITS_A_DEVICE * CLAIM_DEVICES_MAX };
+	r.node = (struct om_node_facts){ .peak_ops_per_s = PEAK, .device_count = OM_UNITS_A_DEVICE * OM_DEVICES_MAX };
 	assert_true(claim_is_possible(&r, NOW, 0));
 	r.node.device_count++;
 	assert_false(claim_is_possible(&r, NOW, 0));
 	/* A register that is written back by whoever knows nothing of its node. */
 	r = reading(OM_METER_SHAPE);
 	r.node = (struct om_node_facts){ 0 };
-	r.value.exact = (opcount)8 * CLAIM_DEVICE_PEAK_MAX * 86400;
+	r.value.exact = (opcount)8 * OM_DEVICE_PEAK_MAX * 86400;
 	assert_true(claim_is_possible(&r, NOW, 0));
 }
 
@@ -223,6 +227,216 @@ static void old_days_are_let_go_and_what_was_said_stays(void **state)
 	claims_done(&c);
 }
 
+/* --- what a node holds itself to --- */
+
+static char dir[64];
+
+static int make_dir(void **state)
+{
+	strcpy(dir, "/tmp/opmeter-claims-XXXXXX");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+	char cmd[128];
+
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
+	return system(cmd);
+}
+
+struct holding {
+	struct om_ledger *ledger;
+	struct om_node_facts node;
+	opcount over, exact, low, high; /* told; published, over all registers of the shape meter */
+	uint64_t now_ns;
+	size_t registers;
+};
+
+static struct om_ledger *open_at(uint64_t now_ns)
+{
+	struct error_text err = { 0 };
+	struct om_ledger *l = NULL;
+
+	if (om_ledger_open(dir, OM_LEDGER_CREATE, now_ns, &l, &err))
+		fail_msg("%s", err.text);
+	return l;
+}
+
+static void on_over(void *ctx, const struct om_usage *u, opcount over)
+{
+	opcount_add_saturating(&((struct holding *)ctx)->over, over);
+}
+
+static void on_published(void *ctx, const struct om_reading *r)
+{
+	struct holding *h = ctx;
+	uint8_t wire[OM_READING_SIZE];
+	struct om_reading back;
+
+	if (!claim_is_possible(r, h->now_ns, 0)) {
+		char e[OPCOUNT_STRLEN], u[OPCOUNT_STRLEN];
+
+		fail_msg("meter %u, day %u: %s at least, %s at most, is refused", r->key.meter, r->key.day,
+			 opcount_format(om_value_lower(&r->value), e), opcount_format(om_value_upper(&r->value), u));
+	}
+	om_reading_encode(r, wire);
+	assert_int_equal(om_reading_decode(wire, sizeof(wire), &back), 0); /* no bounds that cross */
+	h->registers++;
+}
+
+static void publish(struct holding *h)
+{
+	size_t n;
+
+	assert_int_equal(om_ledger_publish(h->ledger, &h->node, h->now_ns, on_published, h, &n), 0);
+}
+
+static int add_shape(void *ctx, const struct om_reading *r)
+{
+	struct holding *h = ctx;
+
+	if (r->key.meter != OM_METER_SHAPE)
+		return 0;
+	opcount_add_saturating(&h->exact, r->value.exact);
+	opcount_add_saturating(&h->low, om_value_lower(&r->value));
+	opcount_add_saturating(&h->high, om_value_upper(&r->value));
+	return 0;
+}
+
+static struct om_usage usage(uint8_t meter, uint8_t format)
+{
+	struct om_usage u = { .tgid = 9, .start_ns = 77, .cgroup_id = 5, .format = format, .meter = meter };
+
+	u.job.byte[0] = 1;
+	u.now.calls = 1;
+	return u;
+}
+
+static struct holding begin_at(uint64_t now_ns)
+{
+	struct holding h = { .ledger = open_at(now_ns), .now_ns = now_ns };
+
+	h.node = (struct om_node_facts){ om_ledger_start_ns(h.ledger), PEAK, 8, 1 };
+	return h;
+}
+
+static void accrue(struct holding *h, const struct om_usage *u, size_t n, uint64_t since_ns)
+{
+	om_ledger_hold(h->ledger, &h->node, on_over, h);
+	assert_int_equal(om_ledger_accrue(h->ledger, u, n, since_ns, h->now_ns, NULL), 0);
+}
+
+/* A tenant that asks for what nobody can do is in the totals all the same: bounded from below and from above. */
+static void forged_calls_leave_a_job_its_day(void **state)
+{
+	struct om_usage u = usage(OM_METER_SHAPE, OM_FORMAT_BF16);
+	opcount honest = (opcount)PEAK * 600;
+	struct holding h = begin_at(BEGIN);
+
+	h.now_ns += 600 * SECOND;
+	u.now.exact = honest;
+	accrue(&h, &u, 1, BEGIN);
+	assert_true(h.over == 0);
+	h.now_ns += SECOND;
+	u.now.exact += (opcount)1 << 90;
+	accrue(&h, &u, 1, h.now_ns - SECOND);
+	assert_true(h.over > (opcount)1 << 89);
+	publish(&h);
+	om_ledger_each_register(h.ledger, add_shape, &h);
+	assert_true(h.low >= honest && h.low <= (opcount)PEAK * (601 + 1800));
+	assert_true(h.high >= h.low && h.high <= 8 * (opcount)PEAK * (601 + 1800));
+	/* The next hour is a day like any other. */
+	h.now_ns += 3600 * SECOND;
+	h.over = h.exact = 0;
+	u.now.exact += honest;
+	accrue(&h, &u, 1, h.now_ns - 600 * SECOND);
+	publish(&h);
+	om_ledger_each_register(h.ledger, add_shape, &h);
+	assert_true(h.over == 0 && h.exact >= 2 * honest);
+	om_ledger_free(h.ledger);
+}
+
+/* Hours of a node's whole peak, read in one go: nothing of it is taken for a forgery. */
+static void who_was_away_is_not_suspected(void **state)
+{
+	struct om_usage u = usage(OM_METER_SHAPE, OM_FORMAT_BF16);
+	struct holding h = begin_at(BEGIN);
+
+	h.now_ns += 60 * SECOND;
+	u.now.exact = (opcount)PEAK * 60;
+	accrue(&h, &u, 1, BEGIN);
+	om_ledger_free(h.ledger);
+	/* Killed; the kernel counts on for seven hours. Whoever comes back does not know since when. */
+	h.now_ns = BEGIN + 7 * 3600 * SECOND + 60 * SECOND;
+	h.ledger = open_at(h.now_ns);
+	u.now.exact = (opcount)PEAK * (7 * 3600 + 60);
+	accrue(&h, &u, 1, 0);
+	assert_true(h.over == 0);
+	for (int i = 0; i < 50; i++) { /* nor what comes after it, in the same hour */
+		h.now_ns += 60 * SECOND;
+		u.now.exact += (opcount)PEAK * 60;
+		accrue(&h, &u, 1, h.now_ns - 60 * SECOND);
+	}
+	assert_true(h.over == 0);
+	/* Not read for two days, by an agent that knows it: the disk was full. */
+	h.now_ns += 48 * 3600 * SECOND;
+	u.now.exact += (opcount)PEAK * 48 * 3600;
+	accrue(&h, &u, 1, h.now_ns - 48 * 3600 * SECOND);
+	assert_true(h.over == 0);
+	publish(&h);
+	om_ledger_free(h.ledger);
+}
+
+static uint64_t worlds; /* each test is one of its own */
+
+static uint64_t dice(uint64_t *state)
+{
+	*state = *state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return *state >> 33;
+}
+
+/* Any meter, any claims, at any times, with restarts between: no register of the node is ever refused. */
+static void nothing_that_is_held_is_refused(void **state)
+{
+	uint64_t seed = ++worlds;
+	static const uint8_t meters[] = { OM_METER_SHAPE, OM_METER_LAUNCH, OM_METER_COUNTER };
+	struct om_usage u[6];
+	struct holding h = begin_at(BEGIN + dice(&seed) % 86400 * SECOND);
+	uint64_t since = 0;
+
+	h.node.peak_ops_per_s = dice(&seed) % 3 ? PEAK : 0;
+	h.node.device_count = h.node.peak_ops_per_s ? 8 : 0;
+	for (size_t i = 0; i < 6; i++)
+		u[i] = usage(meters[i % 3], i < 3 ? OM_FORMAT_BF16 : OM_FORMAT_FP16);
+	for (int step = 0; step < 60; step++) {
+		h.now_ns += (dice(&seed) % 4 ? dice(&seed) % 900 + 1 : dice(&seed) % 40000 + 1) * SECOND;
+		for (size_t i = 0; i < 6; i++) {
+			unsigned bits = (unsigned)(dice(&seed) % 96);
+			opcount more = (opcount)1 << bits;
+
+			u[i].now.calls++;
+			if (u[i].meter == OM_METER_COUNTER) {
+				u[i].now.mean += opcount_to_double(more);
+				u[i].now.variance += opcount_to_double(more) * opcount_to_double(more);
+				continue;
+			}
+			u[i].now.exact += dice(&seed) % 2 ? more : 0;
+			u[i].now.low += u[i].meter == OM_METER_LAUNCH ? more : 0;
+			u[i].now.high += dice(&seed) % 2 || u[i].meter == OM_METER_LAUNCH ? more : 0;
+		}
+		accrue(&h, u, 6, since);
+		publish(&h);
+		since = dice(&seed) % 20 ? h.now_ns : 0;
+		if (!since) {
+			om_ledger_free(h.ledger);
+			h.ledger = open_at(h.now_ns);
+		}
+	}
+	assert_true(h.over > 0 && h.registers > 100);
+	om_ledger_free(h.ledger);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +447,12 @@ int main(void)
 		cmocka_unit_test(the_jobs_of_a_day_must_fit_together),
 		cmocka_unit_test(a_late_reading_makes_no_day_shorter),
 		cmocka_unit_test(old_days_are_let_go_and_what_was_said_stays),
+		cmocka_unit_test_setup_teardown(forged_calls_leave_a_job_its_day, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(who_was_away_is_not_suspected, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(nothing_that_is_held_is_refused, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(nothing_that_is_held_is_refused, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(nothing_that_is_held_is_refused, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(nothing_that_is_held_is_refused, make_dir, remove_dir),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,15 @@ struct agent_device_line {
 	struct om_value device, allocation;
 };
 
+/* What was asked for beyond what the node can do: agent_claims.c. */
+struct agent_claims {
+	opcount over;		/* in the ledger, by this agent */
+	uint64_t drains;	/* in which there was any */
+	opcount over_now;	/* in this drain */
+	uint64_t cgroup_id[16]; /* whose, in this drain */
+	size_t named;
+};
+
 #define AGENT_GUARDED 4
 struct agent_counter;	  /* agent_counter.c */
 struct agent_collectives; /* agent_collectives.c */
@@ -85,6 +94,7 @@ struct agent {
 	uint64_t holders_looked_ns;		 /* boot time */
 	struct agent_device_line *device_lines;
 	size_t device_line_count;
+	struct agent_claims claims;
 	uint64_t device_samples_off; /* not taken: the meter was switched off */
 	char devices_why[200];	     /* as last said */
 	uint32_t formats;	     /* number formats that were multiplied here: bit mask */
@@ -128,6 +138,10 @@ int agent_devices_step(struct agent *a);
 /* The kernel's counts and the devices' in one array, the caller frees. */
 int agent_devices_usage(struct agent *a, const struct om_usage *counted, size_t count, struct om_usage **ret,
 			size_t *ret_count);
+
+/* agent_claims.c. Before each drain; true: not now, the device sampler has yet to say what there is. */
+bool agent_claims_wait(struct agent *a, bool is_last);
+int agent_claims_say(struct agent *a); /* once it is committed */
 
 /* agent_counter.c: readings of collectors, calibrations, estimates. */
 int agent_counter_open(struct agent *a, struct error_text *err);

@@ -146,8 +146,11 @@ int agent_meter(struct agent *a, bool is_last)
 	int r;
 
 	agent_switch_probes(a);
+	if (agent_claims_wait(a, is_last))
+		return 0;
 	r = drain_read(a->drain, (with_shapes ? DRAIN_SHAPES : 0) | (with_launches ? DRAIN_LAUNCHES : 0), &d);
 	r = r ?: commit(a, &d, now);
+	r = r ?: agent_claims_say(a);
 	/* A process that has ended is judged now, or by less: the sums of its ranks first. */
 	r = r ?: agent_collectives_drain(a, is_last || with_shapes || d.dead_count, now);
 	r = r ?: agent_phases_look(a, &d, with_shapes, now);

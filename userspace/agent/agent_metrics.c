@@ -106,6 +106,11 @@ static void render_self(struct agent *a)
 	counter(a, "opmeter_drains", "Drains committed to the ledger.", (double)a->drains);
 	counter(a, "opmeter_drain_failures",
 		"Drains that could not be committed; the kernel kept the counts.", (double)a->drain_failures);
+	counter(a, "opmeter_overclaimed_operations",
+		"Operations asked for beyond what the node's devices can do: in upper bounds only.",
+		opcount_to_double(a->claims.over));
+	counter(a, "opmeter_overclaimed_drains", "Drains in which there were such operations.",
+		(double)a->claims.drains);
 	counter(a, "opmeter_regressions", "Counts below their cursor: never subtracted.",
 		(double)a->regressions);
 }

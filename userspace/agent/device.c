@@ -120,6 +120,7 @@ static void sampler_end(struct device_meter *d, const char *why)
 	closep(&d->fd);
 	d->fd = -1;
 	d->totals.is_running = false;
+	d->totals.has_spoken = true;
 	if (why)
 		snprintf(d->totals.why, sizeof(d->totals.why), "%s", why);
 	/* One that ran for long may be started at once. */
@@ -285,6 +286,7 @@ static int take(struct device_meter *d, const struct device_record *r, uint32_t 
 
 	switch (r->kind) {
 	case DEVICE_RECORD_READY:
+		d->totals.has_spoken = true;
 		d->totals.devices = r->devices;
 		d->totals.peak_ops_per_s = 0;
 		d->totals.why[0] = '\0';

@@ -43,7 +43,8 @@ struct device_totals {
 	uint64_t peak_ops_per_s;
 	uint64_t samples, gaps, restarts, lost, failed, damaged, stuck;
 	bool is_running;
-	char why[200]; /* why it is not */
+	bool has_spoken; /* since it was opened: how many devices there are, or why nobody knows */
+	char why[200];	 /* why it is not */
 };
 
 struct device_meter;

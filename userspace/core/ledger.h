@@ -104,6 +104,16 @@ int om_ledger_accrue(struct om_ledger *l, const struct om_usage *u, size_t n, ui
 		     uint64_t now_ns, uint64_t *ret_regressions);
 
 /*
+ * Holds what is accrued from here on to what the node's devices can have done (core/claim.h): what tenants
+ * ask for and no device can do is no part of a register's lower bound, so that whoever reads it never has to
+ * refuse it. fn (may be NULL) is told of each count that was over, and by how much; it must not call the
+ * ledger, and what it is told stands only if om_ledger_accrue() returns 0. Call it again when the facts have
+ * changed.
+ */
+void om_ledger_hold(struct om_ledger *l, const struct om_node_facts *node,
+		    void (*fn)(void *ctx, const struct om_usage *u, opcount over), void *ctx);
+
+/*
  * The kernel's counts may already be in a ledger that this one replaces, or in
  * one that was deleted: then the first accrual goes into `high` instead of
  * `exact`, since what of it is new cannot be known. open() arranges that for a

@@ -64,6 +64,13 @@ struct om_ledger {
 	int lock_fd;
 	bool read_only, was_replaced;
 	bool baseline; /* the next accrual goes into `high` */
+	struct {
+		bool is_on;
+		struct om_node_facts node;
+		void (*fn)(void *ctx, const struct om_usage *u, opcount over);
+		void *ctx;
+		uint64_t hour_before; /* the last one that had registers when this was opened; 0: none */
+	} hold;
 	struct om_id id;
 	uint8_t secret[32]; /* keys the job ids and the row checksums */
 	uint64_t start_ns;
@@ -96,6 +103,11 @@ int ledger_end(struct om_ledger *l, int rc);
 int ledger_make_kernel_tables(struct om_ledger *l);
 int ledger_make_collective_tables(struct om_ledger *l); /* likewise, of ledger_collectives.c */
 int ledger_make_phase_tables(struct om_ledger *l);	/* and of ledger_phases.c */
+
+/* ledger_hold.c: *delta, of u, is to be added to *known, what its hour has. Since when it must have been
+ * read, if since_ns is not known (0) and it says so; else 0. */
+uint64_t ledger_hold(struct om_ledger *l, const struct om_usage *u, const struct om_value *known,
+		     uint64_t since_ns, uint64_t now_ns, struct om_value *delta);
 
 int ledger_meta_put(struct om_ledger *l, const char *key, const void *value, size_t len);
 /* 0, or -ENOENT; -EUCLEAN if the length differs. */

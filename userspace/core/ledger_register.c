@@ -85,9 +85,11 @@ static bool same_counts(const struct om_value *a, const struct om_value *b)
 	return !om_value_is_regression(a, b) && !om_value_is_regression(b, a);
 }
 
-static int add_to_hour(struct om_ledger *l, const struct om_register_key *key, uint64_t hour,
+/* u: whose count it is; NULL: nobody's. */
+static int add_to_hour(struct om_ledger *l, const struct om_register_key *key, const struct om_usage *u,
 		       const struct om_value *delta, uint64_t since_ns, uint64_t now_ns)
 {
+	uint64_t hour = now_ns / NS_PER_HOUR;
 	uint8_t row[LEDGER_ROW_SIZE];
 	sqlite3_stmt *s = ledger_stmt(l, ST_REGISTER_GET);
 	struct om_value v, d = *delta;
@@ -99,6 +101,8 @@ static int add_to_hour(struct om_ledger *l, const struct om_register_key *key, u
 	r = get_row(l, s, SCOPE_HOUR(hour), &v);
 	if (r && r != -ENOENT)
 		return r;
+	if (u && l->hold.is_on)
+		since_ns = ledger_hold(l, u, &v, since_ns, now_ns, &d) ?: since_ns;
 	d.from_ns = since_ns ? since_ns : v.to_ns ? v.to_ns : now_ns;
 	d.to_ns = now_ns;
 	r = om_value_add(&v, &d);
@@ -138,8 +142,7 @@ static int put_cursor(struct om_ledger *l, const struct om_usage *u, const struc
 static int accrue_one(struct om_ledger *l, const struct om_usage *u, uint64_t since_ns, uint64_t now_ns,
 		      uint64_t *regressions)
 {
-	uint64_t hour = now_ns / NS_PER_HOUR;
-	struct om_register_key key = key_of(l, &u->job, hour, u->format, u->meter);
+	struct om_register_key key = key_of(l, &u->job, now_ns / NS_PER_HOUR, u->format, u->meter);
 	sqlite3_stmt *s = ledger_stmt(l, ST_CURSOR_GET);
 	struct om_value before, delta;
 	int r;
@@ -161,7 +164,7 @@ static int accrue_one(struct om_ledger *l, const struct om_usage *u, uint64_t si
 		delta.high += delta.exact;
 		delta.exact = 0;
 	}
-	r = add_to_hour(l, &key, hour, &delta, since_ns, now_ns);
+	r = add_to_hour(l, &key, u, &delta, since_ns, now_ns);
 	return r ?: put_cursor(l, u, &key);
 }
 
@@ -193,13 +196,12 @@ int om_ledger_accrue(struct om_ledger *l, const struct om_usage *u, size_t n, ui
 int om_ledger_add(struct om_ledger *l, const struct om_register_key *key, const struct om_value *delta,
 		  uint64_t now_ns)
 {
-	uint64_t hour = now_ns / NS_PER_HOUR;
-	struct om_register_key k = key_of(l, &key->job, hour, key->format, key->meter);
+	struct om_register_key k = key_of(l, &key->job, now_ns / NS_PER_HOUR, key->format, key->meter);
 	int r = ledger_begin(l);
 
 	if (r)
 		return r;
-	return ledger_end(l, add_to_hour(l, &k, hour, delta, delta->from_ns, now_ns));
+	return ledger_end(l, add_to_hour(l, &k, NULL, delta, delta->from_ns, now_ns));
 }
 
 int om_ledger_store_shapes(struct om_ledger *l, const struct om_shape_usage *shapes, size_t n,

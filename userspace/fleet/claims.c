@@ -6,31 +6,12 @@
 #include <string.h>
 
 #include "../base/cleanup.h"
+#include "../core/claim.h"
 
 #define SECOND_NS 1000000000ULL
 #define DAY_S 86400ULL
 #define DAY_NS (DAY_S * SECOND_NS)
 #define KEPT_DAYS 8
-/* A kernel that is no such product may stand for so many textbook operations for each that it executes
- * (core/reconcile.h, r). */
-#define TEXTBOOK_PER_EXECUTED 4
-/* Upper bounds of a device are given to each job that shares it, and of an instance of which nothing more is
- * known to the whole chip: an agent samples eight of one. */
-#define SHARED_BY_MAX 8
-
-/* Operations a second. False: no node tells that. */
-static bool peak_of(const struct om_node_facts *n, uint32_t devices_max, opcount *ret)
-{
-	uint64_t most = devices_max ?: CLAIM_DEVICES_MAX, devices = n->device_count ?: most;
-	uint64_t chips = devices < most ? devices : most;
-
-	if (devices > CLAIM_UNITS_A_DEVICE * most ||
-	    n->peak_ops_per_s > (opcount)chips * CLAIM_DEVICE_PEAK_MAX)
-		return false;
-	*ret = n->peak_ops_per_s ?: (opcount)chips * CLAIM_DEVICE_PEAK_MAX;
-	return true;
-}
-
 static uint64_t less(uint64_t a, uint64_t b)
 {
 	return a > b ? a - b : 0;
@@ -61,11 +42,6 @@ static opcount times(opcount peak, uint64_t span_ns, unsigned factor)
 	return peak * (span_ns / SECOND_NS + 1) * factor;
 }
 
-static unsigned factor_of(uint8_t meter)
-{
-	return meter == OM_METER_SHAPE || meter == OM_METER_DEVICE ? 1 : TEXTBOOK_PER_EXECUTED;
-}
-
 opcount claim_of(const struct om_register_key *key, const struct om_value *v)
 {
 	return key->meter == OM_METER_CORRECTION ? v->exact : om_value_lower(v);
@@ -77,14 +53,14 @@ bool claim_is_possible(const struct om_reading *r, uint64_t now_ns, uint32_t dev
 	opcount peak, claimed = claim_of(&r->key, v), most, upper;
 	uint64_t span;
 
-	if (!peak_of(&r->node, devices_max, &peak))
+	if (!om_claim_peak(&r->node, devices_max, &peak))
 		return false;
-	if (!span_of(r, now_ns, CLAIM_AWAY_MAX_NS, &span))
+	if (!span_of(r, now_ns, OM_CLAIM_AWAY_MAX_NS, &span))
 		return claimed == 0;
-	most = times(peak, span, factor_of(r->key.meter));
+	most = times(peak, span, om_claim_factor(r->key.meter));
 	if (claimed > most)
 		return false;
-	upper = times(peak, span, SHARED_BY_MAX);
+	upper = times(peak, span, OM_CLAIM_SHARED_BY);
 	switch (r->key.meter) {
 	case OM_METER_COUNTER:
 		return v->mean <= opcount_to_double(most) &&
@@ -150,12 +126,12 @@ int claims_add(struct claims *c, const struct om_reading *r, opcount growth, uin
 	if (!one)
 		return -ENOMEM;
 	opcount_add_saturating(&one->sum[r->key.meter], growth);
-	if (one->is_over || !peak_of(&r->node, c->devices_max, &peak))
+	if (one->is_over || !om_claim_peak(&r->node, c->devices_max, &peak))
 		return 0;
 	/* A late reading's ledger was younger: a day is a day, whichever of its readings comes last. */
 	span_of(r, now_ns, 0, &span);
 	one->possible = opcount_max(one->possible, times(peak, span, 1));
-	possible = one->possible * factor_of(r->key.meter);
+	possible = one->possible * om_claim_factor(r->key.meter);
 	if (one->sum[r->key.meter] <= possible)
 		return 0;
 	one->is_over = true;

@@ -6,7 +6,7 @@
  * What a node's devices can have done at most, by what its readings say of it: of one register, which is
  * refused if it claims more, and of all its registers of a day together, which raises an alert. Both bounds
  * are above anything an honest node can say; docs/fleet.md, "What a node can claim", has the figures and why.
- * Pure: no clock but the caller's.
+ * core/claim.h has the figures that a node holds itself to, too. Pure: no clock but the caller's.
  */
 
 #include <stdbool.h>
@@ -17,19 +17,11 @@
 #include "../core/register.h"
 #include "key_map.h"
 
-/* Of one device, operations a second: some ten times the largest dense peak that is sold (data/peaks.csv). */
-#define CLAIM_DEVICE_PEAK_MAX 200000000000000000ULL
-/* An agent samples 64 devices, each of 8 instances that count by themselves (agent/device_sampler.c). */
-#define CLAIM_DEVICES_MAX 64
-#define CLAIM_UNITS_A_DEVICE 8
 /* A clock may be off, and a first drain brings what was done before its ledger was there. */
 #define CLAIM_SLACK_NS 86400000000000ULL
-/* An agent that was away puts what it missed into the day on which it is back: so long before the day's
- * beginning a register may have been read from. */
-#define CLAIM_AWAY_MAX_NS (7 * 86400000000000ULL)
 
 /* False: more than the node can have done, or the node is none that there is. now_ns: Unix time. devices_max:
- * of one node, at most CLAIM_DEVICES_SETTABLE; 0: CLAIM_DEVICES_MAX. */
+ * of one node, at most CLAIM_DEVICES_SETTABLE; 0: OM_DEVICES_MAX. */
 #define CLAIM_DEVICES_SETTABLE 65536
 bool claim_is_possible(const struct om_reading *r, uint64_t now_ns, uint32_t devices_max);
 /* The part of a register that is a claim of operations: what it has at least; of a correction, what was
