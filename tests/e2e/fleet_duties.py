@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Clocks that run since it is known that a threshold will be met, through the fleet: the judge asks the keepers of partitions for the days of
+"""Clocks that run since a threshold was met, or since it is known that it will be, through the fleet: the judge asks the keepers of partitions for the days of
 what is large enough, adds them, and says each duty once, with the day, the date and the words that `opmeter policy replay` gives of the same
 readings. So through the kill of the judge, with two instances, after readings that come late and after a model is assigned anew. Of what is small
 nobody asks."""
@@ -30,7 +30,8 @@ def job(tenant, ops, days=60, **more):
 
 # On several jobs, so on several partitions, some of them tiny.
 JOBS = [*(job("acme", 10**24 * (i + 1), lineage="one") for i in range(5)), *(job("acme", 1000 + i, days=7) for i in range(5)),
-        job("zeta", 2 * 10**24, lineage="one"), *(job("late", 10**24) for _ in range(4)), job("moved", 6 * 10**24), job("small", SMALL)]
+        job("zeta", 2 * 10**24, lineage="one"), *(job("late", 10**24) for _ in range(4)), job("moved", 6 * 10**24), job("small", SMALL),
+        *(job("sudden", 10**24, days=1) for _ in range(11))]  # met on its first day, so never known before
 LATE = [job("late", 10**24) for _ in range(3)]
 
 
@@ -59,8 +60,8 @@ def check(broker, name, want):
     assert {(e["data"]["regime"], e["subject"]) for e in got} == set(want), (name, [e["subject"] for e in got], list(want))
     for e in got:
         w = want[(e["data"]["regime"], e["subject"])]
-        for key in ("known_on", "due", "sentence", "duty"):
-            assert e["data"][key] == w[key], (name, key, e["data"][key], w[key])
+        for key in ("known_on", "met_on", "due", "sentence", "duty"):
+            assert e["data"].get(key) == w.get(key), (name, key, e["data"].get(key), w.get(key))
 
 
 def wait(what, predicate, fleet, timeout=90):
@@ -93,7 +94,8 @@ def once(broker, d, want):
                    stdout=subprocess.DEVNULL)
     check(broker, "once", want)
     r = records(broker)
-    assert {k[2] for k in r} == {"model/acme/lm", "model/zeta/lm", "model/late/lm", "model/moved/lm", "lineage/one"}, r.keys()
+    assert {k[2] for k in r} == {"model/acme/lm", "model/zeta/lm", "model/late/lm", "model/moved/lm", "model/sudden/lm",
+                                    "lineage/one"}, r.keys()
     days = [x for p in r[("once", "days", "model/acme/lm")].values() for x in p["days"]]
     assert sum(int(x[1]) for x in days) == sum(scenarios.ops(j["ops"]) for j in JOBS if j["tenant"] == "acme"), "days that are not the total"
     assert len(r[("once", "days", "model/acme/lm")]) > 1, "all in one partition: nothing is added"
@@ -138,6 +140,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="opmeter-duties-") as tmp, Broker() as broker:
         d = Path(tmp)
         first, want = replayed(d / "first", {"id": "days", "law": {}, "jobs": JOBS})
+        assert {k[1] for k, x in want.items() if "met_on" in x} == {"sudden/lm"} and len(want) > 1, want
         late, more = replayed(d / "late", {"id": "days", "law": {}, "jobs": JOBS + LATE})
         assert set(more) == set(want) | {("eu-ai-act-51", "late/lm")}, (list(want), list(more))
         moved, most = reassigned(replayed(d / "moved", {"id": "days", "law": {}, "jobs": JOBS + LATE})[0])

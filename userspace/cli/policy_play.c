@@ -132,7 +132,8 @@ static int take_duty(void *ctx, const struct alert *a)
 	snprintf(d->sentence, sizeof(d->sentence), "%s", a->sentence);
 	copy_text(d->regime, sizeof(d->regime), data, "regime");
 	copy_text(d->what, sizeof(d->what), data, "duty");
-	copy_text(d->known_on, sizeof(d->known_on), data, "known_on");
+	d->is_met = json_object_get(data, "met_on") != NULL;
+	copy_text(d->since, sizeof(d->since), data, d->is_met ? "met_on" : "known_on");
 	copy_text(d->due, sizeof(d->due), data, "due");
 	return 0;
 }

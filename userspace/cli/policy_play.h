@@ -26,9 +26,10 @@ struct play_case {
 	uint32_t day;
 };
 
-/* A clock that runs since it was known that a level would be met (policy_judge_known()). */
+/* A clock that runs since a level was met, or since it was known that it would be (policy_judge_known()). */
 struct play_duty {
-	char regime[64], subject[POLICY_NAME_MAX], what[200], known_on[16], due[32], sentence[600];
+	char regime[64], subject[POLICY_NAME_MAX], what[200], since[16], due[32], sentence[600];
+	bool is_met; /* else it was known before */
 };
 
 struct play {

@@ -161,11 +161,13 @@ static void print_duties(struct replay *r, const struct play *p, const char *sid
 
 		if (r->json)
 			print_json(json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "duty", d->what, "side", side,
-					     "regime", d->regime, "subject", d->subject, "known_on",
-					     d->known_on, "due", d->due, "sentence", d->sentence));
+					     "regime", d->regime, "subject", d->subject,
+					     d->is_met ? "met_on" : "known_on", d->since, "due", d->due,
+					     "sentence", d->sentence));
 		else
-			printf("%s: clock since %s: %s, %s: %s, due %s\n", side, d->known_on, d->subject,
-			       d->regime, d->what, d->due);
+			printf("%s: clock since %s, %s: %s, %s: %s, due %s\n", side, d->since,
+			       d->is_met ? "when it was met" : "when it was known", d->subject, d->regime,
+			       d->what, d->due);
 	}
 }
 

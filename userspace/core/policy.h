@@ -164,20 +164,20 @@ int policy_judge_all(const struct policy *p, const struct policy_totals *t,
 		     int (*emit)(void *ctx, const struct alert *a), void *ctx);
 
 /*
- * Duties whose clock runs as soon as it is known that a level will be met: an ALERT_DUTY for each, with the
- * day on which that was first known, when it is due and the forecast of that day. `points`: the subject's
- * training at the end of its days, as om_forecast() takes them; only days that are over at p->now_ns count.
- * The same points give the same finding, whenever it is asked. A level that is met before it is known starts
- * its clock by itself.
+ * Duties whose clock runs: an ALERT_DUTY for each, with the day on which it was first known that the level
+ * will be met (`known_on`), and the forecast of that day, or, where nothing was known before, the day on
+ * which it was met (`met_on`); and when it is due. `points`: the subject's training at the end of its days,
+ * as om_forecast() takes them; only days that are over at p->now_ns count. The same points give the same
+ * finding, whenever it is asked.
  */
 #define POLICY_KNOWN_DAYS 90 /* known: even the latest date of the forecast lies within so many days */
 int policy_judge_known(const struct policy *p, const struct policy_subject *s,
 		       const struct om_forecast_point *points, size_t count,
 		       int (*emit)(void *ctx, const struct alert *a), void *ctx);
-/* Below so much training (lower bound) none of these duties can be known of a subject of which nothing is
- * declared. What is declared may lower a limit or count towards it: then any training may do.
- * OPCOUNT_MAX: no regime has such a duty. */
-opcount policy_least_known(const struct policy *p);
+/* Where less than ret_low is trained for certain, and less than ret_high at most, no such clock can run for a
+ * subject of which nothing is declared. What is declared may lower a limit or count towards it: then any
+ * training may do. OPCOUNT_MAX: no regime has such a duty that goes by that bound. */
+void policy_least_known(const struct policy *p, opcount *ret_low, opcount *ret_high);
 
 /* What a rule about listed owners (REGIME_LISTED) says of a standing; a static text. */
 const char *policy_listed_verdict(const struct regime *g, enum owner_standing s);

@@ -19,7 +19,7 @@ struct observed {
 struct all {
 	struct policy policy;
 	const struct policy_totals *totals;
-	opcount least; /* no duty can be known below */
+	opcount least_low, least_high; /* no clock of a duty can run below both */
 	int (*emit)(void *ctx, const struct alert *a);
 	void *ctx;
 	struct kin *kin;
@@ -76,7 +76,7 @@ static int put(void *ctx, const struct om_subject_total *s)
 	return r ?: kin_put(a->kin, &a->policy, s);
 }
 
-/* Duties that begin when it is known that a level will be met. */
+/* Duties that begin when a level is met, or when it is known that it will be. */
 static int judge_known(struct all *a, const struct om_subject_total *s)
 {
 	_cleanup_free_ struct om_forecast_point *points = NULL;
@@ -85,10 +85,10 @@ static int judge_known(struct all *a, const struct om_subject_total *s)
 	size_t count = 0;
 	int r;
 
-	if (!a->totals->points || a->least == OPCOUNT_MAX)
+	if (!a->totals->points || (a->least_low == OPCOUNT_MAX && a->least_high == OPCOUNT_MAX))
 		return 0;
-	if (s->training_low < a->least) {
-		if (!s->training_low || !declarations_count(a->policy.declarations))
+	if (s->training_low < a->least_low && s->training_high < a->least_high) {
+		if (!s->training_high || !declarations_count(a->policy.declarations))
 			return 0;
 		policy_subject_of(s, name, &subject);
 		if (!declarations_concern(a->policy.declarations, name))
@@ -113,14 +113,10 @@ int policy_judge_all(const struct policy *p, const struct policy_totals *t,
 		     int (*emit)(void *ctx, const struct alert *a), void *ctx)
 {
 	_cleanup_(kin_freep) struct kin *kin = kin_new();
-	struct all a = { .policy = *p,
-			 .totals = t,
-			 .least = policy_least_known(p),
-			 .emit = emit,
-			 .ctx = ctx,
-			 .kin = kin };
+	struct all a = { .policy = *p, .totals = t, .emit = emit, .ctx = ctx, .kin = kin };
 	int r = kin ? t->each(t->ctx, OM_GROUP_MODEL, put, &a) : -ENOMEM;
 
+	policy_least_known(p, &a.least_low, &a.least_high);
 	if (r == 0 && declarations_count(p->declarations))
 		r = t->each(t->ctx, OM_GROUP_LINEAGE, put, &a);
 	if (a.count)

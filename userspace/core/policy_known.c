@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Duties whose clock runs from the day on which it is known that a level will be met (52(1) of the EU's AI
- * Act: two weeks; proposed 7.308: 15 days). It is taken to be known on the first day at whose end the whole
- * interval of the forecast lies within a horizon: even at the slow rate the level is met until then. That day
- * is found by going through the days as they were, so that whoever judges, whenever, comes to the same one.
+ * Duties whose clock runs from the day on which a level was met, or on which it is known that it will be
+ * (52(1) of the EU's AI Act: two weeks; proposed 7.308: 15 days). It is taken to be known on the first day at
+ * whose end the whole interval of the forecast lies within a horizon: even at the slow rate the level is met
+ * until then. Either day is found by going through the days as they were, so that whoever judges, whenever,
+ * comes to the same one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,11 +19,14 @@
  */
 #define LEAST_PART (2 * POLICY_KNOWN_DAYS)
 
+enum clock { CLOCK_STANDS, CLOCK_KNOWN, CLOCK_MET };
+
 struct known {
 	const struct regime_notice *notice;
 	const struct om_forecast_point *point; /* of the day */
 	struct om_forecast forecast;
 	opcount limit, declared; /* declared: what is added to both bounds, with evidence */
+	bool is_met;
 	char verdict[340];
 };
 
@@ -53,27 +57,27 @@ static bool limit_on(const struct policy *p, const struct policy_subject *s, con
 	verdict_words(&v, k->verdict, sizeof(k->verdict));
 	k->limit = regime_limit_figure(&v.limit, level->share_ppm);
 	k->declared = v.low > v.observed_low ? v.low - v.observed_low : 0;
+	k->is_met = v.level && (level->lower ? v.low : v.high) >= k->limit;
 	return true;
 }
 
-/* 1: known for the first time on that day; 0: not yet; -1: the level is met first, which starts its own
- * clock. */
-static int is_known_on(const struct policy *p, const struct policy_subject *s, const struct regime *g,
-		       const struct regime_level *level, const struct om_forecast_point *points, size_t i,
-		       struct known *k)
+/* What stands at the end of that day, none before it being the day. */
+static enum clock clock_on(const struct policy *p, const struct policy_subject *s, const struct regime *g,
+			   const struct regime_level *level, const struct om_forecast_point *points, size_t i,
+			   struct known *k)
 {
 	k->point = &points[i];
 	if (!regime_holds_on(g, k->point->day) || !limit_on(p, s, g, level, k))
-		return 0;
-	if (k->limit <= k->declared)
-		return -1;
-	if (k->point->low < (k->limit - k->declared) / LEAST_PART)
-		return 0;
+		return CLOCK_STANDS;
+	if (k->is_met || k->limit <= k->declared)
+		return CLOCK_MET;
+	if (!k->notice->when_known || k->point->low < (k->limit - k->declared) / LEAST_PART)
+		return CLOCK_STANDS;
 	om_forecast(points, i + 1, k->point->day, k->limit - k->declared, &k->forecast);
-	if (k->forecast.state == OM_FORECAST_MET)
-		return -1;
 	return k->forecast.state == OM_FORECAST_WILL &&
-	       k->forecast.latest <= k->point->day + POLICY_KNOWN_DAYS;
+			       k->forecast.latest <= k->point->day + POLICY_KNOWN_DAYS
+		       ? CLOCK_KNOWN
+		       : CLOCK_STANDS;
 }
 
 static const char *day_text(int32_t day, char buf[16])
@@ -120,23 +124,35 @@ static void add_forecast(struct json_out *o, const struct known *k)
 	json_out_close(o, '}');
 }
 
+static void tell_forecast(struct text_out *t, const struct om_forecast *f)
+{
+	char day[16];
+
+	text_add(t, ") will be met if training observed here goes on as it went: ");
+	text_add(t, day_text(f->earliest, day));
+	text_add(t, " to ");
+	text_add(t, day_text(f->latest, day));
+}
+
 static void tell(const struct judgement *j, const struct regime *g, const struct known *k, const char *due,
-		 char *buf, size_t size)
+		 enum clock clock, char *buf, size_t size)
 {
 	struct text_out t = { .buf = buf, .size = size };
 	char number[OPCOUNT_STRLEN], day[16];
 
 	text_add_cut(&t, j->s->name, 140);
-	text_add(&t, ": as of ");
+	text_add(&t, clock == CLOCK_KNOWN ? ": as of " : ": on ");
 	text_add(&t, date_format(k->point->day, day));
 	text_add(&t, " level '");
 	text_add(&t, k->notice->level);
 	text_add(&t, g->comparator == REGIME_MORE_THAN ? "' (more than " : "' (at least ");
 	text_add(&t, opcount_human(k->limit - (g->comparator == REGIME_MORE_THAN), number));
-	text_add(&t, ") will be met if training observed here goes on as it went: ");
-	text_add(&t, day_text(k->forecast.earliest, day));
-	text_add(&t, " to ");
-	text_add(&t, day_text(k->forecast.latest, day));
+	if (clock == CLOCK_KNOWN) {
+		tell_forecast(&t, &k->forecast);
+	} else {
+		text_add(&t, ") was met, by what is observed here and declared: ");
+		text_add_words(&t, k->verdict, 160);
+	}
 	text_add(&t, ". The clock runs: ");
 	text_add_cut(&t, k->notice->what, 120);
 	text_add(&t, ", due ");
@@ -147,26 +163,28 @@ static void tell(const struct judgement *j, const struct regime *g, const struct
 	text_add(&t, g->version);
 	text_add(&t, "; ");
 	text_add_cut(&t, k->notice->citation, 120);
-	text_add(&t, "). A forecast, no verdict.");
+	text_add(&t, clock == CLOCK_KNOWN ? "). A forecast, no verdict." : ").");
 }
 
-static int emit_known(const struct judgement *j, const struct regime *g, const struct known *k)
+static int emit_clock(const struct judgement *j, const struct regime *g, const struct known *k,
+		      enum clock clock)
 {
 	const struct regime_notice *d = k->notice;
 	struct json_out *o = j->out;
 	char level[300], due[OM_TIME_STRLEN], day[16], sentence[1000];
+	bool is_known = clock == CLOCK_KNOWN;
 	struct alert a;
 
-	snprintf(level, sizeof(level), "known/%.60s/%.200s", d->level, d->what);
+	snprintf(level, sizeof(level), "%s/%.60s/%.200s", is_known ? "known" : "met", d->level, d->what);
 	if (!policy_begin(j, ALERT_DUTY, g, j->s->name, level, &a))
 		return 0;
 	policy_due(d, k->point->day, ((uint64_t)k->point->day + 1) * NS_PER_DAY, due);
-	tell(j, g, k, due, sentence, sizeof(sentence));
+	tell(j, g, k, due, clock, sentence, sizeof(sentence));
 	json_out_member(o, "level", d->level);
 	json_out_member(o, "duty", d->what);
 	json_out_member(o, "who", d->who ? d->who : "");
 	json_out_member(o, "clock_from", d->clock_from ? d->clock_from : "");
-	json_out_member(o, "known_on", date_format(k->point->day, day));
+	json_out_member(o, is_known ? "known_on" : "met_on", date_format(k->point->day, day));
 	json_out_member(o, "due", due);
 	json_out_member(o, "duty_citation", d->citation);
 	json_out_member(o, "duty_evidence", d->evidence);
@@ -178,7 +196,8 @@ static int emit_known(const struct judgement *j, const struct regime *g, const s
 	add_count(o, "high", k->point->high);
 	json_out_close(o, '}');
 	add_count(o, "declared", k->declared);
-	add_forecast(o, k);
+	if (is_known)
+		add_forecast(o, k);
 	json_out_key(o, "demo");
 	json_out_bool(o, g->demo);
 	return policy_emit(j, &a, sentence);
@@ -188,7 +207,7 @@ static int emit_known(const struct judgement *j, const struct regime *g, const s
 static bool has_clock(const struct regime *g, const struct regime_notice *d)
 {
 	return g->kind == REGIME_THRESHOLD && !g->threshold_missing && g->figure == REGIME_ALGORITHMIC &&
-	       d->when_known && (d->within_hours || d->calendar_count);
+	       (d->within_hours || d->calendar_count);
 }
 
 static int judge_notice(const struct judgement *j, const struct regime *g, const struct regime_notice *d,
@@ -200,10 +219,10 @@ static int judge_notice(const struct judgement *j, const struct regime *g, const
 	if (!has_clock(g, d) || !level)
 		return 0;
 	for (size_t i = 0; i < count && (uint64_t)points[i].day + 1 <= (j->p->now_ns + 1) / NS_PER_DAY; i++) {
-		int known = is_known_on(j->p, j->s, g, level, points, i, &k);
+		enum clock clock = clock_on(j->p, j->s, g, level, points, i, &k);
 
-		if (known)
-			return known < 0 ? 0 : emit_known(j, g, &k);
+		if (clock != CLOCK_STANDS)
+			return emit_clock(j, g, &k, clock);
 	}
 	return 0;
 }
@@ -226,9 +245,9 @@ int policy_judge_known(const struct policy *p, const struct policy_subject *s,
 	return r;
 }
 
-opcount policy_least_known(const struct policy *p)
+void policy_least_known(const struct policy *p, opcount *ret_low, opcount *ret_high)
 {
-	opcount least = OPCOUNT_MAX;
+	*ret_low = *ret_high = OPCOUNT_MAX;
 
 	for (size_t i = 0; i < regimes_count(p->regimes); i++) {
 		const struct regime *g = regimes_at(p->regimes, i);
@@ -237,14 +256,18 @@ opcount policy_least_known(const struct policy *p)
 			const struct regime_notice *d = &g->notice[k];
 			const struct regime_level *level = level_of(g, d);
 			struct regime_limit limit;
-			opcount part;
+			opcount figure;
 
 			if (g->mode == REGIME_OFF || !has_clock(g, d) || !level)
 				continue;
 			limit = regime_limit_of(g);
-			part = regime_limit_figure(&limit, level->share_ppm) / LEAST_PART;
-			least = part < least ? part : least;
+			figure = regime_limit_figure(&limit, level->share_ppm);
+			if (!level->lower && figure < *ret_high)
+				*ret_high = figure;
+			if (d->when_known)
+				figure /= LEAST_PART;
+			if ((d->when_known || level->lower) && figure < *ret_low)
+				*ret_low = figure;
 		}
 	}
-	return least;
 }
