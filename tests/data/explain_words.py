@@ -47,8 +47,14 @@ def main():
         says_not(text, "us-bis-702-7", "seat")
         says(opmeter(0, *args, "--regime", "us-bis-702-7"), "us-bis-702-7 version")
         says(opmeter(2, *args, "--regime", "nosuch"), "no regime 'nosuch'")
-        for fact in ("veu", "veuu"):
-            opmeter(0, "declare", "fact", "acme/lm", "--fact", fact, "--value", "false", "--file", s.declarations, "--by", "Jane Doe")
+        fact = lambda rc, name, *more: opmeter(rc, "declare", "fact", "acme/lm", "--fact", name, "--value", "false", "--file", s.declarations, "--by",
+                                               "Jane Doe", "--regimes", "data/regimes", *more)
+        fact(0, "veu")
+        says(fact(2, "veuu"), "no regime of data/regimes asks for a fact 'veuu'; the nearest: veu (")
+        says(fact(2, "something-else-altogether"), "known ones: ", "generates-media", "compute-cost-over-100m-usd")
+        says(opmeter(1, "declare", "fact", "acme/lm", "--fact", "veu", "--value", "true", "--file", s.declarations, "--by", "Jane Doe", "--regimes",
+                     Path(tmp, "none")), "cannot be looked up")
+        fact(0, "veuu", "--new-fact")
         text = opmeter(0, "policy", "check", "--regimes", "data/regimes", "--declarations", s.declarations)
         says(text, f"{s.declarations}:3: no regime asks for a fact 'veuu'")
         says_not(text, "a fact 'veu'")

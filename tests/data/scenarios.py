@@ -143,7 +143,7 @@ class Scenario:
             flags = ["--evidence-file", evidence] if a.get("evidence", True) else []
             for k, v in a.get("options", {}).items():
                 flags += [f"--{k}"] + ([] if v is True else [v])
-            run("declare", a["kind"], a["subject"], "--file", self.declarations, "--by", "Jane Doe", *flags)
+            run("declare", a["kind"], a["subject"], "--file", self.declarations, "--by", "Jane Doe", "--regimes", "data/regimes", *flags)
 
     def regimes(self, name, law):
         """The shipped regimes with what the scenario says of them."""

@@ -88,7 +88,7 @@ class Tenants:
             flags = ["--evidence-file", where / "letter.txt"] if d.get("evidence", True) else []
             for k, v in d.get("options", {}).items():
                 flags += [f"--{k}"] + ([] if v is True else [v])
-            scenarios.run("declare", d["kind"], d["subject"], "--file", self.declarations, "--by", "Jane Doe", *flags)
+            scenarios.run("declare", d["kind"], d["subject"], "--file", self.declarations, "--by", "Jane Doe", "--regimes", "data/regimes", *flags)
         law = w.get("law", {})
         w["duties"] = s.duties
         self.judged_by(law, w, rows, cases, "old")

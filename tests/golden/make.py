@@ -122,6 +122,12 @@ def alerts():
             "level": level, "verdict": verdict, "figure": "training, upper bound", **rest, "notices": [], "sentence": sentence})
 
 
+def declarations_head():
+    h = lambda b: hashlib.sha256(b).digest()
+    first, second = [h(b"\0" + l.encode()) for l in declarations().splitlines()]
+    return f"opmeter/declarations\n2\n{base64.b64encode(h(bytes([1]) + first + second)).decode()}\n"
+
+
 def declarations():
     """Two lines: operations elsewhere, and their withdrawal, chained as docs/formats.md says."""
     def line(kind, own, prev, at, **more):
@@ -178,6 +184,7 @@ def main():
     (HERE / "alert_id_v1.hex").write_text(alert_id().hex() + "\n")
     (HERE / "alerts_v1.jsonl").write_text("".join(json.dumps(a, separators=(",", ":"), ensure_ascii=False) + "\n" for a in alerts()))
     (HERE / "declarations_v1.jsonl").write_text(declarations())
+    (HERE / "declarations_v1.jsonl.head").write_text(declarations_head())
     names = ["failed-read", "inconsistent", "absurd", "refused", "unread", "late", "off"]
     (HERE / "reading_v1.json").write_text(json.dumps({
         "v": 1, "ledger": LEDGER.hex(), "job": JOB.hex(), "day": "2026-11-23", "format": "bf16", "meter": "shape",

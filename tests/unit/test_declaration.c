@@ -14,6 +14,7 @@
 
 #include "userspace/core/assignment.h"
 #include "userspace/core/declaration.h"
+#include "userspace/core/declaration_head.h"
 
 #define GOLDEN "tests/golden/declarations_v1.jsonl"
 
@@ -47,9 +48,13 @@ static uint64_t at(const char *s)
 static void the_golden_chain_is_read(void **state)
 {
 	struct error_text err = { 0 };
+	struct declaration_head head;
 	struct declarations *d;
 	const struct declaration *c;
 
+	assert_int_equal(declaration_head_read(GOLDEN, &head, &err), 0); /* made by other means: tests/golden/make.py */
+	assert_true(head.is_there && !head.is_signed && head.tree.size == 2);
+	declaration_head_done(&head);
 	if (declarations_load(GOLDEN, &d, &err))
 		fail_msg("%s", err.text);
 	assert_int_equal(declarations_count(d), 2);
@@ -134,7 +139,7 @@ static void refused(const char *path, struct declaration d, const char *why)
 {
 	struct error_text err = { 0 };
 
-	if (declarations_append(path, &d, &err) != -EINVAL || !strstr(err.text, why))
+	if (declarations_append(path, &d, NULL, &err) != -EINVAL || !strstr(err.text, why))
 		fail_msg("expected '%s', got '%s'", why, err.text);
 }
 
@@ -151,9 +156,9 @@ static void appending_keeps_the_chain(void **state)
 
 	close(fd);
 	third.high = 9;
-	assert_int_equal(declarations_append(path, &first, &err), 0);
-	assert_int_equal(declarations_append(path, &second, &err), 0);
-	assert_int_equal(declarations_append(path, &third, &err), 0);
+	assert_int_equal(declarations_append(path, &first, NULL, &err), 0);
+	assert_int_equal(declarations_append(path, &second, NULL, &err), 0);
+	assert_int_equal(declarations_append(path, &third, NULL, &err), 0);
 	refused(path, make(DECLARE_PUBLICATION, "a/m", "", "2026-01-04T00:00:00Z"), "needs the digest");
 	refused(path, make(DECLARE_PARENT, "a/m", "a/m", "2026-01-04T00:00:00Z"), "its own parent");
 	refused(path, make(DECLARE_WITHDRAWAL, "a/m", "00112233445566778899aabbccddeeff", "2026-01-04T00:00:00Z"),
@@ -162,7 +167,7 @@ static void appending_keeps_the_chain(void **state)
 	gone = make(DECLARE_WITHDRAWAL, "b/m", om_id_format(&third.id, hex), "2026-01-05T00:00:00Z");
 	refused(path, gone, "another subject");
 	gone = make(DECLARE_WITHDRAWAL, "a/m", hex, "2026-01-05T00:00:00Z");
-	assert_int_equal(declarations_append(path, &gone, &err), 0);
+	assert_int_equal(declarations_append(path, &gone, NULL, &err), 0);
 	refused(path, make(DECLARE_WITHDRAWAL, "a/m", hex, "2026-01-06T00:00:00Z"), "withdrawn");
 	if (declarations_load(path, &d, &err))
 		fail_msg("%s", err.text);
@@ -178,6 +183,7 @@ static void appending_keeps_the_chain(void **state)
 	assert_true(declarations_concern(d, "a/m") && !declarations_concern(d, "a") && !declarations_concern(d, "b"));
 	declarations_free(d);
 	unlink(path);
+	unlink(strcat(path, ".head"));
 }
 
 /* A disk that fills within a line: the file is as it was, and goes on when there is room. */
@@ -192,20 +198,74 @@ static void half_a_line_is_taken_back(void **state)
 	struct stat st;
 	int fd = mkstemp(path);
 
-	assert_int_equal(declarations_append(path, &first, &err), 0);
+	assert_int_equal(declarations_append(path, &first, NULL, &err), 0);
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	signal(SIGXFSZ, SIG_IGN);
 	small = (struct rlimit){ (rlim_t)st.st_size + 20, before.rlim_max };
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	assert_int_equal(declarations_append(path, &second, &err), -EFBIG);
+	assert_int_equal(declarations_append(path, &second, NULL, &err), -EFBIG);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-	assert_int_equal(declarations_append(path, &second, &err), 0);
+	assert_int_equal(declarations_append(path, &second, NULL, &err), 0);
 	assert_int_equal(declarations_load(path, &d, &err), 0);
 	assert_int_equal(declarations_count(d), 2);
 	declarations_free(d);
 	close(fd);
 	unlink(path);
+	unlink(strcat(path, ".head"));
+}
+
+/* The chain alone does not see that its end is gone: the head does, whoever reads. */
+static void a_file_that_lost_its_last_line_is_found(void **state)
+{
+	char dir[] = "/tmp/opmeter-declared-XXXXXX", path[64], head[80], keys[64], other[64];
+	struct declaration first = make(DECLARE_TRAINING, "a/m", "", "2026-01-01T00:00:00Z"), second = make(DECLARE_PARENT, "a/m", "a/n", "2026-01-02T00:00:00Z");
+	struct declaration third = make(DECLARE_PARENT, "a/m", "a/o", "2026-01-03T00:00:00Z");
+	struct error_text err = { 0 };
+	struct declarations *d;
+	struct stat two;
+
+	first.low = first.high = 1;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/d", dir);
+	snprintf(head, sizeof(head), "%s.head", path);
+	assert_int_equal(declarations_append(path, &first, NULL, &err), 0);
+	assert_int_equal(declarations_append(path, &second, NULL, &err), 0);
+	assert_int_equal(stat(path, &two), 0);
+	assert_int_equal(declarations_append(path, &third, NULL, &err), 0);
+	assert_int_equal(truncate(path, two.st_size), 0);
+	assert_int_equal(declarations_load(path, &d, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "has 2 records, and its head"));
+	assert_int_equal(declarations_append(path, &third, NULL, &err), -EINVAL);
+	/* Another record in its place, written without the head. */
+	snprintf(other, sizeof(other), "%s/e", dir);
+	assert_int_equal(rename(head, other), 0);
+	third.by[0] = 'X';
+	assert_int_equal(declarations_append(path, &third, NULL, &err), 0);
+	assert_int_equal(declarations_load(path, &d, &err), 0);
+	declarations_free(d);
+	assert_int_equal(rename(other, head), 0);
+	err.text[0] = '\0';
+	assert_int_equal(declarations_load(path, &d, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "not those that its head"));
+	unlink(path);
+	unlink(head);
+	/* Records behind the head are a crash between the two: they count, and the next head names them. */
+	assert_int_equal(declarations_append(path, &first, NULL, &err), 0);
+	assert_int_equal(rename(head, other), 0);
+	assert_int_equal(declarations_append(path, &second, NULL, &err), 0);
+	assert_int_equal(rename(other, head), 0);
+	assert_int_equal(declarations_load(path, &d, &err), 0);
+	assert_int_equal(declarations_count(d), 2);
+	declarations_free(d);
+	snprintf(keys, sizeof(keys), "%s/nokeys", dir);
+	assert_true(declarations_append(path, &third, keys, &err) < 0);
+	/* A signature that was cut off does not leave a head that nobody need sign. */
+	assert_int_equal(truncate(head, 30), 0);
+	assert_int_equal(declarations_load(path, &d, &err), -EINVAL);
+	unlink(path);
+	unlink(head);
+	assert_int_equal(rmdir(dir), 0);
 }
 
 static void what_is_no_record_is_refused(void **state)
@@ -239,7 +299,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_golden_chain_is_read),    cmocka_unit_test(it_is_written_as_it_was_read),
 		cmocka_unit_test(every_changed_byte_is_found), cmocka_unit_test(appending_keeps_the_chain),
-		cmocka_unit_test(half_a_line_is_taken_back),
+		cmocka_unit_test(half_a_line_is_taken_back), cmocka_unit_test(a_file_that_lost_its_last_line_is_found),
 		cmocka_unit_test(what_is_no_record_is_refused),
 	};
 

@@ -399,12 +399,13 @@ static struct declarations *declared(const struct said *said, size_t n)
 			d.share_low_ppm = d.share_high_ppm = 120000;
 		if (!said[i].word)
 			memset(d.digest, 'a', 64);
-		if (declarations_append(path, &d, &err))
+		if (declarations_append(path, &d, NULL, &err))
 			fail_msg("%s", err.text);
 	}
 	if (declarations_load(path, &ret, &err))
 		fail_msg("%s", err.text);
 	unlink(path);
+	unlink(strcat(path, ".head"));
 	rmdir(dir);
 	return ret;
 }
@@ -746,10 +747,11 @@ static void below_the_least_nothing_is_known(void **state)
 {
 	struct regimes *g = shipped();
 	struct policy p = { .regimes = g, .source = "/opmeter/test", .now_ns = TODAY * 86400000000000ULL };
-	opcount least = policy_least_known(&p), limit = ops("1e25") + 1;
+	opcount least, least_high, limit = ops("1e25") + 1;
 	int from = 0;
 
-	assert_true(least == limit / (2 * POLICY_KNOWN_DAYS));
+	policy_least_known(&p, &least, &least_high);
+	assert_true(least == limit / (2 * POLICY_KNOWN_DAYS) && least_high == OPCOUNT_MAX); /* all go by the lower bound */
 	/* Of runs that go on evenly the shortest ones of each factor need the least. */
 	for (int days = 1; days <= 80; days++) {
 		opcount a_day = (least - 1) / (unsigned)days;
@@ -785,9 +787,32 @@ static void a_clock_runs_since_it_is_known(void **state)
 	assert_int_equal(known(g, ops("1e23"), on - begun + 1, -1, 0, NULL).count, 1);
 	/* A day counts when it is over. */
 	assert_int_equal(known(g, ops("1e23"), on - begun + 1, -1, -1, NULL).count, 0);
-	/* Far below: nothing is known. Met in a day: the level starts the clock by itself. */
+	/* Far below: nothing is known. */
 	assert_int_equal(known(g, ops("1e20"), 60, -1, 0, NULL).count, 0);
-	assert_int_equal(known(g, ops("2e25"), 1, -1, 0, NULL).count, 0);
+	regimes_free(g);
+}
+
+/* Where nothing was known before, the clock runs from the day on which the level was met, whoever asks when; on the threshold, which the EU's
+ * "more than" does not meet, it does not run. */
+static void a_clock_runs_since_the_level_is_met(void **state)
+{
+	struct regimes *g = shipped();
+	struct duties first = known(g, ops("1e25") + 1, 1, -1, 0, NULL), later = known(g, ops("1e25") + 1, 1, -1, 9, NULL), at;
+
+	assert_int_equal(first.count, 1);
+	assert_int_equal(day_in(first.text[0], "\"met_on\":\""), TODAY - 1);
+	assert_int_equal(day_in(first.text[0], "\"due\":\""), TODAY + 14);
+	assert_null(strstr(first.text[0], "known_on"));
+	assert_null(strstr(first.text[0], "forecast"));
+	assert_string_equal(first.text[0], later.text[0]);
+	assert_memory_equal(&first.id[0], &later.id[0], sizeof(first.id[0]));
+	at = known(g, ops("1e25"), 1, -1, 0, NULL); /* it is known then, and not met */
+	assert_int_equal(at.count, 1);
+	assert_null(strstr(at.text[0], "met_on"));
+	assert_int_equal(day_in(at.text[0], "\"known_on\":\""), TODAY - 1);
+	assert_memory_not_equal(&first.id[0], &at.id[0], sizeof(first.id[0]));
+	/* Not over yet. */
+	assert_int_equal(known(g, ops("1e25") + 1, 1, 0, 0, NULL).count, 0);
 	regimes_free(g);
 }
 
@@ -823,7 +848,7 @@ int main(void)
 		cmocka_unit_test(conditional_is_never_exceeded), cmocka_unit_test(a_word_does_not_take_a_condition_away),
 		cmocka_unit_test(a_sentence_compares_as_the_law_does), cmocka_unit_test(what_was_executed_is_not_known_without_a_meter),
 		cmocka_unit_test(a_duty_is_due_from_the_day_it_was_met),
-		cmocka_unit_test(a_clock_runs_since_it_is_known), cmocka_unit_test(what_is_declared_makes_it_known_earlier),
+		cmocka_unit_test(a_clock_runs_since_it_is_known), cmocka_unit_test(a_clock_runs_since_the_level_is_met), cmocka_unit_test(what_is_declared_makes_it_known_earlier),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

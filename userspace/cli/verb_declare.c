@@ -11,14 +11,19 @@
 #include "../base/options.h"
 #include "../core/assignment.h"
 #include "../core/declaration.h"
+#include "../core/declaration_head.h"
+#include "declare_facts.h"
+#include "evidence_verbs.h"
+#include "policy_input.h"
 #include "verbs.h"
 
 #define DEFAULT_FILE "/var/lib/opmeter/declarations.jsonl"
 
 struct declaring {
 	const char *file, *by, *operations, *share, *provider, *generator, *parent, *fact, *value, *of,
-		*evidence, *evidence_file;
-	bool is_published, is_list;
+		*evidence, *evidence_file, *keys, *regimes;
+	struct option_list public_keys;
+	bool is_published, is_list, is_new_fact;
 };
 
 static int bad_usage(const char *what)
@@ -157,25 +162,54 @@ static int declare(const struct declaring *c, const char *kind, const char *subj
 		r = hash_evidence(c->evidence_file, d.digest);
 	if (r)
 		return r == -EIO ? EXIT_FAILED : EXIT_USAGE;
-	r = declarations_append(c->file, &d, &err);
-	if (r) {
+	if (d.kind == DECLARE_FACT && !c->is_new_fact) {
+		r = declare_check_fact(c->regimes, d.other);
+		if (r)
+			return r;
+	}
+	r = declarations_append(c->file, &d, c->keys, &err);
+	if (r < 0) {
 		log_error("%s", err.text[0] ? err.text : strerror(-r));
 		return r == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
 	}
+	if (r)
+		log_error("%s: the record stands, and the head does not name it yet; the next one will",
+			  err.text);
 	printf("%s  %s of %s, declared by %s%s\n", om_id_format(&d.id, id), kind, subject, c->by,
 	       d.digest[0]		? ""
 	       : d.kind != DECLARE_FACT ? "; without evidence it counts in the upper bound only"
 	       : d.value		? "; without evidence: it raises, and never lowers"
 					: "; without evidence it lowers nothing: the condition stays open");
-	return EXIT_OK;
+	return r ? EXIT_FAILED : EXIT_OK;
 }
 
-static int list(const char *file)
+static void print_foot(const struct declaration_head *h, size_t count, bool is_verified)
 {
-	_cleanup_(declarations_freep) struct declarations *all = NULL;
-	struct error_text err = { 0 };
-	int r = declarations_load(file, &all, &err);
+	printf("%zu records, in order; ", count);
+	if (!h->is_there)
+		printf("no head: whether the last were taken away is not known\n");
+	else if (is_verified)
+		printf("the head names all of them, signed for %s by a key that is given\n", h->tree.origin);
+	else
+		printf("the head names %llu, %s\n", (unsigned long long)h->tree.size,
+		       h->is_signed ? "its signature was not checked (--key)" : "not signed");
+}
 
+static int list(const struct declaring *c)
+{
+	_cleanup_(declaration_head_done) struct declaration_head head = { .text = NULL };
+	_cleanup_(declarations_freep) struct declarations *all = NULL;
+	struct om_note_key keys[OPTION_LIST_MAX];
+	struct error_text err = { 0 };
+	size_t n = 0;
+	int r = evidence_load_keys(&c->public_keys, keys, &n);
+
+	if (r)
+		return EXIT_USAGE;
+	r = declaration_head_read(c->file, &head, &err);
+	r = r ?: declarations_load(c->file, &all, &err);
+	if (r == 0 && n)
+		r = declaration_head_verify(c->file, &head, all, keys, n, &err);
 	if (r) {
 		log_error("%s", err.text[0] ? err.text : strerror(-r));
 		return r == -EINVAL ? EXIT_FINDING : EXIT_FAILED;
@@ -189,13 +223,13 @@ static int list(const char *file)
 		       opcount_human(d->low, low), opcount_human(d->high, high), d->by,
 		       d->digest[0] ? "" : " (no evidence)", d->withdrawn_ns ? " (withdrawn)" : "");
 	}
-	printf("%zu records, in order\n", declarations_count(all));
+	print_foot(&head, declarations_count(all), n > 0);
 	return EXIT_OK;
 }
 
 int verb_declare(int argc, char **argv)
 {
-	struct declaring c = { .file = DEFAULT_FILE };
+	struct declaring c = { .file = DEFAULT_FILE, .regimes = POLICY_REGIMES };
 	const struct option options[] = {
 		{ "file", "FILE", OPTION_STRING, &c.file,
 		  "append-only file of declarations (" DEFAULT_FILE ")" },
@@ -211,13 +245,20 @@ int verb_declare(int argc, char **argv)
 		{ "parent", "MODEL", OPTION_STRING, &c.parent, "parent: what it was trained on from" },
 		{ "fact", "NAME", OPTION_STRING, &c.fact, "fact: what a regime asks for" },
 		{ "value", "BOOL", OPTION_STRING, &c.value, "fact: true or false" },
+		{ "regimes", "DIR", OPTION_STRING, &c.regimes,
+		  "fact: one of these regimes must ask for it (" POLICY_REGIMES ")" },
+		{ "new-fact", NULL, OPTION_FLAG, &c.is_new_fact, "fact: no regime asks for it yet" },
 		{ "of", "ID", OPTION_STRING, &c.of, "withdrawal: the record that it undoes" },
 		{ "evidence", "TEXT", OPTION_STRING, &c.evidence, "what it rests on, in words" },
 		{ "evidence-file", "FILE", OPTION_STRING, &c.evidence_file,
 		  "that itself: its SHA-256 goes into the record; without it a figure counts in the upper "
 		  "bound "
 		  "only" },
+		{ "keys", "DIR", OPTION_STRING, &c.keys,
+		  "keys that sign the file's head (none: it is not signed)" },
 		{ "list", NULL, OPTION_FLAG, &c.is_list, "check the file and print what is in it" },
+		{ "key", "FILE", OPTION_STRINGS, &c.public_keys,
+		  "list: the head must name all and be signed by this public key (may be repeated)" },
 		{ 0 },
 	};
 	const struct option_spec spec = {
@@ -233,7 +274,7 @@ int verb_declare(int argc, char **argv)
 	if (r)
 		return r < 0 ? EXIT_USAGE : EXIT_OK;
 	if (c.is_list && operand == argc)
-		return list(c.file);
+		return list(&c);
 	if (c.is_list || argc - operand != 2) {
 		bad_usage("a kind and a subject must be given, or --list alone");
 		return EXIT_USAGE;

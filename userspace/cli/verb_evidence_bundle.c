@@ -69,7 +69,7 @@ int evidence_export(int argc, char **argv)
 
 /* --- verify --- */
 
-static int load_keys(const struct option_list *files, struct om_note_key keys[KEYS_MAX], size_t *ret_n)
+int evidence_load_keys(const struct option_list *files, struct om_note_key *keys, size_t *ret_n)
 {
 	for (size_t i = 0; i < files->count; i++) {
 		_cleanup_free_ char *text = NULL;
@@ -319,7 +319,7 @@ int evidence_verify(int argc, char **argv)
 	}
 	if (sodium_init() < 0)
 		return EXIT_FAILED;
-	if (load_keys(&files, v.keys, &v.n))
+	if (evidence_load_keys(&files, v.keys, &v.n))
 		return EXIT_USAGE;
 	r = seen ? read_seen(&v, seen) : EXIT_OK;
 	if (r == EXIT_OK && at < argc)

@@ -7,8 +7,9 @@
  * synthetic data, publication of weights, the parent of a model, facts that a
  * regime asks for. An append-only file of JSON lines (docs/formats.md,
  * "Declaration"): each line carries the digest of the line before it, so that a
- * line that was changed, removed or moved is found. A later record of the same kind,
- * subject and other takes the place of an earlier one; a withdrawal undoes one.
+ * line that was changed, moved, or removed before the last is found; declaration_head.h finds the last. A
+ * later record of the same kind, subject and other takes the place of an earlier one; a withdrawal undoes
+ * one.
  *
  * They enter verdicts as declared, and verdicts say so: with the digest of their
  * evidence in both bounds, without one in the upper bound only.
@@ -20,6 +21,7 @@
 
 #include "../base/log.h"
 #include "../base/opcount.h"
+#include "merkle.h"
 #include "register.h"
 
 enum declaration_kind {
@@ -61,7 +63,8 @@ int declaration_decode(const void *json, size_t len, struct declaration *ret, ch
 		       struct error_text *err);
 
 struct declarations;
-/* -EINVAL with FILE:LINE. A file that is not there is -ENOENT. */
+/* -EINVAL with FILE:LINE, or where FILE.head (declaration_head.h) names what is not there. A file that is not
+ * there is -ENOENT. */
 int declarations_load(const char *path, struct declarations **ret, struct error_text *err);
 int declarations_parse(const char *name, const void *text, size_t len, struct declarations **ret,
 		       struct error_text *err);
@@ -81,8 +84,14 @@ const struct declaration *declarations_next(const struct declarations *d, const 
 					    const struct declaration *after);
 bool declarations_concern(const struct declarations *d, const char *subject);
 
-/* Reads the file, checks it, appends one record behind it and syncs; makes the file if it is not there.
- * d->id is set. A withdrawal must name a record. -EINVAL with *err. */
-int declarations_append(const char *path, struct declaration *d, struct error_text *err);
+/* The root of the RFC 6962 tree over the first `size` lines, at most all; a line is a leaf, without its end.
+ */
+void declarations_root(const struct declarations *d, size_t size, uint8_t ret[OM_HASH_SIZE]);
+
+/* Reads the file, checks it and its head, appends one record behind it and syncs; makes the file if it is not
+ * there. Then the head is written, signed with the keys of a directory; NULL: not signed.
+ * d->id is set. A withdrawal must name a record. -EINVAL with *err: nothing was written; 1 with *err: the
+ * record stands, and its head does not. */
+int declarations_append(const char *path, struct declaration *d, const char *keys, struct error_text *err);
 
 #endif

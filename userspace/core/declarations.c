@@ -13,12 +13,14 @@
 
 #include "../base/cleanup.h"
 #include "declaration.h"
+#include "declaration_head.h"
 
 #define FILE_MAX (64u << 20)
 
 struct declarations {
-	struct declaration *item; /* in the file's order */
-	uint32_t *by_subject;	  /* positions: by subject, kind, other, then the latest first */
+	struct declaration *item;      /* in the file's order */
+	uint32_t *by_subject;	       /* positions: by subject, kind, other, then the latest first */
+	uint8_t (*leaf)[OM_HASH_SIZE]; /* of the lines */
 	size_t count, room;
 	char last[65]; /* digest of the last line */
 };
@@ -29,6 +31,7 @@ struct declarations *declarations_free(struct declarations *d)
 		return NULL;
 	free(d->item);
 	free(d->by_subject);
+	free(d->leaf);
 	free(d);
 	return NULL;
 }
@@ -51,6 +54,15 @@ bool declarations_continue(const struct declarations *d, const struct declaratio
 		return d->count == n && !strcmp(d->last, before->last);
 	/* An id covers the digest of the line before it. */
 	return n == 0 || om_id_equal(&d->item[n - 1].id, &before->item[n - 1].id);
+}
+
+void declarations_root(const struct declarations *d, size_t size, uint8_t ret[OM_HASH_SIZE])
+{
+	struct om_merkle tree = { .size = 0 };
+
+	for (size_t i = 0; i < size; i++)
+		om_merkle_append(&tree, d->leaf[i]);
+	om_merkle_root(&tree, ret);
 }
 
 static void digest_line(const void *line, size_t len, char out[65])
@@ -77,6 +89,7 @@ static int make_room(struct declarations *d)
 {
 	size_t room = d->room ? 2 * d->room : 64;
 	struct declaration *bigger;
+	uint8_t(*leaf)[OM_HASH_SIZE];
 
 	if (d->count < d->room)
 		return 0;
@@ -84,6 +97,10 @@ static int make_room(struct declarations *d)
 	if (!bigger)
 		return -ENOMEM;
 	d->item = bigger;
+	leaf = reallocarray(d->leaf, room, sizeof(*leaf));
+	if (!leaf)
+		return -ENOMEM;
+	d->leaf = leaf;
 	d->room = room;
 	return 0;
 }
@@ -123,6 +140,7 @@ static int add_line(struct declarations *d, const char *line, size_t len, unsign
 	if (r)
 		return r;
 	new.line = number;
+	om_merkle_leaf_hash(line, len, d->leaf[d->count]);
 	d->item[d->count++] = new;
 	if (new.kind == DECLARE_WITHDRAWAL)
 		find_id(d, new.other)->withdrawn_ns = new.at_ns;
@@ -221,17 +239,34 @@ static int read_all(int fd, const char *path, char **ret, size_t *ret_len, struc
 	return 0;
 }
 
+/* What is there with its head; the file is locked by the caller, or may grow meanwhile. */
+static int load_open(int fd, const char *path, const struct declaration_head *head, struct declarations **ret,
+		     size_t *ret_len, struct error_text *err)
+{
+	_cleanup_(declarations_freep) struct declarations *d = NULL;
+	_cleanup_free_ char *text = NULL;
+	int r = read_all(fd, path, &text, ret_len, err);
+
+	r = r ?: declarations_parse(path, text, *ret_len, &d, err);
+	r = r ?: declaration_head_check(path, head, d, err);
+	if (r == 0)
+		*ret = TAKE_PTR(d);
+	return r;
+}
+
 int declarations_load(const char *path, struct declarations **ret, struct error_text *err)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	_cleanup_free_ char *text = NULL;
+	_cleanup_(declaration_head_done) struct declaration_head head = { .text = NULL };
+	_cleanup_close_ int fd = -1;
 	size_t len;
-	int r;
+	int r = declaration_head_read(path, &head, err);
 
+	if (r)
+		return r;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(err, -errno, "%s: cannot be read: %m", path);
-	r = read_all(fd, path, &text, &len, err);
-	return r ?: declarations_parse(path, text, len, ret, err);
+	return load_open(fd, path, &head, ret, &len, err);
 }
 
 static size_t first_of(const struct declarations *d, const char *subject)
@@ -322,29 +357,18 @@ static int write_line(int fd, const char *path, size_t end, const char *line, st
 	return r;
 }
 
-int declarations_append(const char *path, struct declaration *d, struct error_text *err)
+/* The record behind those that are known, checked as it will be read: what would not be read back is not
+ * written. *ret: the line with its end. */
+static int line_of(struct declarations *known, struct declaration *d, char **ret, struct error_text *err)
 {
-	_cleanup_(declarations_freep) struct declarations *known = NULL;
-	_cleanup_close_ int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-	_cleanup_free_ char *text = NULL, *line = NULL;
+	_cleanup_free_ char *line = declaration_encode(d, known->last);
 	struct declaration check;
 	struct error_text why = { 0 };
 	char prev[65], *with_end;
-	size_t len;
 	int r;
 
-	if (fd < 0)
-		return error_set(err, -errno, "%s: cannot be opened: %m", path);
-	if (flock(fd, LOCK_EX))
-		return error_set(err, -errno, "%s: cannot be locked: %m", path);
-	r = read_all(fd, path, &text, &len, err);
-	r = r ?: declarations_parse(path, text, len, &known, err);
-	if (r)
-		return r;
-	line = declaration_encode(d, known->last);
 	if (!line)
 		return -ENOMEM;
-	/* What would not be read back is not written. */
 	r = declaration_decode(line, strlen(line), &check, prev, &why);
 	r = r ?: check_record(known, &check, prev, &why);
 	if (r)
@@ -352,6 +376,32 @@ int declarations_append(const char *path, struct declaration *d, struct error_te
 	with_end = realloc(line, strlen(line) + 2);
 	if (!with_end)
 		return -ENOMEM;
-	line = strcat(with_end, "\n");
-	return write_line(fd, path, len, line, err);
+	line = NULL;
+	*ret = strcat(with_end, "\n");
+	return 0;
+}
+
+int declarations_append(const char *path, struct declaration *d, const char *keys, struct error_text *err)
+{
+	_cleanup_(declaration_head_done) struct declaration_head head = { .text = NULL };
+	_cleanup_(declarations_freep) struct declarations *known = NULL;
+	_cleanup_close_ int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	_cleanup_free_ char *line = NULL;
+	size_t len;
+	int r;
+
+	if (fd < 0)
+		return error_set(err, -errno, "%s: cannot be opened: %m", path);
+	if (flock(fd, LOCK_EX))
+		return error_set(err, -errno, "%s: cannot be locked: %m", path);
+	r = declaration_head_read(path, &head, err);
+	r = r ?: load_open(fd, path, &head, &known, &len, err);
+	r = r ?: declaration_head_may_grow(path, &head, known, keys, err);
+	r = r ?: line_of(known, d, &line, err);
+	r = r ?: write_line(fd, path, len, line, err);
+	if (r)
+		return r;
+	r = add_line(known, line, strlen(line) - 1, (unsigned)known->count + 1, err);
+	r = r ?: declaration_head_put(path, known, keys, d->at_ns, err);
+	return r ? 1 : 0;
 }
