@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""From the publishers' files to a finding: a parent's seat and a listed holder reach `owners show` and, by recorded runs, the alerts of policy. Rejects
+"""From the publishers' files to a finding: a parent's headquarters and a listed holder reach `owners show` and, by recorded runs, the alerts of policy. Rejects
 stop an import and are kept with their place; a person's words bind tenants and judge hits; nothing unknown is clear."""
 import csv
 import json
@@ -60,6 +60,15 @@ def rejects(s):
     assert "0 record" in s.owners("check")
     assert s.load("gleif-lei", "2026-11-01", gleif.LEI, rows, "--dry-run", "--lost-max", "1")["new"] == 2
     assert "0 record" in s.owners("check")
+    said = s.owners("import", "--format", "gleif-lei", "--as-of", "2026-11-01", s.dir / "gleif-lei.csv", code=3)
+    assert all(w in said for w in ("nothing imported, nothing is changed", "2 would be new or changed", "--rejects FILE", "--lost-max 1 ")), said
+    (s.dir / "utf16.csv").write_text((s.dir / "gleif-lei.csv").read_text(), encoding="utf-16")
+    said = subprocess.run([OPMETER, "owners", "import", "--db", s.db, "--format", "gleif-lei", "--as-of", "2026-11-01", s.dir / "utf16.csv"], text=True,
+                          capture_output=True)
+    assert said.returncode != 0 and "UTF-16" in said.stdout + said.stderr, said
+    rows[0]["Entity.HeadquartersAddress.Country"] = "ZZ"
+    out = s.load("gleif-lei", "2026-11-01", gleif.LEI, rows, "--rejects", s.dir / "rejects.csv", code=3)
+    assert out["rejects"]["malformed"] == 1 and "ISO 3166-1" in (s.dir / "rejects.csv").read_text(), out
     opmeter("owners", "import", "--db", s.db, "--format", "gleif-lei", s.dir / "gleif-lei.csv", code=2)  # no day
     opmeter("owners", "import", "--db", s.db, "--format", "gleif-rr", "--as-of", "2026-11-01", s.dir / "gleif-lei.csv", code=2)
     opmeter("owners", "import", "--db", s.db, "--format", "gleif-lei", "--as-of", "2026-11-01", s.dir / "none.csv", code=2)
@@ -81,6 +90,39 @@ def killed(s):
     p.wait()
     p.stdin.close()
     assert "0 record" in s.owners("check"), s.owners("check")
+
+
+def doubts(s):
+    """What contradicts itself is told by the check, not only where somebody asks about that entity; and owners.yaml says nothing of days to come."""
+    db = s.dir / "doubts.db"
+    entities = [(i, "yes" if i in ("top", "small") else "no") for i in ("a", "b", "c", "self-a", "self-b", "top", "over", "small", "under")]
+    gleif.write(s.dir / "e.csv", ["id", "name", "headquarters", "as_of", "no_parent"],
+                [{"id": i, "name": i, "headquarters": "XK", "as_of": "2026-10-01", "no_parent": n} for i, n in entities])
+    holds = [("a", "b", "100%"), ("b", "c", "60%"), ("c", "a", "50%"), ("self-a", "self-b", "49%"), ("self-b", "self-a", "100%"), ("top", "over", "70%"),
+             ("small", "under", "49%")]
+    gleif.write(s.dir / "h.csv", ["child", "parent", "share", "as_of"],
+                [{"child": c, "parent": p, "share": share, "as_of": "2026-10-01"} for c, p, share in holds])
+    for form in ("entities", "holdings"):
+        opmeter("owners", "import", "--db", db, "--format", form, "--source", "register", "--as-of", "2026-11-01", s.dir / f"{form[0]}.csv")
+    said = opmeter("owners", "check", "--db", db, code=3)
+    told = sorted(l for l in said.splitlines() if l.startswith("doubt:"))
+    assert [l.split(":")[1:3] for l in told] == [[" a", " stands above itself"], [" b", " stands above itself"], [" c", " stands above itself"],
+                                                [" top", " is said to have no parent, and a parent is named"]], said
+    assert "in 3 steps" in told[0] and "register says both" in told[3] and "4 doubts" in said, said
+    # What ended is no doubt any more.
+    holds[2], holds[5] = ("c", "a", "10%"), ("top", "over", "7%")
+    gleif.write(s.dir / "h.csv", ["child", "parent", "share", "as_of"],
+                [{"child": c, "parent": p, "share": share, "as_of": "2026-10-02"} for c, p, share in holds])
+    opmeter("owners", "import", "--db", db, "--format", "holdings", "--source", "register", "--as-of", "2026-11-02", s.dir / "h.csv")
+    assert "0 doubts" in opmeter("owners", "check", "--db", db)
+    file = s.dir / "late.yaml"
+    for day, country, code in (("2026-10-01", "DE", 3), ("2999-01-01", "DE", 1), ("2026-10-01", "ZZ", 1)):
+        file.write_text(f"entities:\n  - {{id: x, name: X, headquarters: {country}, source: s, as-of: {day}}}\ntenants:\n  - {{tenant: t, entity: x}}\n")
+        p = subprocess.run([OPMETER, "owners", "show", "--db", file, "t"], capture_output=True, text=True)
+        assert (p.returncode == 3) == (code == 3) and (code == 3 or f"late.yaml:2: 'as-of' 2999-01-01 lies in the future" in p.stderr
+                                                      or "ISO 3166-1" in p.stderr), p
+        assert ("in order" in subprocess.run([OPMETER, "policy", "check", "--regimes", "data/regimes", "--owners", file], capture_output=True,
+                                             text=True).stdout.splitlines()[-1]) == (code == 3)
 
 
 def world(s):
@@ -202,7 +244,7 @@ def findings(s):
 def main():
     with tempfile.TemporaryDirectory(prefix="opmeter-owners-") as folder:
         s = Site(folder)
-        for part in (rejects, killed, world, answers, screening, findings):
+        for part in (rejects, killed, doubts, world, answers, screening, findings):
             part(s)
             print(f"{part.__name__}: as it should be", flush=True)
 

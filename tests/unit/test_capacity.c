@@ -10,6 +10,7 @@
 
 #include "userspace/base/yaml.h"
 #include "userspace/core/capacity.h"
+#include "userspace/core/country.h"
 
 #define CHIPS "name,bf16,fp8,int8,fp4,tpp,evidence,source\n"
 #define UNIT CHIPS "unit,,,1,,8,design,a chip of eight\nhalf,0.5,,,,8,design,x\none,,,,0.3,1,design,rounded down from 1.2\n"
@@ -275,9 +276,37 @@ static void late_and_doubled_rows_are_told(void **state)
 	inventory_free(i);
 }
 
+/* The table is that of the time zone database, where that is installed, with the two that are in common use. */
+static void countries_are_those_of_the_standard(void **state)
+{
+	FILE *f = fopen("/usr/share/zoneinfo/iso3166.tab", "r");
+	char line[256], code[3] = "";
+	int here = 0, there = 0;
+
+	for (int i = 0; i < 26 * 26; i++) {
+		code[0] = (char)('A' + i / 26);
+		code[1] = (char)('A' + i % 26);
+		here += country_is_code(code);
+	}
+	assert_int_equal(here, 249 + 2);
+	assert_true(country_is_code("XK") && country_is_code("UK") && !country_is_code("ZZ") && !country_is_code("us") && !country_is_code("") && !country_is_code("D E"));
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f)) {
+		if (line[0] == '#')
+			continue;
+		snprintf(code, sizeof(code), "%.2s", line);
+		assert_true(country_is_code(code));
+		there++;
+	}
+	fclose(f);
+	assert_int_equal(there, 249);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(countries_are_those_of_the_standard),
 		cmocka_unit_test(the_shipped_chips_are_what_their_rates_say), cmocka_unit_test(a_bad_row_refuses_the_whole),
 		cmocka_unit_test(quotes_are_of_rfc_4180),		      cmocka_unit_test(caps_to_one_tpp), cmocka_unit_test(exceptions_that_were_not_read_are_conditional),
 		cmocka_unit_test(a_cap_of_veus_is_about_veus),		      cmocka_unit_test(late_and_doubled_rows_are_told),

@@ -27,7 +27,7 @@ struct csv {
 	size_t count;
 	char *field[CSV_FIELDS_MAX];
 	int error;
-	bool begun;
+	bool begun, is_utf16;
 	crypto_hash_sha256_state hash;
 };
 
@@ -170,6 +170,13 @@ static bool is_field_end(int byte)
 	return byte < 0 || byte == ',' || byte == '\n' || byte == '\r';
 }
 
+/* Its byte order mark, or every other byte a zero: what spreadsheets save as "Unicode". */
+static bool is_utf16(const uint8_t *at, size_t len)
+{
+	return len >= 2 &&
+	       ((at[0] == 0xff && at[1] == 0xfe) || (at[0] == 0xfe && at[1] == 0xff) || !at[0] != !at[1]);
+}
+
 static const char *put_or_say(struct csv *c, int byte)
 {
 	int r;
@@ -258,6 +265,7 @@ static void pass_mark(struct csv *c)
 	/* The first buffer of a file or a pipe holds three bytes, or there are no more. */
 	if (peek(c) == mark[0] && c->end - c->at >= 3 && !memcmp(c->at, mark, 3))
 		c->at += 3;
+	c->is_utf16 = is_utf16(c->at, (size_t)(c->end - c->at));
 }
 
 static void check_encoding(struct csv *c, struct csv_row *ret)
@@ -284,6 +292,10 @@ int csv_next(struct csv *c, struct csv_row *ret)
 	c->len = c->count = 0;
 	ret->line = c->line;
 	ret->problem = read_row(c);
+	if (c->is_utf16) {
+		ret->problem = "the file is UTF-16, not UTF-8";
+		ret->is_encoding = true;
+	}
 	if (ret->problem) {
 		ret->problem_column = c->count;
 		skip_to_line_end(c);

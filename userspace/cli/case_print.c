@@ -78,7 +78,7 @@ static void print_owner(const json_t *r)
 	if (has(r, "ownership"))
 		printf("owner         %s", safe(text_of(r, "ownership"), a));
 	if (has(r, "seat"))
-		printf("; seat %s", safe(text_of(r, "seat"), a));
+		printf("; headquarters: %s", safe(text_of(r, "seat"), a));
 	printf("%s", has(r, "ownership") ? "\n" : "");
 	json_array_foreach(path, i, v)
 	{

@@ -80,6 +80,8 @@ static int check_files(const struct regimes *regimes, const char *owners_path, c
 	struct error_text err = { 0 };
 	int r = owners_path ? owners_load(owners_path, &owners, &err) : 0;
 
+	if (r == 0 && owners)
+		r = owners_check_dates(owners, (int32_t)(time(NULL) / 86400), &err);
 	if (r == 0 && tenants_path)
 		r = tenant_map_load(tenants_path, &tenants, &err);
 	if (r == 0 && declarations_path)

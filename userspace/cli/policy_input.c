@@ -156,7 +156,9 @@ static int load_law(const struct policy_input *in, struct policy_side *s)
 	if (r)
 		return r;
 	if (in->owners)
-		r = owners_load(in->owners, &s->owners, &err) ?: owners_prepare(s->owners);
+		r = owners_load(in->owners, &s->owners, &err);
+	if (in->owners)
+		r = r ?: owners_check_dates(s->owners, (int32_t)(time(NULL) / 86400), &err) ?: owners_prepare(s->owners);
 	if (r == 0 && in->declarations)
 		r = declarations_load(in->declarations, &s->declarations, &err);
 	if (r)

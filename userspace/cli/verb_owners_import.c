@@ -102,18 +102,27 @@ static void print_json(const struct owner_import *i, int r, bool is_dry, uint64_
 
 static void print_words(const struct owner_import *i, int r, bool is_dry, uint64_t hits)
 {
-	printf("%s: %s of %s, %s\n  %llu rows: %llu new or changed, %llu as before", i->file,
+	uint64_t lost = 0;
+
+	for (enum owner_reject_kind k = 0; k < OWNER_REJECT_END; k++)
+		lost += owner_reject_is_loss(k) ? i->rejected[k] : 0;
+	printf("%s: %s of %s, %s\n  %llu rows: %llu %snew or changed, %llu as before", i->file,
 	       owner_format_name(i->format), i->source,
-	       r	? "nothing imported"
+	       r	? "nothing imported, nothing is changed"
 	       : is_dry ? "would be imported"
 			: "imported",
-	       (unsigned long long)i->rows, (unsigned long long)i->taken, (unsigned long long)i->confirmed);
+	       (unsigned long long)i->rows, (unsigned long long)i->taken, r || is_dry ? "would be " : "",
+	       (unsigned long long)i->confirmed);
 	for (enum owner_reject_kind k = 0; k < OWNER_REJECT_END; k++)
 		if (i->rejected[k])
 			printf(", %llu %s", (unsigned long long)i->rejected[k], owner_reject_name(k));
 	if (i->ended)
 		printf("; %llu told no longer, and ended", (unsigned long long)i->ended);
 	printf("\n");
+	if (r && lost)
+		printf("  rejected rows stop it: --rejects FILE lists each with its line, --lost-max %llu "
+		       "imports without them\n",
+		       (unsigned long long)lost);
 	if (hits)
 		printf("  hits on lists: %llu (`opmeter owners screen`)\n", (unsigned long long)hits);
 }

@@ -178,12 +178,14 @@ static void print_path(const json_t *path)
 		       json_string_value(json_object_get(p, "entity")),
 		       text_escape(json_string_value(json_object_get(p, "name")), name, sizeof(name)),
 		       share ? " " : "", share ?: "",
-		       *json_string_value(json_object_get(p, "headquarters")) ? "" : ", seat not known",
+		       *json_string_value(json_object_get(p, "headquarters")) ? ""
+									      : ", headquarters not known",
 		       json_string_value(json_object_get(p, "source")),
 		       json_string_value(json_object_get(p, "as_of")) ?: "no date",
 		       json_is_true(json_object_get(p, "lapsed")) ? ", LAPSED" : "");
 		if (*json_string_value(json_object_get(p, "headquarters")))
-			printf("    seat in %s\n", json_string_value(json_object_get(p, "headquarters")));
+			printf("    headquartered in %s\n",
+			       json_string_value(json_object_get(p, "headquarters")));
 	}
 }
 
@@ -204,8 +206,8 @@ static void print_told(const json_t *told)
 		{
 			char name[512], file[300];
 
-			printf("  %s: %s, seat %s, %s %s; %s:%lld of %s, last seen %s%s%s\n", entity,
-			       text_escape(text_of(t, "name"), name, sizeof(name)),
+			printf("  %s: %s, headquartered in %s, %s %s; %s:%lld of %s, last seen %s%s%s\n",
+			       entity, text_escape(text_of(t, "name"), name, sizeof(name)),
 			       text_of(t, "headquarters"), text_of(t, "source"), text_of(t, "registration"),
 			       text_escape(text_of(t, "file"), file, sizeof(file)),
 			       (long long)json_integer_value(json_object_get(t, "line")), text_of(t, "as_of"),
@@ -246,6 +248,7 @@ static int open_facts(const char *path, const char *also, struct showing *g, str
 {
 	int r = owners_load(path, &g->owners, err);
 
+	r = r ?: owners_check_dates(g->owners, owners_today(), err);
 	if (r)
 		return r;
 	/* A YAML file has no more to show. */

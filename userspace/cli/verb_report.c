@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../base/cleanup.h"
 #include "../base/options.h"
@@ -52,7 +53,8 @@ static int load(const struct asked *a, struct om_report_request *q, struct regim
 	if (r == 0 && a->regimes)
 		r = regimes_load(a->regimes, regimes, err);
 	if (r == 0 && a->owners)
-		r = owners_load(a->owners, owners, err);
+		r = owners_load(a->owners, owners, err)
+			    ?: owners_check_dates(*owners, (int32_t)(time(NULL) / 86400), err);
 	q->regimes = *regimes;
 	q->owners = *owners;
 	return r ? -EINVAL : 0;

@@ -11,6 +11,7 @@
 #include "../base/options.h"
 #include "../base/yaml.h"
 #include "../core/capacity.h"
+#include "../core/country.h"
 #include "verbs.h"
 
 #ifndef OPMETER_DATADIR
@@ -110,20 +111,16 @@ static int tell(void *ctx, const struct capacity_finding *f)
 	return 0;
 }
 
-/* As inventories write them; anything else would match no row and so be abroad everywhere. */
-static bool is_country(const char *s)
-{
-	return s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z' && !s[2];
-}
-
 static int set_homes(struct inventory *inv, const struct option_list *homes)
 {
 	for (size_t i = 0; i < homes->count; i++) {
 		const char *eq = strrchr(homes->item[i], '=');
 		char owner[96];
 
-		if (!eq || !is_country(eq + 1) || (size_t)(eq - homes->item[i]) >= sizeof(owner)) {
-			log_error("tpp: --home is OWNER=CC, CC two capital letters such as US, not '%s'",
+		/* As inventories write them; anything else would match no row and so be abroad everywhere. */
+		if (!eq || !country_is_code(eq + 1) || (size_t)(eq - homes->item[i]) >= sizeof(owner)) {
+			log_error("tpp: --home is OWNER=CC, CC a code of ISO 3166-1, two capital letters "
+				  "such as US, not '%s'",
 				  homes->item[i]);
 			return -EINVAL;
 		}

@@ -46,7 +46,7 @@ static inline void inventory_freep(struct inventory **i)
 }
 size_t inventory_rows(const struct inventory *i);
 opcount inventory_tpp(const struct inventory *i, int32_t day); /* of all that is there on the day */
-/* An owner's home (where its seat is): 0, -ENOMEM. */
+/* An owner's home (where it is headquartered): 0, -ENOMEM. */
 int inventory_home(struct inventory *i, const char *owner, const char *country);
 /* What an owner is, as caps name it ("UVEU", "NVEU", anything else for neither): 0, -ENOMEM. */
 int inventory_status(struct inventory *i, const char *owner, const char *status);

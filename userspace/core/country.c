@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+/* As of 2026: the 249 officially assigned codes, as the time zone database lists them (iso3166.tab of its
+ * release 2025b, public domain; a unit test compares the two), then UK and XK. */
 bool country_is_code(const char *code)
 {
 	static const char codes[] = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI "

@@ -59,7 +59,7 @@ static int check_end(const struct law *l, const struct owners *o, const struct l
 	return 0;
 }
 
-static int load_owners(struct law *l, struct law_news *news, struct error_text *err)
+static int load_owners(struct law *l, int32_t today, struct law_news *news, struct error_text *err)
 {
 	_cleanup_(owners_freep) struct owners *o = NULL;
 	struct law_end end;
@@ -71,6 +71,7 @@ static int load_owners(struct law *l, struct law_news *news, struct error_text *
 	/* Readings and probes go on meanwhile: only at the start is an import waited for. */
 	r = l->owners ? owners_try_load(l->file[LAW_OWNERS].path, &o, err)
 		      : owners_load(l->file[LAW_OWNERS].path, &o, err);
+	r = r ?: owners_check_dates(o, today, err);
 	r = r ?: owners_prepare(o) ?: check_end(l, o, &end, err);
 	if (r)
 		return r;
@@ -128,7 +129,7 @@ static int load_regimes(struct law *l, int32_t today, struct error_text *err)
 static int load(struct law *l, enum law_file which, int32_t today, struct law_news *news,
 		struct error_text *err)
 {
-	int r = which == LAW_OWNERS	    ? load_owners(l, news, err)
+	int r = which == LAW_OWNERS	    ? load_owners(l, today, news, err)
 		: which == LAW_DECLARATIONS ? load_declarations(l, err)
 					    : load_regimes(l, today, err);
 

@@ -2,13 +2,13 @@
 /* Rows of the CSV formats as facts. The column names are the publishers' own. */
 #include "owner_fact.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/cleanup.h"
+#include "country.h"
 
 #define DAY_1600 (-135140)
 #define DAY_2000 10957
@@ -242,11 +242,10 @@ static int read_id(struct reading *r, int column, const char **ret)
 
 static int read_country(struct reading *r, int column, const char **ret)
 {
-	const char *s = *ret = text(r, column);
-
-	if (strlen(s) != 2 || !isupper((unsigned char)s[0]) || !isupper((unsigned char)s[1]))
+	*ret = text(r, column);
+	if (!country_is_code(*ret))
 		return reject(r, column, OWNER_REJECT_MALFORMED,
-			      "no country: two capital letters (ISO 3166-1)");
+			      "no country: a code of ISO 3166-1, two capital letters");
 	return 0;
 }
 

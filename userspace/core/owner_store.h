@@ -69,13 +69,16 @@ int owner_store_each_told(struct owner_store *s, const char *entity,
 /* The last version of every source about every entity, in the order of ids. */
 int owner_store_each_record(struct owner_store *s, int (*fn)(void *ctx, const struct owner_told *t),
 			    void *ctx);
-/* Entities whose sources disagree about the seat now; edges to entities without a record; shares over 100 %:
+/* Entities whose sources disagree about the headquarters now; edges to entities without a record; shares over
+ * 100 %; an entity that stands above itself; one of which a source says that it has no parent, and names one:
  * told as sentences. */
 enum owner_doubt {
-	OWNER_DOUBT_SEAT,
+	OWNER_DOUBT_HEADQUARTERS,
 	OWNER_DOUBT_SHARE,
 	OWNER_DOUBT_NO_RECORD,
 	OWNER_DOUBT_OVER_100,
+	OWNER_DOUBT_CYCLE,
+	OWNER_DOUBT_TOP,
 	OWNER_DOUBT_END
 };
 const char *owner_doubt_text(enum owner_doubt d);

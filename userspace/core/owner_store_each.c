@@ -95,21 +95,32 @@ int owner_store_each_record(struct owner_store *s, int (*fn)(void *ctx, const st
 	return q ? each_told(s, q, fn, ctx) : owner_store_errno(s) ?: -EIO;
 }
 
+/* Who stands above whom today by the last word of each source: whoever holds half or more, or nobody says how
+ * much, consolidates it, is its head office or umbrella. */
+#define ABOVE                                                                                                \
+	"(SELECT a.* FROM edge a WHERE a.until IS NULL AND a.active AND a.ends = 2147483647 AND"             \
+	" (a.tie BETWEEN 2 AND 5 OR (a.tie = 1 AND (a.share IS NULL OR a.share >= 500000000)))"              \
+	" AND NOT EXISTS(SELECT 1 FROM edge n WHERE n.entity = a.entity AND n.tie = a.tie AND"               \
+	" n.parent = a.parent AND n.source = a.source AND (n.since > a.since OR"                             \
+	" (n.since = a.since AND n.begins > a.begins))))"
+
 static const struct {
 	const char *text, *sql;
 } doubts[OWNER_DOUBT_END] = {
-	[OWNER_DOUBT_SEAT] = { "two sources name different seats",
-			       "SELECT a.entity, s.name || ' says ' || a.headquarters, t.name || ' says ' || "
-			       "b.headquarters FROM record a"
-			       " JOIN record b ON b.entity = a.entity AND b.source > a.source AND "
-			       "b.headquarters <> a.headquarters"
-			       " JOIN source s ON s.no = a.source JOIN source t ON t.no = b.source"
-			       " WHERE a.until IS NULL AND b.until IS NULL AND s.name NOT LIKE 'person:%' "
-			       "AND t.name NOT LIKE 'person:%'"
-			       " AND NOT EXISTS(SELECT 1 FROM record n WHERE n.entity = a.entity AND "
-			       "n.source = a.source AND n.since > a.since)"
-			       " AND NOT EXISTS(SELECT 1 FROM record n WHERE n.entity = b.entity AND "
-			       "n.source = b.source AND n.since > b.since)" },
+	[OWNER_DOUBT_HEADQUARTERS] = { "two sources name different headquarters",
+				       "SELECT a.entity, s.name || ' says ' || a.headquarters, t.name || ' "
+				       "says ' || "
+				       "b.headquarters FROM record a"
+				       " JOIN record b ON b.entity = a.entity AND b.source > a.source AND "
+				       "b.headquarters <> a.headquarters"
+				       " JOIN source s ON s.no = a.source JOIN source t ON t.no = b.source"
+				       " WHERE a.until IS NULL AND b.until IS NULL AND s.name NOT LIKE "
+				       "'person:%' "
+				       "AND t.name NOT LIKE 'person:%'"
+				       " AND NOT EXISTS(SELECT 1 FROM record n WHERE n.entity = a.entity AND "
+				       "n.source = a.source AND n.since > a.since)"
+				       " AND NOT EXISTS(SELECT 1 FROM record n WHERE n.entity = b.entity AND "
+				       "n.source = b.source AND n.since > b.since)" },
 	[OWNER_DOUBT_SHARE] = { "two sources name different shares",
 				"SELECT a.entity, a.parent, printf('%s says %.6g %%, %s says %.6g %%', "
 				"s.name, a.share / 1e7, t.name, b.share / 1e7)"
@@ -136,6 +147,34 @@ static const struct {
 				   "n.source = a.source AND"
 				   " (n.since > a.since OR (n.since = a.since AND n.begins > a.begins)))"
 				   " GROUP BY a.entity, a.source HAVING SUM(a.share) > 1000000000" },
+	/* Only who is between two others can be in a cycle: that leaves little of a large register. Longer
+	 * ones than paths are followed are told as too long where they are asked about. */
+	[OWNER_DOUBT_CYCLE] = { "stands above itself",
+				"WITH RECURSIVE e AS MATERIALIZED (SELECT DISTINCT entity, parent FROM " ABOVE
+				"),"
+				" m AS MATERIALIZED (SELECT entity, parent FROM e WHERE entity IN (SELECT "
+				"parent FROM e) AND parent IN (SELECT entity FROM e)),"
+				" w(first, at, depth) AS (SELECT entity, parent, 1 FROM m UNION"
+				" SELECT w.first, m.parent, w.depth + 1 FROM w JOIN m ON m.entity = w.at"
+				" WHERE w.at <> w.first AND w.depth < 16)"
+				" SELECT first, printf('in %d steps', MIN(depth)), 'its parent is ' || "
+				"(SELECT "
+				"MIN(parent) FROM m WHERE m.entity = first) FROM w WHERE at = first GROUP BY "
+				"first" },
+	[OWNER_DOUBT_TOP] = { "is said to have no parent, and a parent is named",
+			      "SELECT a.entity, s.name || ' says both', 'the parent: ' || a.parent "
+			      "FROM " ABOVE
+			      " a JOIN source s ON s.no = a.source WHERE EXISTS(SELECT 1 FROM record r WHERE "
+			      "r.entity = a.entity AND r.source = a.source AND r.no_parent AND r.until IS "
+			      "NULL"
+			      " AND NOT EXISTS(SELECT 1 FROM record n WHERE n.entity = r.entity AND n.source "
+			      "= "
+			      "r.source AND n.since > r.since))"
+			      " OR EXISTS(SELECT 1 FROM exception x WHERE x.entity = a.entity AND x.source = "
+			      "a.source AND x.until IS NULL AND x.reason IN ('NATURAL_PERSONS', "
+			      "'NO_KNOWN_PERSON') AND (x.ultimate = (a.tie = 3) OR a.tie = 1)"
+			      " AND NOT EXISTS(SELECT 1 FROM exception n WHERE n.entity = x.entity AND "
+			      "n.ultimate = x.ultimate AND n.source = x.source AND n.since > x.since))" },
 };
 
 const char *owner_doubt_text(enum owner_doubt d)

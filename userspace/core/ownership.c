@@ -65,7 +65,7 @@ const char *owner_why_text(enum owner_why w)
 		[OWNER_WHY_TOO_LONG] = "the path is longer than 16 steps",
 		[OWNER_WHY_TOO_MANY] = "more holders are named than are looked at (256)",
 		[OWNER_WHY_TWO_PARENTS] = "two parents are named for the same date",
-		[OWNER_WHY_SOURCES_DISAGREE] = "sources disagree about a seat",
+		[OWNER_WHY_SOURCES_DISAGREE] = "sources disagree about where its headquarters are",
 		[OWNER_WHY_CLAIM_UNMET] = "a consolidating parent is named to which no path leads",
 		[OWNER_WHY_TOP_WITH_PARENT] = "an entity is said to have no parent, and has one",
 		[OWNER_WHY_SHARES] = "holders have more than 100 % together",
@@ -375,7 +375,11 @@ static void set_version(const struct walk *w)
 		hash_hits(&s, w, i);
 	}
 	if (a->why > OWNER_WHY_NOTHING_SAID) {
-		snprintf(line, sizeof(line), "why|%s|%s\n", owner_why_text(a->why), a->exception);
+		/* What is hashed keeps its first words: others would make a new version of the same facts. */
+		snprintf(line, sizeof(line), "why|%s|%s\n",
+			 a->why == OWNER_WHY_SOURCES_DISAGREE ? "sources disagree about a seat"
+							      : owner_why_text(a->why),
+			 a->exception);
 		hash_line(&s, line);
 	}
 	crypto_hash_sha256_final(&s, hash);

@@ -26,6 +26,9 @@ struct owners;
 int owners_load(const char *path, struct owners **ret, struct error_text *err);
 /* The same without waiting: -EAGAIN: an import has the database. The other waits 5 s for it. */
 int owners_try_load(const char *path, struct owners **ret, struct error_text *err);
+/* Whether all that a file says was said by `today`, days since 1970-01-01. -EINVAL with file and line. An
+ * import has looked at that before a database has it. */
+int owners_check_dates(const struct owners *o, int32_t today, struct error_text *err);
 struct owners *owners_free(struct owners *o);
 static inline void owners_freep(struct owners **o)
 {
@@ -54,7 +57,7 @@ enum owner_why {
 	OWNER_WHY_TOO_LONG,	     /* more than OWNER_PATH_MAX steps */
 	OWNER_WHY_TOO_MANY,	     /* more ties of one entity than are looked at */
 	OWNER_WHY_TWO_PARENTS,
-	OWNER_WHY_SOURCES_DISAGREE, /* about a seat */
+	OWNER_WHY_SOURCES_DISAGREE, /* about where its headquarters are */
 	OWNER_WHY_CLAIM_UNMET,	    /* a consolidating parent is named that the path does not lead to */
 	OWNER_WHY_TOP_WITH_PARENT,  /* said to have no parent, and has one */
 	OWNER_WHY_SHARES,	    /* holders have more than 100 % together */

@@ -82,6 +82,8 @@ struct owners {
 	bool is_screened, has_lists;
 	OWN_LIST(own_changes) changes; /* by tenant: owners_prepare() */
 	struct own_changes any;	       /* of all tenants, each day once */
+	int32_t latest_day;	       /* of what a file that people write says: the latest, and where */
+	struct error_text latest;
 };
 
 struct owners *owners_new(void);
@@ -100,7 +102,7 @@ int owners_add_binding(struct owners *o, const struct own_binding *b);
 /* Puts everything in order. Call it once, before the first question. */
 void owners_sort(struct owners *o);
 
-/* What holds on a day. NULL: nothing. *disagree: another source names another seat. */
+/* What holds on a day. NULL: nothing. *disagree: another source names other headquarters. */
 const struct own_record *own_record_on(const struct own_entity *e, int32_t day, bool *disagree);
 #define OWN_EDGES_MAX 256
 /* One edge a (tie, parent): `room` of them; returns how many there are. More than there is room for: not all

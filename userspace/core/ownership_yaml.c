@@ -8,10 +8,24 @@
 
 #include "../base/cleanup.h"
 #include "../base/yaml.h"
+#include "country.h"
 
-static bool is_country(const char *s)
+/* When the source said so. Whether that day has come, only the caller knows: owners_check_dates(). */
+static int read_as_of(struct owners *o, struct yaml_node *n, int32_t *ret, struct error_text *err)
 {
-	return strlen(s) == 2 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z';
+	int r = yaml_date(n, "as-of", ret, err);
+	char day[16];
+
+	if (r)
+		return r;
+	if (*ret == INT32_MIN)
+		return yaml_error(n, err, "'as-of' is missing: when the source said so");
+	if (*ret > o->latest_day) {
+		o->latest_day = *ret;
+		o->latest.text[0] = '\0';
+		yaml_error(n, &o->latest, "'as-of' %s lies in the future", date_format(*ret, day));
+	}
+	return 0;
 }
 
 /* A holding's parent may stand further down: entities are all made before. */
@@ -26,13 +40,11 @@ static int read_edge(struct owners *o, size_t child, struct yaml_node *n, struct
 
 	r = r ?: yaml_share(n, "share", &share_ppm, err);
 	r = r ?: yaml_need_string(n, "source", &e.source, err);
-	r = r ?: yaml_date(n, "as-of", &e.as_of, err);
+	r = r ?: read_as_of(o, n, &e.as_of, err);
 	r = r ?: yaml_date(n, "from", &e.from, err) ?: yaml_date(n, "to", &e.to, err);
 	r = r ?: yaml_done(n, err);
 	if (r)
 		return r;
-	if (e.as_of == INT32_MIN)
-		return yaml_error(n, err, "'as-of' is missing: when the source said so");
 	if (e.to == INT32_MIN)
 		e.to = INT32_MAX;
 	e.share_ppb = share_ppm * 1000;
@@ -67,19 +79,18 @@ static int read_entity(struct owners *o, struct yaml_node *n, struct waiting *re
 	r = r ?: yaml_need_string(n, "headquarters", &record.headquarters, err);
 	r = r ?: yaml_optional_string(n, "lei", &lei, err);
 	r = r ?: yaml_need_string(n, "source", &record.source, err);
-	r = r ?: yaml_date(n, "as-of", &record.as_of, err);
+	r = r ?: read_as_of(o, n, &record.as_of, err);
 	r = r ?: yaml_bool(n, "no-parent", &record.top, err);
 	ret->parents = yaml_take(n, "parents");
 	r = r ?: yaml_done(n, err);
 	if (r)
 		return r;
-	if (!is_country(record.headquarters))
-		return yaml_error(n, err, "'headquarters' must be two capital letters (ISO 3166-1), not '%s'",
-				  record.headquarters);
+	if (!country_is_code(record.headquarters))
+		return yaml_error(
+			n, err, "'headquarters' must be a code of ISO 3166-1, two capital letters, not '%s'",
+			record.headquarters);
 	if (lei && !lei_is_valid(lei))
 		return yaml_error(n, err, "'%s' is no LEI: its check digits are wrong", lei);
-	if (record.as_of == INT32_MIN)
-		return yaml_error(n, err, "'as-of' is missing: when the source said so");
 	if (record.top && yaml_count(ret->parents))
 		return yaml_error(n, err, "'no-parent: true' beside parents");
 	if (owners_find(o, id) != OWNER_NOWHERE)
@@ -134,6 +145,12 @@ static int read_bindings(struct owners *o, struct yaml_node *list, struct error_
 	return 0;
 }
 
+int owners_check_dates(const struct owners *o, int32_t today, struct error_text *err)
+{
+	/* A day's grace, as an import has: elsewhere it may be tomorrow. */
+	return o->latest_day > today + 1 ? error_set(err, -EINVAL, "%s", o->latest.text) : 0;
+}
+
 int owners_load_yaml(const char *path, struct owners **ret, struct error_text *err)
 {
 	_cleanup_(owners_freep) struct owners *o = owners_new();
@@ -143,6 +160,7 @@ int owners_load_yaml(const char *path, struct owners **ret, struct error_text *e
 
 	if (!o)
 		return -ENOMEM;
+	o->latest_day = INT32_MIN;
 	r = yaml_load(path, &yaml, err);
 	if (r)
 		return r;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Where the customer's seat and ultimate parent are: an event per ownership version, a case when training is
- * material. */
+/* Where the customer and its ultimate parent are headquartered: an event per ownership version, a case when
+ * training is material. */
 #include <stdio.h>
 #include <string.h>
 
 #include "../base/yaml.h"
 #include "policy_internal.h"
 
-/* The customer's own seat counts as much as its ultimate parent's. */
+/* The customer's own headquarters count as much as its ultimate parent's. */
 static bool is_flagged(const struct policy *p, const struct regime *g, const struct owner_answer *a)
 {
 	/* What is unknown, lapsed or waits for a word about a list is never clear. */

@@ -3,13 +3,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include "country.h"
 #include "regime_internal.h"
 
 static int check_country(struct yaml_node *n, const char *code, struct error_text *err)
 {
-	if (strlen(code) == 2 && code[0] >= 'A' && code[0] <= 'Z' && code[1] >= 'A' && code[1] <= 'Z')
+	if (country_is_code(code))
 		return 0;
-	return yaml_error(n, err, "a country is two capital letters (ISO 3166-1), not '%s'", code);
+	return yaml_error(n, err, "a country is a code of ISO 3166-1, two capital letters, not '%s'", code);
 }
 
 static int check_codes(const struct country_set *s, struct yaml_node *list, struct error_text *err)
@@ -60,6 +61,8 @@ static int read_alias(struct regimes *r, struct yaml_node *n, struct error_text 
 	rc = yaml_need_string(n, "from", &r->alias[r->alias_count].from, err);
 	rc = rc ?: yaml_need_string(n, "to", &r->alias[r->alias_count].to, err);
 	rc = rc ?: yaml_need_string(n, "source", &source, err);
+	rc = rc ?: check_country(n, r->alias[r->alias_count].from, err);
+	rc = rc ?: check_country(n, r->alias[r->alias_count].to, err);
 	if (rc)
 		return rc;
 	r->alias_count++;
