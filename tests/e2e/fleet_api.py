@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP API over TLS, from a real broker and a real aggregator: totals to the last operation, never a part of them; pages
-complete and without repetition while totals change; tokens and their scopes; hostile clients."""
+complete and without repetition while totals change; totals of tenants, families and jobs; tokens and their scopes; hostile clients."""
 import base64
 import json
 import os
@@ -149,6 +149,85 @@ def check_forecasts(api, token, models, lineages, threshold):
     assert api.get("/v1/forecasts", token, model="x")[0] == 400 and api.get("/v1/forecasts", token, regime="none")[1]["forecasts"] == []
 
 
+OWNERS = """entities:
+  - {id: parent, name: Secret Parent, headquarters: US, source: "a test", as-of: 2026-01-01, no-parent: true}
+  - {id: child, name: Secret Child, headquarters: US, source: "a test", as-of: 2026-01-01,
+     parents: [{entity: parent, share: 100%, source: "a test", as-of: 2026-01-01}]}
+"""
+
+
+def add(rows):
+    """As of(), over several rows, with registers."""
+    return {part: {b: sum(int(t[part][b]) for t in rows) for b in BOUNDS} for part in ("training", "all")}, sum(int(t["registers"]) for t in rows)
+
+
+def check_groups(api, token, models, lineages):
+    """Tenants, families and jobs are sums of the same operations, to the last one, and come in pages."""
+    tenants, _ = api.pages("/v1/totals", token, "totals", group="tenant", limit=2)
+    names = [t["tenant"] for t in tenants]
+    assert names == sorted({t["tenant"] for t in models}) and all(t["group"] == "tenant" for t in tenants)
+    for t in tenants:
+        mine = [m for m in models if m["tenant"] == t["tenant"]]
+        assert add([t]) == add(mine) and t["models"] == len(mine), t
+    assert api.get("/v1/totals", token, group="tenant", tenant=names[0])[1]["totals"] == tenants[:1]
+    several = 0
+    for total in sorted(models, key=lambda t: -int(t["registers"]))[:2] + lineages[:1]:
+        of_what = {"lineage": total["lineage"]} if total["group"] == "lineage" else {"tenant": total["tenant"], "model": total["model"]}
+        jobs, _ = api.pages("/v1/totals", token, "totals", group="job", limit=2, **of_what)
+        keys = [(j["ledger"], j["job"], j["tenant"]) for j in jobs]
+        assert keys == sorted(set(keys)) and add(jobs) == add([total]), (of_what, len(jobs))
+        regs, _ = api.pages(where(total) + "/registers", token, "registers", limit=1000)
+        assert {k[:2] for k in keys} == {(r["reading"]["ledger"], r["reading"]["job"]) for r in regs}, of_what
+        several += len(jobs) > 2
+    assert several, "no total has more than a page of jobs: the test shows nothing"
+    for bad in ({"group": "job"}, {"group": "job", "tenant": names[0]}, {"group": "job", "lineage": "x", "tenant": "y"}, {"group": "tenant", "model": "x"},
+                {"group": "tenant", "largest": 3}, {"group": "job", "tenant": "a", "model": "b", "cursor": "AAAA"}, {"group": "nonsense"}):
+        assert api.get("/v1/totals", token, **bad)[0] == 400, bad
+    assert api.get("/v1/totals", token, group="job", tenant="nobody", model="nothing")[0] == 404
+    return names
+
+
+def check_families(broker, fleet, token, one, models, tmp):
+    """Two tenants of one parent are a family; who it is, and whose it is, no answer says."""
+    owned = [n for n in sorted({t["tenant"] for t in models if int(t["all"]["high"])}) if n != "unknown"][:2]
+    binding = "tenants:\n" + "".join(f"  - {{tenant: {n}, entity: child}}\n" for n in owned)
+    (tmp / "owners.yaml").write_text(OWNERS + binding)
+    kin = Api(tmp, broker.brokers, fleet.name, fleet.regimes, tmp / "tokens", tmp, ["--owners", tmp / "owners.yaml"])
+    try:
+        kin.await_ready()
+        end = time.monotonic() + 60
+        while True:
+            families, _ = kin.pages("/v1/totals", token, "totals", group="family", limit=1)
+            got, _ = kin.pages("/v1/totals", token, "totals", limit=1000)
+            members = [t for t in got if t["tenant"] in owned]
+            if len(families) == 1 and families[0]["all"]["high"] == str(sum(int(t["all"]["high"]) for t in members)):
+                break
+            assert time.monotonic() < end, (families, members)
+            time.sleep(0.2)
+        f = families[0]
+        assert (f["tenants"], f["models"], f["training"]["low"]) == (2, len(members), "0") and f["family"].startswith("family/"), f
+        assert int(f["training"]["high"]) == sum(int(t["training"]["high"]) for t in members)
+        assert int(f["largest_high"]) == max(sum(int(t["training"]["high"]) for t in members if t["tenant"] == n) for n in owned)
+        text = json.dumps(families)
+        assert not [n for n in (*owned, "Secret", "parent", "child") if n in text], text
+        assert kin.get("/v1/totals", one, group="family")[0] == 403 and kin.get("/v1/totals", token, group="family", tenant=owned[0])[0] == 400
+        # What is wrong leaves what there was; what is right is read anew, without anybody's word.
+        (tmp / "owners.yaml").write_text("nonsense: true\n")
+        kin.p.send_signal(signal.SIGHUP)
+        end = time.monotonic() + 60
+        while "stays in use" not in kin.log.read_text():
+            assert time.monotonic() < end, kin.log.read_text()
+            time.sleep(0.1)
+        assert kin.get("/v1/totals", token, group="family")[1]["totals"] == families
+        (tmp / "owners.yaml").write_text(OWNERS + binding.replace(f"tenant: {owned[1]}", "tenant: somebody-else") + "...\n")
+        end = time.monotonic() + 90
+        while kin.get("/v1/totals", token, group="family")[1]["totals"]:
+            assert time.monotonic() < end, kin.log.read_text()
+            time.sleep(0.2)
+    finally:
+        assert kin.close() == 0
+
+
 def check_clients(api, broker, fleet, token, models, lineages, tmp):
     """totals, top and forecast over the API, and totals straight from the topics."""
     (tmp / "token").write_text(token + "\n")
@@ -167,6 +246,14 @@ def check_clients(api, broker, fleet, token, models, lineages, tmp):
     one = models[0]
     assert rows(run("totals", *over, "--json", "--tenant", one["tenant"], "--model", one["model"])) == [one]
     assert rows(run("totals", "--brokers", broker.brokers, "--name", fleet.name, "--json", "--lineage", lineages[0]["lineage"])) == lineages[:1]
+    tenants, _ = api.pages("/v1/totals", token, "totals", group="tenant")
+    assert rows(run("totals", *over, "--json", "--group", "tenant")) == tenants
+    jobs, _ = api.pages("/v1/totals", token, "totals", group="job", tenant=one["tenant"], model=one["model"])
+    assert rows(run("totals", *over, "--json", "--group", "job", "--tenant", one["tenant"], "--model", one["model"])) == jobs
+    assert jobs[0]["job"][:20] in run("totals", *over, "--group", "job", "--tenant", one["tenant"], "--model", one["model"])
+    run("totals", *over, "--group", "nonsense", rc=2)
+    run("totals", "--brokers", broker.brokers, "--name", fleet.name, "--group", "tenant", rc=2)
+    assert "--owners" in run("totals", *over, "--group", "family", rc=1)
     table = run("totals", *over).splitlines()
     assert len(table) == len(models) + 1 and table[0].startswith("TENANT") and one["tenant"] in table[1]
     top = json.loads(run("top", *over, "--once", "--json"))
@@ -224,6 +311,7 @@ def check_scopes(api, tokens, truth, tmp):
     there = [api.get(p, one) for p in (f"/v1/models/{other}/{model}", f"/v1/models/{other}/{model}/series", f"/v1/models/{other}/none/registers",
                                        f"/v1/forecasts?tenant={other}", "/v1/forecasts?tenant=nobody", "/v1/forecasts?group=lineage", f"/v1/models/{other}/nothing", "/v1/models/nobody/nothing", "/v1/lineages/line-1",
                                        "/v1/lineages/none", f"/v1/totals?tenant={other}", "/v1/totals?tenant=nobody", "/v1/totals?group=lineage",
+                                       f"/v1/totals?group=tenant&tenant={other}", "/v1/totals?group=family", f"/v1/totals?group=job&tenant={other}&model={model}", "/v1/totals?group=job&lineage=line-1",
                                        f"/v1/alerts?tenant={other}", "/metrics")]
     assert all(status == 403 and body == there[0][1] for status, body in there), there
     assert api.get(f"/v1/models/{mine}/nothing", one)[0] == 404
@@ -231,6 +319,10 @@ def check_scopes(api, tokens, truth, tmp):
     assert status == 200 and all(a["event"]["subject"].split("/")[0] == mine for a in page["alerts"])
     mine_only, _ = api.pages("/v1/forecasts", one, "forecasts")
     assert mine_only and {r["tenant"] for r in mine_only} == {mine}
+    sums, _ = api.pages("/v1/totals", one, "totals", group="tenant")
+    assert [t["tenant"] for t in sums] == [mine] and add(sums) == add(rows)
+    jobs, _ = api.pages("/v1/totals", one, "totals", group="job", tenant=mine, model=rows[0]["model"])
+    assert add(jobs) == add(rows[:1])
     row = rows[0]
     _, behind = api.get(where(row) + "/series", one)
     assert behind["check"]["agrees"] == "equal" and set(behind["read"]) == {"id", "time"} and "dropped" not in page
@@ -436,6 +528,7 @@ def main():
             for t in models + lineages:
                 assert twin.get(where(t), token)[1]["total"] == t, where(t)
             check_behind(twin, token, sorted(models, key=lambda t: -int(t["registers"]))[:3] + [t for t in models if t["tenant"] == "unknown"][:1] + lineages[:2])
+            check_groups(twin, token, models, lineages)
             check_cursor(twin, token, max(models, key=lambda t: int(t["registers"])))
             check_bounds(broker, fleet, token, models, tmp)
             check_clients(twin, broker, fleet, token, models, lineages, tmp)
@@ -448,7 +541,8 @@ def main():
             ids = [a["event"]["id"] for a in got]
             assert len(ids) == len(set(ids)) and expected.keys() <= set(ids), "alerts are missing or there twice"
             assert [a["event"]["time"] for a in got] == sorted(a["event"]["time"] for a in got)
-            check_scopes(api, tmp / "tokens", truth, tmp)
+            _, one = check_scopes(api, tmp / "tokens", truth, tmp)
+            check_families(broker, fleet, token, one, models, tmp)
             check_certificate(api, tmp, token)
             check_hostile(api, token)
             check_slow(api)

@@ -252,9 +252,52 @@ static int add_text(void *ctx, const struct om_subject_total *s)
 	return 0;
 }
 
+struct jobs_sum {
+	struct om_subject_total sum;
+	uint64_t jobs;
+};
+
+static int add_job(void *ctx, const struct om_id *ledger, const struct om_id *job, const struct om_subject_total *s)
+{
+	struct jobs_sum *j = ctx;
+
+	om_subject_total_add(&j->sum, s);
+	j->jobs++;
+	return 0;
+}
+
+static int keep_subject(void *ctx, const struct om_subject_total *s)
+{
+	struct jobs_sum **next = ctx;
+
+	(*next)++->sum = *s;
+	return 0;
+}
+
+/* A total is the sum of what its jobs are told to add to it: live days and sealed ones, each once. */
+static void check_jobs(struct om_totals *t)
+{
+	struct jobs_sum subject[2 * SUBJECTS + 8] = { 0 }, *end = subject;
+
+	assert_int_equal(om_totals_each(t, keep_subject, &end), 0);
+	assert_int_equal(om_totals_each_lineage(t, keep_subject, &end), 0);
+	for (struct jobs_sum *s = subject; s < end; s++) {
+		struct jobs_sum j = { .sum = { .is_bounded = true, .tenant = "", .model = "", .lineage = "" } };
+		char name[320], want[700], got[700];
+
+		assert_int_equal(om_totals_each_job(t, &s->sum, add_job, &j), 0);
+		assert_true(j.jobs > 0);
+		s->sum.member_count = 0;
+		print_total(&s->sum, name, want);
+		print_total(&j.sum, (char[320]){ 0 }, got);
+		assert_string_equal(got, want);
+	}
+}
+
 static void print_all(struct om_totals *t, char *out)
 {
 	out[0] = '\0';
+	check_jobs(t);
 	assert_int_equal(om_totals_each(t, add_text, out), 0);
 	assert_int_equal(om_totals_each_lineage(t, add_text, out), 0);
 }

@@ -34,6 +34,8 @@ void show_total(const json_t *total, const char *rate)
 	const char *lineage = json_string_value(json_object_get(total, "lineage"));
 	const char *tenant = json_string_value(json_object_get(total, "tenant"));
 	const char *model = json_string_value(json_object_get(total, "model"));
+	const char *family = json_string_value(json_object_get(total, "family"));
+	const char *job = json_string_value(json_object_get(total, "job"));
 	opcount low = show_total_figure(total, "training", "low");
 	opcount high = show_total_figure(total, "training", "high");
 	char all[OPCOUNT_STRLEN], from[OPCOUNT_STRLEN], to[OPCOUNT_STRLEN], training[2 * OPCOUNT_STRLEN + 2];
@@ -41,8 +43,10 @@ void show_total(const json_t *total, const char *rate)
 
 	snprintf(training, sizeof(training), low == high ? "%s" : "%s..%s", opcount_human(low, from),
 		 opcount_human(high, to));
-	printf("%-20.20s %-20.20s %-10s %9s %19s %12s %7s %9s  ", lineage ? "(lineage)" : tenant ?: "?",
-	       lineage ?: model ?: "?", opcount_human(show_total_figure(total, "all", "high"), all), rate ?: "-",
+	printf("%-20.20s %-20.20s %-10s %9s %19s %12s %7s %9s  ", family			? "(family)"
+	       : lineage && !job ? "(lineage)"
+				 : tenant ?: "?",
+	       job ?: family ?: lineage ?: model ?: "(all models)", opcount_human(show_total_figure(total, "all", "high"), all), rate ?: "-",
 	       training, opcount_format(show_total_figure(total, "calls", NULL), calls),
 	       opcount_format(show_total_figure(total, "losses", NULL), losses),
 	       opcount_format(show_total_figure(total, "registers", NULL), registers));

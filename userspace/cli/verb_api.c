@@ -63,6 +63,8 @@ static int serve(int argc, char **argv)
 		  "regimes whose thresholds are forecast (" OPMETER_DATADIR "/regimes)" },
 		{ "tenants", "FILE", OPTION_STRING, &c.tenants_path,
 		  "names of all tenants, as the aggregators have it (none)" },
+		{ "owners", "FILE", OPTION_STRING, &c.owners_path,
+		  "who owns whom, as the aggregators have it: totals of families are told (none)" },
 		{ "connections", "N", OPTION_UINT, &c.connections_max, "at once (256)" },
 		{ "request-time", "TIME", OPTION_DURATION, &c.request_ns,
 		  "a request that is not there whole after that is cut off (30s)" },

@@ -20,17 +20,26 @@ struct request {
 	struct api_client api;
 	struct api_config topics;
 	const char *tenant, *model, *lineage;
+	const char *group; /* NULL: model, or lineage where it is asked for otherwise */
 	bool lineages, json;
 	json_t *rows; /* array */
 };
 
+static bool is_group(const struct request *q, const char *name)
+{
+	return !strcmp(q->group, name);
+}
+
+/* Rows of a group that is asked for by name were chosen by the server. */
 static bool is_asked(const struct request *q, const json_t *total)
 {
 	const char *tenant = json_string_value(json_object_get(total, "tenant"));
 	const char *model = json_string_value(json_object_get(total, "model"));
 	const char *lineage = json_string_value(json_object_get(total, "lineage"));
 
-	if (q->lineages || q->lineage)
+	if (!is_group(q, "model") && !is_group(q, "lineage"))
+		return true;
+	if (is_group(q, "lineage"))
 		return lineage && (!q->lineage || !strcmp(q->lineage, lineage));
 	return tenant && model && (!q->tenant || !strcmp(q->tenant, tenant)) &&
 	       (!q->model || !strcmp(q->model, model));
@@ -71,8 +80,7 @@ static int ask(struct request *q, struct error_text *err)
 	bool is_one = false;
 	int r;
 
-	if (asprintf(&target, "/v1/totals?limit=10000&group=%s",
-		     q->lineages || q->lineage ? "lineage" : "model") < 0)
+	if (asprintf(&target, "/v1/totals?limit=10000&group=%s", q->group) < 0)
 		return -ENOMEM;
 	r = add_filter(&target, "tenant", q->tenant) ?: add_filter(&target, "model", q->model);
 	r = r ?: add_filter(&target, "lineage", q->lineage);
@@ -105,6 +113,30 @@ static void show(const struct request *q)
 		printf("nothing has been metered yet\n");
 }
 
+static int check_group(struct request *q)
+{
+	static const char *const known[] = { "model", "lineage", "tenant", "family", "job" };
+	bool is_known = false;
+
+	if ((q->lineage || q->lineages) && (q->tenant || q->model)) {
+		log_error("totals: --lineage and --lineages do not go with --tenant and --model");
+		return EXIT_USAGE;
+	}
+	if (!q->group)
+		q->group = q->lineages || q->lineage ? "lineage" : "model";
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		is_known |= is_group(q, known[i]);
+	if (!is_known || (q->lineages && !is_group(q, "lineage"))) {
+		log_error("totals: --group is model, lineage, tenant, family or job");
+		return EXIT_USAGE;
+	}
+	if (!q->api.url && !is_group(q, "model") && !is_group(q, "lineage")) {
+		log_error("totals: --group %s needs --api: the topics have models and lineages", q->group);
+		return EXIT_USAGE;
+	}
+	return EXIT_OK;
+}
+
 static int totals(struct request *q)
 {
 	struct error_text err = { 0 };
@@ -114,10 +146,9 @@ static int totals(struct request *q)
 		log_error("totals: either --api URL or --brokers HOST:PORT must be given");
 		return EXIT_USAGE;
 	}
-	if ((q->lineage || q->lineages) && (q->tenant || q->model)) {
-		log_error("totals: --lineage and --lineages do not go with --tenant and --model");
-		return EXIT_USAGE;
-	}
+	r = check_group(q);
+	if (r)
+		return r;
 	r = q->api.url ? api_client_check(&q->api, &err) : 0;
 	r = r ?: q->api.url ? ask(q, &err) : api_totals_once(&q->topics, keep_one, q, &err);
 	if (r == 0)
@@ -141,6 +172,10 @@ int verb_totals(int argc, char **argv)
 		  "with --brokers: give up if the totals are not whole by then (60)" },
 		{ "tenant", "NAME", OPTION_STRING, &q.tenant, "only this tenant's (all)" },
 		{ "model", "NAME", OPTION_STRING, &q.model, "only of models of this name (all)" },
+		{ "group", "GROUP", OPTION_STRING, &q.group,
+		  "by model, lineage, tenant, family, or job: the jobs of --tenant and --model, or of "
+		  "--lineage "
+		  "(model)" },
 		{ "lineages", NULL, OPTION_FLAG, &q.lineages, "of lineages instead of models" },
 		{ "lineage", "NAME", OPTION_STRING, &q.lineage, "of one lineage" },
 		{ "json", NULL, OPTION_FLAG, &q.json, "exact figures, one JSON object a line" },

@@ -208,6 +208,14 @@ size_t om_day_fold(struct om_day *day, size_t n);
 int om_totals_days(struct om_totals *t, const struct om_subject_total *of, uint32_t before,
 		   struct om_day **ret, size_t *ret_count);
 
+/* What each job adds to the subject that `of` names (its group and names count), in no order: together they
+ * are its total. A lineage's job comes once for each tenant that it was of. `s` names the subject and the
+ * tenant; its members and `until` are none. fn returns 0 to go on. -ENOMEM. */
+int om_totals_each_job(struct om_totals *t, const struct om_subject_total *of,
+		       int (*fn)(void *ctx, const struct om_id *ledger, const struct om_id *job,
+				 const struct om_subject_total *s),
+		       void *ctx);
+
 /* Every register with the tenant, model and phase that hold for its day, folded ones too (those have no node
  * facts). In no order. */
 struct om_attributed {

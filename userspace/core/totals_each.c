@@ -9,7 +9,7 @@
 
 typedef int total_fn(void *ctx, const struct om_subject_total *s);
 
-static void to_total(const struct sum *s, struct om_subject_total *ret)
+void total_of_sum(const struct sum *s, struct om_subject_total *ret)
 {
 	ret->training_low = s->figure[FIG_TRAINING_LOW];
 	ret->training_high = s->figure[FIG_TRAINING_HIGH];
@@ -60,7 +60,7 @@ void om_subject_total_add(struct om_subject_total *into, const struct om_subject
 	from_total(into, &a);
 	from_total(other, &b);
 	sum_add(&a, &b);
-	to_total(&a, into);
+	total_of_sum(&a, into);
 }
 
 static int compare_cells(const void *x, const void *y, void *ctx)
@@ -110,7 +110,7 @@ static int tell_model(struct om_totals *t, struct cell *c, total_fn *fn, void *c
 	_cleanup_free_ struct om_until *until = NULL;
 	int r;
 
-	to_total(&c->total, &s);
+	total_of_sum(&c->total, &s);
 	r = days_until(t, &c, 1, s.first_day, &until, &s.until_count);
 	s.until = until;
 	return r ?: fn(ctx, &s);
@@ -143,7 +143,7 @@ static int tell_lineage(struct om_totals *t, size_t from, size_t to, total_fn *f
 								c->total.number[NUM_REGISTERS] };
 	}
 	s.members = members;
-	to_total(&sum, &s);
+	total_of_sum(&sum, &s);
 	r = days_until(t, cells, s.member_count, s.first_day, &until, &s.until_count);
 	s.until = until;
 	return r ?: fn(ctx, &s);
@@ -250,30 +250,42 @@ static size_t first_from(const struct om_totals *t, enum om_group group, const c
 	return lo;
 }
 
-int om_totals_days(struct om_totals *t, const struct om_subject_total *of, uint32_t before,
-		   struct om_day **ret, size_t *ret_count)
+int cells_of_subject(struct om_totals *t, const struct om_subject_total *of, size_t ret[2])
 {
 	bool is_lineage = of->group == OM_GROUP_LINEAGE;
 	const char *a = is_lineage ? of->lineage : of->tenant;
-	_cleanup_free_ struct cell **cells = NULL;
-	size_t from, to;
 	int r = make_ready(t);
+	size_t from;
 
-	*ret = NULL;
-	*ret_count = 0;
+	ret[0] = ret[1] = 0;
 	if (r)
 		return r;
 	from = first_from(t, of->group, a, is_lineage ? "" : of->model);
 	if (from == t->ordered || ranked(t, from)->group != of->group || strcmp(ranked(t, from)->a, a) != 0 ||
 	    (!is_lineage && strcmp(ranked(t, from)->b, of->model) != 0))
 		return 0;
-	to = is_lineage ? end_of_lineage(t, from) : from + 1;
-	cells = calloc(to - from, sizeof(struct cell *));
+	ret[0] = from;
+	ret[1] = is_lineage ? end_of_lineage(t, from) : from + 1;
+	return 0;
+}
+
+int om_totals_days(struct om_totals *t, const struct om_subject_total *of, uint32_t before,
+		   struct om_day **ret, size_t *ret_count)
+{
+	_cleanup_free_ struct cell **cells = NULL;
+	size_t at[2];
+	int r = cells_of_subject(t, of, at);
+
+	*ret = NULL;
+	*ret_count = 0;
+	if (r || at[0] == at[1])
+		return r;
+	cells = calloc(at[1] - at[0], sizeof(struct cell *));
 	if (!cells)
 		return -ENOMEM;
-	for (size_t i = from; i < to; i++)
-		cells[i - from] = ranked(t, i);
-	return days_series(t, cells, to - from, before, ret, ret_count);
+	for (size_t i = at[0]; i < at[1]; i++)
+		cells[i - at[0]] = ranked(t, i);
+	return days_series(t, cells, at[1] - at[0], before, ret, ret_count);
 }
 
 static size_t index_bytes(const struct index *x)

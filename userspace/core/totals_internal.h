@@ -12,7 +12,7 @@
  * totals.c         what readings, carries, nulls and assignments do to them; what is owed
  * totals_sum.c     sums: of four jobs, of 256 jobs, of a cell
  * totals_cells.c   which cells a job is in
- * totals_each.c    what is told of them
+ * totals_each.c    what is told of them; totals_jobs.c: job by job
  * totals_days.c    what was trained before some days; totals_series.c: on each day
  *
  * A cell is what is summed: (tenant, model), or (lineage, tenant). A sum is only ever
@@ -218,6 +218,12 @@ const struct om_dated *job_holds(const struct job *j, enum om_assignment_kind ki
 enum om_phase phase_of(const struct om_dated *d);
 const char *value_of(const struct job *j, enum om_assignment_kind kind, uint32_t day, const char *otherwise);
 
+/* totals_each.c */
+void total_of_sum(const struct sum *s, struct om_subject_total *ret);
+/* The cells of the subject that `of` names, among those in the order of names; ret[0] up to ret[1], both 0 if
+ * there are none. Sums are fresh. */
+int cells_of_subject(struct om_totals *t, const struct om_subject_total *of, size_t ret[2]);
+
 /* totals_sum.c */
 /* Never fails: room for every job was made when it was added. */
 void sum_touch(struct om_totals *t, uint32_t job, bool is_moved);
@@ -232,6 +238,8 @@ struct names {
 };
 struct names sum_names_on(const struct om_totals *t, const struct job *j, uint32_t day);
 
+/* Adds all that a member of a cell adds to it. Leaves its live registers gathered. */
+int sum_member(struct om_totals *t, uint32_t job, uint32_t cell, struct sum *s);
 /* What each day of the job adds to a cell, in no order. */
 int sum_each_day(struct om_totals *t, uint32_t job, const struct cell *c,
 		 void (*fn)(void *ctx, uint32_t day, const struct sum *s), void *ctx);

@@ -342,6 +342,15 @@ static int refresh_job(struct om_totals *t, uint32_t job)
 	return r;
 }
 
+int sum_member(struct om_totals *t, uint32_t job, uint32_t cell, struct sum *s)
+{
+	const struct membership *m = cells_membership(job_at(t, job), cell);
+
+	if (m->closed)
+		sum_add(s, m->closed);
+	return add_live(t, job, cell_at(t, cell), s);
+}
+
 static int refresh_four(struct om_totals *t, uint32_t cell, uint32_t four)
 {
 	struct cell *c = cell_at(t, cell);
@@ -349,14 +358,8 @@ static int refresh_four(struct om_totals *t, uint32_t cell, uint32_t four)
 	int r = 0;
 
 	for (size_t at = (size_t)four * FOUR; r == 0 && at < c->members.count && at < (four + 1ULL) * FOUR;
-	     at++) {
-		uint32_t job = c->members.item[at];
-		const struct membership *m = cells_membership(job_at(t, job), cell);
-
-		if (m->closed)
-			sum_add(&s, m->closed);
-		r = add_live(t, job, c, &s);
-	}
+	     at++)
+		r = sum_member(t, c->members.item[at], cell, &s);
 	if (r == 0) {
 		c->four[four] = s;
 		c->many_stale[four / MANY] = 1;

@@ -34,7 +34,40 @@ static void api_close(struct api *a)
 	api_tokens_free(a->tokens);
 	tenant_names_free(a->tenants);
 	regimes_free(a->regimes);
+	law_close(&a->law);
+	pthread_rwlock_destroy(&a->law_lock);
 	pthread_rwlock_destroy(&a->tokens_lock);
+}
+
+static int32_t today(void)
+{
+	return (int32_t)(fleet_now_ns(CLOCK_REALTIME) / 86400000000000ULL);
+}
+
+static int open_owners(struct api *a, struct error_text *err)
+{
+	const char *paths[LAW_FILES] = { [LAW_OWNERS] = a->config->owners_path };
+
+	return law_open(&a->law, paths, fleet_now_ns(CLOCK_MONOTONIC), today(), err);
+}
+
+/* Read anew when the file changed; what cannot be read leaves what there was. */
+static void look_at_owners(struct api *a, bool forced)
+{
+	const struct reload *l = &a->law.file[LAW_OWNERS];
+	struct law_news news;
+
+	if (!a->config->owners_path)
+		return;
+	pthread_rwlock_wrlock(&a->law_lock);
+	law_look(&a->law, fleet_now_ns(CLOCK_MONOTONIC), today(), forced, &news);
+	pthread_rwlock_unlock(&a->law_lock);
+	if (!news.is_worth[LAW_OWNERS])
+		return;
+	if (l->has_failed)
+		log_error("owners: what was read before stays in use: %s", l->error.text);
+	else
+		log_info("owners: %s was read anew", l->path);
 }
 
 static int api_open(struct api *a, struct error_text *err)
@@ -48,11 +81,10 @@ static int api_open(struct api *a, struct error_text *err)
 	if (r)
 		return -EINVAL;
 	r = regimes_load(c->regimes_dir, &a->regimes, err);
-	r = r
-		    ?: regimes_check_accepted(
-			       a->regimes, (int32_t)(fleet_now_ns(CLOCK_REALTIME) / 86400000000000ULL), err);
+	r = r ?: regimes_check_accepted(a->regimes, today(), err);
 	if (r == 0 && c->tenants_path && tenant_names_load(c->tenants_path, &a->tenants))
 		r = error_set(err, -EINVAL, "%s: cannot be read", c->tenants_path);
+	r = r ?: open_owners(a, err);
 	if (r)
 		return -EINVAL;
 	r = api_http_new(a, &a->http, err);
@@ -92,6 +124,7 @@ static void reload(struct api *a)
 		log_info("%zu tokens", api_tokens_count(fresh));
 	}
 	reload_certificate(a);
+	look_at_owners(a, true);
 }
 
 static int loop(struct api *a)
@@ -117,6 +150,7 @@ static int loop(struct api *a)
 		if (fleet_now_ns(CLOCK_MONOTONIC) >= second) {
 			second = fleet_now_ns(CLOCK_MONOTONIC) + SECOND_NS;
 			api_http_reap(a->http);
+			look_at_owners(a, false);
 			if (a->is_certificate_due)
 				reload_certificate(a);
 		}
@@ -140,6 +174,7 @@ int api_run(const struct api_config *config)
 	signal(SIGHUP, on_signal);
 	signal(SIGPIPE, SIG_IGN);
 	pthread_rwlock_init(&a.tokens_lock, NULL);
+	pthread_rwlock_init(&a.law_lock, NULL);
 	api_alerts_init(&a.alerts, config->alerts_max);
 	r = api_open(&a, &err);
 	if (r) {

@@ -15,6 +15,7 @@ struct api_config {
 	const char *brokers;
 	const char *kafka_config; /* NULL: none */
 	const char *regimes_dir;
+	const char *owners_path;  /* NULL: no families are told */
 	const char *tenants_path; /* NULL: any tenant's name is taken; as the aggregators' */
 	const char *listen;	  /* ADDRESS:PORT; port 0: any that is free */
 	const char *tokens_path;

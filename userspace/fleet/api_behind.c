@@ -17,6 +17,7 @@
 #define DAY_NS 86400000000000ULL
 #define CURSOR_REGISTER "register"
 #define CURSOR_FORECAST "forecast"
+#define CURSOR_JOB "job"
 
 static int problem_of(struct call *c)
 {
@@ -63,10 +64,10 @@ static int want(struct call *c, const char *reading)
 	return 2;
 }
 
-static int set_ask(struct call *c, enum om_group group, const char *first, const char *second,
-		   bool wants_registers, const char *reading)
+static int set_ask(struct call *c, enum om_group group, const char *first, const char *second, unsigned wants,
+		   const char *reading)
 {
-	*c->ask = (struct study_ask){ .group = group, .wants_registers = wants_registers };
+	*c->ask = (struct study_ask){ .group = group, .wants = wants };
 	if (strlen(first) >= sizeof(c->ask->first) || strlen(second) >= sizeof(c->ask->second))
 		return answer_problem(c->rq, 404, "no-such-total", "There is no such total."), 2;
 	snprintf(c->ask->first, sizeof(c->ask->first), "%s", first);
@@ -155,18 +156,15 @@ static void put_check(FILE *f, const struct study *s)
 }
 
 /* Answers what both have in common: as_of, read, check. 0; else answered, or to be read first. */
-static int begin(struct call *c, bool wants_registers, const char *reading, struct body *b)
+static int begin_of(struct call *c, enum om_group group, const char *first, const char *second,
+		    unsigned wants, const char *reading, struct body *b)
 {
-	const char *first, *second;
-	enum om_group group;
 	int r;
 
-	if (subject_of(c, &group, &first, &second))
-		return 2;
 	/* What nobody knows is not worth a reading. */
 	if (!c->rq->study && !c->rq->study_error && !snapshot_find(c->snapshot, group, first, second))
 		return answer_problem(c->rq, 404, "no-such-total", "There is no such total."), 2;
-	r = set_ask(c, group, first, second, wants_registers, reading);
+	r = set_ask(c, group, first, second, wants, reading);
 	if (r)
 		return r;
 	if (!c->rq->study->has_total && !study_find(c->rq->study, first, second))
@@ -178,6 +176,17 @@ static int begin(struct call *c, bool wants_registers, const char *reading, stru
 	fputc(',', b->f);
 	put_check(b->f, c->rq->study);
 	return 0;
+}
+
+/* The same of the subject that the path names. */
+static int begin(struct call *c, unsigned wants, const char *reading, struct body *b)
+{
+	const char *first, *second;
+	enum om_group group;
+
+	if (subject_of(c, &group, &first, &second))
+		return 2;
+	return begin_of(c, group, first, second, wants, reading, b);
 }
 
 /* 0; 1: answered with a problem. */
@@ -208,7 +217,7 @@ int answer_series(struct call *c)
 
 	if (check_params(c, known) || day_param(c, "from", &from) || day_param(c, "to", &to))
 		return 0;
-	r = begin(c, false, "", &b);
+	r = begin(c, 0, "", &b);
 	if (r)
 		return outcome(r);
 	fputs(",\"days\":[", b.f);
@@ -278,7 +287,7 @@ int answer_registers(struct call *c)
 	if (check_params(c, known) || number_param(c, "limit", 10000, &limit) ||
 	    registers_at(c, buf, &reading, after))
 		return 0;
-	r = begin(c, true, reading, &b);
+	r = begin(c, STUDY_REGISTERS, reading, &b);
 	if (r)
 		return outcome(r);
 	s = c->rq->study;
@@ -295,6 +304,81 @@ int answer_registers(struct call *c)
 		}
 		r = put_register(b.f, g, n++ == 0);
 	}
+	fputs("],", b.f);
+	put_cursor(b.f, cursor);
+	body_close(&b, c->rq);
+	return r;
+}
+
+/* Which total's jobs are asked for: 0; 1: answered with a problem. */
+static int take_jobs_ask(struct call *c, enum om_group *ret_group, const char **ret_first,
+			 const char **ret_second)
+{
+	static const char *const known[] = { "group", "tenant", "model", "lineage", "limit", "cursor", NULL };
+	const char *tenant = api_query_get(&c->query, "tenant"), *model = api_query_get(&c->query, "model");
+	const char *lineage = api_query_get(&c->query, "lineage");
+
+	if (check_params(c, known))
+		return 1;
+	if (lineage ? tenant || model : !tenant || !model) {
+		answer_problem(c->rq, 400, "bad-parameter",
+			       "The jobs of one total: either 'tenant' and 'model', or 'lineage'.");
+		return 1;
+	}
+	*ret_group = lineage ? OM_GROUP_LINEAGE : OM_GROUP_MODEL;
+	*ret_first = lineage ?: tenant;
+	*ret_second = model ?: "";
+	if (may_group(c, *ret_group, tenant))
+		return 0;
+	refuse_scope(c);
+	return 1;
+}
+
+/* A place among the jobs: ledger and job, and the tenant, for a lineage's job may be there once for each. */
+static int compare_place(const struct study_job *j, const uint8_t key[STUDY_JOB_SIZE], const char *tenant)
+{
+	return memcmp(j->key, key, STUDY_JOB_SIZE) ?: strcmp(j->total.tenant, tenant);
+}
+
+static int put_jobs(struct call *c, FILE *f, uint64_t limit, const uint8_t *after, const char *after_tenant,
+		    char cursor[API_CURSOR_MAX])
+{
+	const struct study *s = c->rq->study;
+	char key[2 * STUDY_JOB_SIZE + 1];
+	uint64_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < s->jobs; i++) {
+		if (after && compare_place(&s->job[i], after, after_tenant) <= 0)
+			continue;
+		if (n == limit)
+			return encode_place(CURSOR_JOB, s, om_hex(s->job[i - 1].key, STUDY_JOB_SIZE, key),
+					    s->job[i - 1].total.tenant, cursor);
+		r = put_job_total(f, &s->job[i], n++ == 0);
+	}
+	return r;
+}
+
+int answer_jobs(struct call *c)
+{
+	const char *name[API_CURSOR_NAMES], *reading, *first, *second;
+	char cursor[API_CURSOR_MAX] = "", buf[API_CURSOR_MAX];
+	uint8_t after[STUDY_JOB_SIZE];
+	uint64_t limit = 100;
+	enum om_group group;
+	struct body b;
+	int r;
+
+	if (take_jobs_ask(c, &group, &first, &second) || number_param(c, "limit", 10000, &limit) ||
+	    decode_place(c, CURSOR_JOB, name, buf, &reading))
+		return 0;
+	if (*reading && (strlen(name[1]) != 2 * STUDY_JOB_SIZE || om_unhex(name[1], after, STUDY_JOB_SIZE)))
+		return refuse_cursor(c);
+	r = begin_of(c, group, first, second, STUDY_JOBS, reading, &b);
+	if (r)
+		return outcome(r);
+	fputs(",\"totals\":[", b.f);
+	r = put_jobs(c, b.f, limit, *reading ? after : NULL, *reading ? name[2] : "", cursor);
 	fputs("],", b.f);
 	put_cursor(b.f, cursor);
 	body_close(&b, c->rq);
@@ -412,7 +496,7 @@ int answer_forecasts(struct call *c)
 
 	if (take_forecast_ask(&a) || decode_place(c, CURSOR_FORECAST, name, buf, &reading))
 		return 0;
-	r = set_ask(c, a.group, (a.group ? a.lineage : a.tenant) ?: "", a.model ?: "", false, reading);
+	r = set_ask(c, a.group, (a.group ? a.lineage : a.tenant) ?: "", a.model ?: "", 0, reading);
 	if (r)
 		return outcome(r);
 	if (body_open(&b))

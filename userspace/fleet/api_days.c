@@ -20,6 +20,7 @@ struct study *study_unref(struct study *s)
 	key_map_done(&s->names, key_node_free);
 	free(s->sorted);
 	free(s->reg);
+	free(s->job);
 	free(s->offset);
 	free(s->as_of);
 	free(s->brief);
@@ -138,6 +139,40 @@ int study_keep_register(struct study *s, const struct om_attributed *a)
 	return 0;
 }
 
+int study_keep_job(struct study *s, const struct om_id *ledger, const struct om_id *job,
+		   const struct om_subject_total *t)
+{
+	struct study_job *j;
+
+	if (s->jobs == s->job_room) {
+		size_t room = s->job_room ? 2 * s->job_room : 64;
+
+		j = reallocarray(s->job, room, sizeof(*j));
+		if (!j)
+			return -ENOMEM;
+		s->job = j;
+		s->job_room = room;
+	}
+	j = &s->job[s->jobs];
+	memcpy(j->key, ledger->byte, STUDY_JOB_SIZE / 2);
+	memcpy(j->key + STUDY_JOB_SIZE / 2, job->byte, STUDY_JOB_SIZE / 2);
+	j->total = *t;
+	j->total.tenant = intern(s, t->tenant);
+	j->total.model = intern(s, t->model);
+	j->total.lineage = intern(s, t->lineage);
+	if (!j->total.tenant || !j->total.model || !j->total.lineage)
+		return -ENOMEM;
+	s->jobs++;
+	return 0;
+}
+
+static int compare_jobs(const void *x, const void *y)
+{
+	const struct study_job *a = x, *b = y;
+
+	return memcmp(a->key, b->key, STUDY_JOB_SIZE) ?: strcmp(a->total.tenant, b->total.tenant);
+}
+
 static int compare_registers(const void *x, const void *y)
 {
 	return memcmp(x, y, OM_REGISTER_KEY_SIZE);
@@ -174,5 +209,7 @@ int study_sort(struct study *s)
 		qsort(s->sorted, s->subjects.count, sizeof(*s->sorted), compare_subjects);
 	if (s->registers)
 		qsort(s->reg, s->registers, sizeof(*s->reg), compare_registers);
+	if (s->jobs)
+		qsort(s->job, s->jobs, sizeof(*s->job), compare_jobs);
 	return 0;
 }

@@ -12,6 +12,7 @@
  *   api_tokens.c     who may ask what
  *   api_answers.c    from a request and a snapshot to an answer
  *   api_totals.c     answers about totals
+ *   api_groups.c     likewise: of tenants, families and jobs
  *   api_study.c      days of and registers behind a total, read on demand from the topics
  *   api_days.c       what such a reading comes to
  *   api_studies.c    who waits for that, and what of it is kept
@@ -33,6 +34,7 @@
 #include "../../exporters/openmetrics.h"
 #include "fleet_internal.h"
 #include "../core/hex.h"
+#include "../core/law.h"
 #include "../core/total_record.h"
 
 #define API_VIEW_STRLEN 33
@@ -186,6 +188,8 @@ struct api {
 	const struct api_config *config;
 	struct regimes *regimes;
 	struct tenant_names *tenants;
+	pthread_rwlock_t law_lock; /* of `law`: held while its owners are used */
+	struct law law;
 	struct api_alerts alerts;
 	struct follow *follow;
 	struct studies *studies;
@@ -214,6 +218,10 @@ struct call {
 /* Of each of them: 0 answered (also by a problem); 1: c->ask is to be read first. */
 int answer_totals(struct call *c);
 int answer_total(struct call *c);
+int answer_group(struct call *c, const char *group); /* tenant, family or job */
+int answer_jobs(struct call *c);
+/* -ENOMEM. */
+int put_job_total(FILE *f, const struct study_job *j, bool is_first);
 int answer_alerts(struct call *c);
 int answer_metrics(struct call *c);
 int answer_series(struct call *c);

@@ -37,7 +37,7 @@ struct studies {
 static bool answers(const struct study_ask *a, const struct study_ask *b)
 {
 	return a->group == b->group && !strcmp(a->first, b->first) && !strcmp(a->second, b->second) &&
-	       (a->wants_registers || !b->wants_registers);
+	       !(b->wants & ~a->wants);
 }
 
 static struct study *ref(struct study *one)
@@ -74,7 +74,7 @@ struct study *studies_have(struct studies *s, const struct study_ask *ask, const
 /* What it holds, in registers; a day takes no more. */
 static size_t weight_of(const struct study *one)
 {
-	size_t n = one->registers;
+	size_t n = one->registers + one->jobs;
 
 	for (size_t i = 0; i < one->subjects.count; i++)
 		n += one->sorted[i]->days;

@@ -203,7 +203,7 @@ static void take(struct reader *r, const rd_kafka_message_t *m)
 /* A partition that is full refuses what is above: what was read is then a part, and a part is never given. */
 static bool is_too_much(const struct reader *r)
 {
-	size_t registers = r->s->registers;
+	size_t registers = r->s->registers + r->s->jobs;
 
 	for (uint32_t i = 0; i < r->f->partitions; i++) {
 		const struct part *p = r->f->parts[i];
@@ -321,7 +321,25 @@ static int take_register(void *ctx, const struct om_attributed *a)
 			return 0;
 	}
 	rc = history_reading(r->history, a->reading);
-	return rc ?: ask->wants_registers ? study_keep_register(r->s, a) : 0;
+	return rc ?: ask->wants & STUDY_REGISTERS ? study_keep_register(r->s, a) : 0;
+}
+
+static int take_job(void *ctx, const struct om_id *ledger, const struct om_id *job,
+		    const struct om_subject_total *t)
+{
+	return study_keep_job(ctx, ledger, job, t);
+}
+
+static int take_jobs(struct reader *r, struct om_totals *totals)
+{
+	const struct study_ask *ask = &r->s->ask;
+	bool is_lineage = ask->group == OM_GROUP_LINEAGE;
+	struct om_subject_total of = { .group = ask->group,
+				       .tenant = is_lineage ? "" : ask->first,
+				       .model = ask->second,
+				       .lineage = is_lineage ? ask->first : "" };
+
+	return ask->wants & STUDY_JOBS ? om_totals_each_job(totals, &of, take_job, r->s) : 0;
 }
 
 static int read_partitions(struct reader *r, uint32_t first, uint32_t count)
@@ -345,6 +363,7 @@ static int read_partitions(struct reader *r, uint32_t first, uint32_t count)
 		struct listing l = { r, p->totals };
 
 		rc = rc ?: om_totals_each_register(p->totals, take_register, &l);
+		rc = rc ?: take_jobs(r, p->totals);
 		for (int k = 1; k < REFUSAL_END; k++)
 			r->s->refused += p->refused[k].count;
 		r->f->parts[i] = part_free(p);

@@ -9,10 +9,11 @@
  * sums, and played day by day (core/history.h). Only included by api_internal.h.
  */
 
+enum study_want { STUDY_REGISTERS = 1, STUDY_JOBS = 2 };
 struct study_ask {
 	enum om_group group;
 	char first[128], second[128]; /* tenant and model, or lineage and ""; both "": all of the group */
-	bool wants_registers;
+	unsigned wants;		      /* bit mask of enum study_want; days are always there */
 };
 
 /* Operations of training (low, high, ceiling), of all work (the same), and the number of registers. */
@@ -37,6 +38,13 @@ struct study_register {
 	enum om_phase phase;
 };
 
+/* What a job adds to the subject. */
+#define STUDY_JOB_SIZE 32
+struct study_job {
+	uint8_t key[STUDY_JOB_SIZE]; /* ledger and job */
+	struct om_subject_total total;
+};
+
 struct study_offsets {
 	int64_t readings, assignments, carry; /* read up to here */
 };
@@ -53,6 +61,8 @@ struct study {
 	struct study_subject **sorted; /* by first, second */
 	struct study_register *reg;    /* by key */
 	size_t registers, room;
+	struct study_job *job; /* by key, then tenant */
+	size_t jobs, job_room;
 	struct study_offsets *offset; /* by partition */
 	uint32_t partitions;
 	uint64_t time_ns; /* when it was read to the ends */
@@ -72,6 +82,8 @@ struct study {
 struct study_subject *study_subject_get(struct study *s, const char *first, const char *second);
 struct study_day *study_day_get(struct study_subject *u, uint32_t day);
 int study_keep_register(struct study *s, const struct om_attributed *a);
+int study_keep_job(struct study *s, const struct om_id *ledger, const struct om_id *job,
+		   const struct om_subject_total *t);
 int study_sort(struct study *s); /* at its end */
 
 struct api;

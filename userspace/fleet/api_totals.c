@@ -100,10 +100,10 @@ static int take_totals_ask(struct call *c, struct totals_ask *ask)
 	is_group = group_param(c, &ask->group);
 	if (!is_group || (ask->lineage && !ask->group) || (ask->model && ask->group) ||
 	    (ask->largest && (ask->group || api_query_get(&c->query, "cursor")))) {
-		answer_problem(
-			c->rq, 400, "bad-parameter",
-			"'group' is model or lineage; 'model' and 'largest' go with model, 'lineage' with "
-			"lineage, and 'largest' with no cursor.");
+		answer_problem(c->rq, 400, "bad-parameter",
+			       "'group' is model, lineage, tenant, family or job; 'model' and 'largest' go "
+			       "with model, 'lineage' with "
+			       "lineage, and 'largest' with no cursor.");
 		return 1;
 	}
 	if (!may_group(c, ask->group, ask->tenant)) {
@@ -176,10 +176,13 @@ static int put_page(struct call *c, const struct totals_ask *ask, FILE *f)
 
 int answer_totals(struct call *c)
 {
+	const char *group = api_query_get(&c->query, "group") ?: "";
 	struct totals_ask ask;
 	struct body b;
 	int r;
 
+	if (!strcmp(group, "tenant") || !strcmp(group, "family") || !strcmp(group, "job"))
+		return answer_group(c, group);
 	if (take_totals_ask(c, &ask))
 		return 0;
 	if (body_open(&b))
