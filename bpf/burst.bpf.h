@@ -7,9 +7,9 @@
  * from forward, and work done again from work done for another model.
  *
  * Threads are told apart exactly, in the key of each shape. The order is a
- * sample: when user space begins a window, each process notes its next products,
- * equal ones that follow each other as one, until its burst is full. Past that a
- * thread knows that it has no more to do.
+ * sample: when user space begins a window, each process notes its next products
+ * and the names of their buffers, equal ones that follow each other as one, until
+ * its burst is full. Past that a thread knows that it has no more to do.
  */
 
 #include "work.bpf.h"
@@ -33,6 +33,25 @@ static __noinline int thread_number(struct om_thread *t)
 }
 
 static const struct om_burst no_burst;
+
+/* The names of the product's buffers, in place of their addresses. */
+static __noinline int operands_name(struct om_thread *t, u64 key)
+{
+	struct om_work *w;
+
+	if (!t)
+		return 0;
+	w = work_of(t);
+	for (int i = 0; i < OM_OPERANDS; i++)
+		w->operand[i] = om_buffer_name(w->operand[i], key, w->key.start_ns);
+	return 0;
+}
+
+static __always_inline bool is_same_step(const struct om_step *s, const struct om_work *w, u32 hash)
+{
+	return s->shape == hash && s->thread == w->key.thread && s->repeat < 65535 && s->a == w->operand[0] &&
+	       s->b == w->operand[1] && s->d == w->operand[2];
+}
 
 static __noinline int burst_add(struct om_thread *t, u32 window)
 {
@@ -62,7 +81,7 @@ static __noinline int burst_add(struct om_thread *t, u32 window)
 	i = b->next - 1;
 	if (i < OM_BURST_STEPS) {
 		s = &b->step[i];
-		if (s->shape == hash && s->thread == w->key.thread && s->repeat < 65535) {
+		if (is_same_step(s, w, hash)) {
 			s->repeat++;
 			return 0;
 		}
@@ -76,6 +95,9 @@ static __noinline int burst_add(struct om_thread *t, u32 window)
 	s->shape = hash;
 	s->repeat = 1;
 	s->thread = w->key.thread;
+	s->a = (u32)w->operand[0];
+	s->b = (u32)w->operand[1];
+	s->d = (u32)w->operand[2];
 	return 0;
 }
 
@@ -85,8 +107,10 @@ static __always_inline void burst_note(struct om_thread *t)
 	u32 zero = 0;
 
 	s = bpf_map_lookup_elem(&sampling, &zero);
-	if (s && s->window && t->window != s->window)
+	if (s && s->window && t->window != s->window) {
+		operands_name(t, s->key);
 		burst_add(t, s->window);
+	}
 }
 
 #endif

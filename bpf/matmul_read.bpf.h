@@ -110,6 +110,15 @@ static __noinline int types_read(struct om_thread *t, const struct om_call_site 
 	return 0;
 }
 
+static __always_inline void operands_set(struct om_thread *t, u64 a, u64 b, u64 d)
+{
+	struct om_work *w = work_of(t);
+
+	w->operand[0] = a;
+	w->operand[1] = b;
+	w->operand[2] = d;
+}
+
 static __noinline int gemm_read(struct pt_regs *ctx, struct om_thread *t, const struct om_call_site *site)
 {
 	bool is_wide, is_letter;
@@ -129,6 +138,7 @@ static __noinline int gemm_read(struct pt_regs *ctx, struct om_thread *t, const 
 	w->key.flags = (u32)site->class << 8 | transposition(WORD(w, site->transa), is_letter) |
 		       transposition(WORD(w, site->transb), is_letter) << 2;
 	types_read(t, site);
+	operands_set(t, WORD(w, site->a), WORD(w, site->b), WORD(w, site->c));
 	if (is_nested(ctx, t, site))
 		w->key.flags |= OM_FLAG_NESTED;
 	return 0;
@@ -214,7 +224,7 @@ static __noinline int lt_shape(struct om_thread *t)
 }
 
 /* cublasLtMatmul(handle, desc, alpha, A, Adesc, B, Bdesc, beta, C, Cdesc, D, Ddesc, ...) */
-enum { LT_DESC = 1, LT_A = 4, LT_B = 6, LT_D = 11 };
+enum { LT_DESC = 1, LT_A = 4, LT_B = 6, LT_D = 11, LT_AT_A = 3, LT_AT_B = 5, LT_AT_D = 10 };
 #define LT_WORD(w, arg) ((w)->word[(arg) < OM_ARG_REGS ? (arg) : (arg) + 1])
 #define LT_STACK_WORDS (LT_D + 1 - OM_ARG_REGS)
 
@@ -241,6 +251,7 @@ static __noinline int lt_read(struct pt_regs *ctx, struct om_thread *t, const st
 		rc = lt_matrix_read(t, o, LT_WORD(w, LT_D), &w->d);
 	if (!rc)
 		rc = lt_shape(t);
+	operands_set(t, LT_WORD(w, LT_AT_A), LT_WORD(w, LT_AT_B), LT_WORD(w, LT_AT_D));
 	if (!rc && is_nested(ctx, t, site))
 		w->key.flags |= OM_FLAG_NESTED;
 	return rc;
@@ -268,6 +279,7 @@ static __noinline int groups_read(struct pt_regs *ctx, struct om_thread *t, cons
 	w->group_k = WORD(w, site->k);
 	w->group_size = WORD(w, site->group_size);
 	w->group_count = size_of(WORD(w, site->batch), w->is_wide);
+	operands_set(t, 0, 0, 0); /* arrays of addresses, on the device */
 	w->key.flags = (u32)site->class << 8;
 	types_read(t, site);
 	if (is_nested(ctx, t, site))

@@ -24,7 +24,7 @@ typedef uint32_t om_u32;
 typedef uint64_t om_u64;
 #endif
 
-#define OM_ABI_VERSION 3
+#define OM_ABI_VERSION 4
 
 /* How a call's arguments are to be read: one row for each counted symbol. The
  * numbers are slots: positions among the integer-class arguments, translated
@@ -57,7 +57,8 @@ struct om_call_site {
 	om_u8 batch;			       /* or the number of groups */
 	om_u8 group_size;		       /* OM_CLASS_GROUPED: the array of batch counts */
 	om_u8 a_type, b_type, c_type, compute; /* OM_SLOT_NONE: as in `types` */
-	om_u8 pad[2];
+	om_u8 a, b, c; /* addresses of the operands and the result; OM_SLOT_NONE: not read */
+	om_u8 pad[3];
 	om_u32 types; /* a byte each: A lowest, B, C, compute type; 255 not given */
 };
 
@@ -124,6 +125,7 @@ static inline om_u32 om_shape_hash(const struct om_shape_key *k)
 struct om_sampling {
 	om_u32 window; /* 0: no bursts; another number: each process begins a new one */
 	om_u32 pad;
+	om_u64 key; /* random, made with the maps: of the names of buffers */
 };
 
 /* map `bursts`, om_proc_key -> om_burst: the products that a process asks for after a window has begun, in
@@ -135,7 +137,24 @@ struct om_step {
 	om_u16 repeat;
 	om_u8 thread;
 	om_u8 pad;
+	/* om_buffer_name() of A, B and D: equal names, as good as surely, for equal addresses of one process;
+	 * 0 where the entry does not show it. */
+	om_u32 a, b, d;
 };
+
+/* A buffer as user space gets to see it: no address leaves the kernel. The process chooses its addresses, but
+ * without the key it can neither make two of them meet nor read one out of a name. */
+static inline om_u32 om_buffer_name(om_u64 address, om_u64 key, om_u64 start_ns)
+{
+	om_u64 h = (address ^ key) * 0x9e3779b97f4a7c15ULL;
+
+	if (!address)
+		return 0;
+	h = (h ^ h >> 32 ^ start_ns) * 0xbf58476d1ce4e5b9ULL;
+	h = (h ^ h >> 29 ^ (key << 32 | key >> 32)) * 0x94d049bb133111ebULL;
+	h = (h ^ h >> 32) * 0x9e3779b97f4a7c15ULL;
+	return (om_u32)(h >> 32) ? (om_u32)(h >> 32) : 1;
+}
 struct om_burst {
 	om_u32 window;
 	om_u32 next; /* steps taken; beyond OM_BURST_STEPS: full */

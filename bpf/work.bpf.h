@@ -19,6 +19,8 @@
 
 #define OM_WORDS_MAX 24 /* cublasGemmStridedBatchedEx: 22 arguments and the return address */
 
+#define OM_OPERANDS 3 /* A, B and the result */
+
 struct lt_matrix {
 	u64 rows, cols, batch;
 	u32 type, pad;
@@ -34,6 +36,7 @@ struct om_work {
 	u64 bytes[OM_LAYOUT_READ_MAX / 8]; /* one descriptor */
 	struct lt_matrix a, b, d;
 	u32 compute, transa, transb, pad;
+	u64 operand[OM_OPERANDS]; /* addresses of buffers, 0: not known; in a burst their names */
 	/* grouped: the arrays of the call */
 	u64 group_transa, group_transb, group_m, group_n, group_k, group_size, group_count, value;
 	u32 is_wide;

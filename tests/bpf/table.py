@@ -14,7 +14,7 @@ import zipfile
 
 CACHE = os.path.expanduser("~/.cache/opmeter")
 NONE = 255
-PLACES = ["transa", "transb", "m", "n", "k", "batch", "group_size", "a_type", "b_type", "c_type", "compute"]
+PLACES = ["transa", "transb", "m", "n", "k", "batch", "group_size", "a_type", "b_type", "c_type", "compute", "a", "b", "c"]
 # cudaDataType by the C type that A points to
 TYPES = {"float": 0, "double": 1, "__half": 2, "cuComplex": 4, "cuDoubleComplex": 5, "unsigned char": 8}
 # by-value arguments that travel in floating-point registers
@@ -30,8 +30,8 @@ def table():
         if word[0] == "uncounted":
             uncounted.append(word[1])
             continue
-        entry = dict(zip(["library", "class", "width", "is_v1"] + PLACES, map(int, word[2:17])))
-        entry["types"] = int(word[17], 16)
+        entry = dict(zip(["library", "class", "width", "is_v1"] + PLACES, map(int, word[2:20])))
+        entry["types"] = int(word[20], 16)
         entries[word[1]] = entry
     return entries, uncounted
 
@@ -77,6 +77,9 @@ def expected(symbol, args):
         "c_type": at.get("Ctype", NONE),
         "compute": at.get("computeType", NONE),
     }
+    is_v1 = int(dict((name, kind) for kind, name, _ in args).get("transa", "") == "char")
+    for operand in "ABC":
+        place[operand.lower()] = NONE if is_v1 else at.get(operand, NONE)
     by_name = {name: kind for kind, name, _ in args}
     is_wide = "int64_t" in by_name.get("m", by_name.get("m_array", ""))
     operand = by_name.get("A", by_name.get("Aarray", ""))
@@ -84,7 +87,7 @@ def expected(symbol, args):
     types = 0xffffffff
     if place["a_type"] == NONE:
         types = TYPES[element] * 0x10101 | 0xff000000
-    return place, 8 if is_wide else 4, int(by_name.get("transa", "") == "char"), types
+    return place, 8 if is_wide else 4, is_v1, types
 
 
 def compare(wheel, entries):
@@ -92,7 +95,7 @@ def compare(wheel, entries):
     for symbol, entry in entries.items():
         if symbol == "cublasLtMatmul":
             names = [name for _, name, _ in protos[symbol]]
-            if [names.index(n) for n in ("computeDesc", "Adesc", "Bdesc", "Ddesc")] != [1, 4, 6, 11]:
+            if [names.index(n) for n in ("computeDesc", "A", "Adesc", "B", "Bdesc", "D", "Ddesc")] != [1, 3, 4, 5, 6, 10, 11]:
                 wrong.append(f"{symbol}: {names}")
             continue
         place, width, is_v1, types = expected(symbol, protos[symbol])

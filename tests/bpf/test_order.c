@@ -13,6 +13,32 @@
 
 enum { THREADS = 10, FLOOD = OM_BURST_STEPS + 500 };
 
+/* Addresses that nothing is at: the library returns before it looks. Two calls with the same three, one with another result, one
+ * without an operand. */
+enum { WEIGHT = 0x7f000, INPUT = 0x7f200, OUTPUT = 0x7f400, OTHER = 0x7f600 };
+
+static void call_on(struct blas *b, const char *entry, int a_at, int b_at, int c_at, uint64_t a, uint64_t c)
+{
+	static const double one[2] = { 1 };
+	uint64_t arg[KIT_ARGS] = { 0, 0, 0, 9, 10, 11 };
+
+	arg[6] = (uintptr_t)one;
+	arg[c_at - 1] = arg[6];
+	arg[a_at] = a;
+	arg[b_at] = INPUT;
+	arg[c_at] = c;
+	kit_call(kit_symbol(b, entry), arg);
+}
+
+static void call_with_buffers(void *arg)
+{
+	call_on(arg, "cublasSgemm_v2", 7, 9, 12, WEIGHT, OUTPUT);
+	call_on(arg, "cublasSgemm_v2", 7, 9, 12, WEIGHT, OUTPUT);
+	call_on(arg, "cublasSgemm_v2", 7, 9, 12, WEIGHT, OTHER);
+	call_on(arg, "cublasGemmEx", 7, 10, 14, 0, OTHER);
+	call_on(arg, "cublasGemmStridedBatchedEx", 7, 11, 16, WEIGHT, OTHER);
+}
+
 static void *sgemm_once(void *f)
 {
 	kit_sgemm(f, 11, 13, 17);
@@ -101,6 +127,43 @@ static void check_order(struct drain *d, pid_t pid)
 	check_step(b, 2, shape_of(&r, pid, 5), 0, 1);
 	check_step(b, 3, shape_of(&r, pid, 11), 1, 1);
 	check_step(b, b->count - 1, shape_of(&r, pid, 11), OM_THREADS_MAX - 1, THREADS - OM_THREADS_MAX + 2);
+}
+
+/* Names stand for addresses within a process, and are none. */
+static void check_buffers(struct drain *d, pid_t pid, struct om_step ret[4])
+{
+	const struct drain_burst *b;
+	struct drain_result r;
+
+	kit_read(d, true, &r);
+	b = burst_of(&r, pid);
+	check(b && b->count == 4, "four steps");
+	check_equal(b->steps[0].repeat, 2, "calls on the same buffers");
+	for (int i = 0; i < 4; i++)
+		check(b->steps[i].b == b->steps[0].b && b->steps[i].b != INPUT, "one input, by another name than its address");
+	check(b->steps[1].a == b->steps[0].a && b->steps[3].a == b->steps[0].a && b->steps[0].a, "one weight through two entries");
+	check_equal(b->steps[2].a, 0, "a buffer that is not given");
+	check(b->steps[1].d != b->steps[0].d && b->steps[2].d == b->steps[1].d && b->steps[3].d == b->steps[1].d, "two results");
+	check(b->steps[0].a != b->steps[0].b && b->steps[0].a != b->steps[0].d, "operands told apart");
+	memcpy(ret, b->steps, 4 * sizeof(*ret));
+	check(!drain_commit(d), "drain_commit");
+}
+
+void test_buffers(void)
+{
+	static const char *const entries[] = { "cublasSgemm_v2", "cublasGemmEx", "cublasGemmStridedBatchedEx", NULL };
+	struct blas b = kit_load("13.10.0.20", "libcublas.so.13");
+	_cleanup_probes_ struct probes *p = kit_open(NULL);
+	_cleanup_drain_ struct drain *d = NULL;
+	struct om_step one[4], other[4];
+
+	kit_keep_entries(&b.lib, entries);
+	kit_attach(p, &b.lib);
+	check(!drain_new(p, &d) && !drain_next_burst(d), "drain_new");
+	check_buffers(d, kit_run(call_with_buffers, &b), one);
+	check(!drain_next_burst(d), "drain_next_burst");
+	check_buffers(d, kit_run(call_with_buffers, &b), other);
+	check(one[0].a != other[0].a, "two processes have names of their own for one address");
 }
 
 void test_order(void)

@@ -25,6 +25,7 @@ static const struct kit_test tests[] = {
 	{ "off", test_off },
 	{ "quota", test_quota },
 	{ "order", test_order },
+	{ "buffers", test_buffers },
 	{ "map_full", test_map_full },
 	{ "types_flood", test_types_flood },
 	{ "environment", test_environment },
@@ -58,9 +59,9 @@ static int print_table(void)
 	for (size_t i = 0; i < om_gemm_entry_count; i++) {
 		const struct om_gemm_entry *e = &om_gemm_entries[i];
 
-		printf("entry %s %u %u %u %u %u %u %u %u %u %u %u %u %u %u %u %08x\n", e->symbol, e->library,
+		printf("entry %s %u %u %u %u %u %u %u %u %u %u %u %u %u %u %u %u %u %u %08x\n", e->symbol, e->library,
 		       e->class, e->size_width, e->is_v1, e->transa, e->transb, e->m, e->n, e->k, e->batch,
-		       e->group_size, e->a_type, e->b_type, e->c_type, e->compute, e->types);
+		       e->group_size, e->a_type, e->b_type, e->c_type, e->compute, e->a, e->b, e->c, e->types);
 	}
 	for (size_t i = 0; i < om_gemm_uncounted_count; i++)
 		printf("uncounted %s\n", om_gemm_uncounted[i].pattern);

@@ -18,6 +18,7 @@ void test_adopt(void);
 void test_off(void);
 void test_quota(void);
 void test_order(void);
+void test_buffers(void);
 void test_map_full(void);
 void test_types_flood(void);
 void test_environment(void);

@@ -31,7 +31,7 @@
 #define DEFAULT_CONTENTS_PER_PROCESS 16384
 
 /* Whoever changes one of these makes a new OM_ABI_VERSION. */
-_Static_assert(OM_ABI_VERSION == 3 && sizeof(struct om_shape_key) == 64 && sizeof(struct om_sum_key) == 24 &&
+_Static_assert(OM_ABI_VERSION == 4 && sizeof(struct om_shape_key) == 64 && sizeof(struct om_sum_key) == 24 &&
 		       sizeof(struct om_sum) == 14 * 8 && sizeof(struct om_proc_key) == 16 &&
 		       sizeof(struct om_proc) == 152 && sizeof(struct om_thread) == 1264 &&
 		       sizeof(struct om_library_facts) == 40 + 8 * OM_CALL_SITES_MAX &&
@@ -40,8 +40,8 @@ _Static_assert(OM_ABI_VERSION == 3 && sizeof(struct om_shape_key) == 64 && sizeo
 		       sizeof(struct om_launch_key) == 64 && sizeof(struct om_name) == 504 &&
 		       sizeof(struct om_handle_key) == 24 && sizeof(struct om_handle) == 24 &&
 		       sizeof(struct om_segment) == 24 && sizeof(struct om_content_key) == 64 &&
-		       sizeof(struct om_replay_key) == 32 && sizeof(struct om_sampling) == 8 &&
-		       sizeof(struct om_burst) == 8 + 8 * OM_BURST_STEPS && sizeof(struct om_ranges) == 96,
+		       sizeof(struct om_replay_key) == 32 && sizeof(struct om_sampling) == 16 &&
+		       sizeof(struct om_burst) == 8 + 20 * OM_BURST_STEPS && sizeof(struct om_ranges) == 96,
 	       "the pinned maps have changed");
 
 static const char *const map_names[PROBES_MAP_END] = {
@@ -241,11 +241,13 @@ static int map_pin(struct probes *p, enum probes_map i, struct error_text *err)
 static int maps_make(struct probes *p, struct error_text *err)
 {
 	struct om_meta meta = { .abi = OM_ABI_VERSION, .next_seq = 1 };
+	struct om_sampling sampling = { 0 };
 	struct timespec now;
 	uint32_t zero = 0;
 	int rc;
 
-	if (getrandom(meta.id, sizeof(meta.id), 0) != sizeof(meta.id))
+	if (getrandom(meta.id, sizeof(meta.id), 0) != sizeof(meta.id) ||
+	    getrandom(&sampling.key, sizeof(sampling.key), 0) != sizeof(sampling.key))
 		return -EIO;
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	meta.created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
@@ -256,7 +258,8 @@ static int maps_make(struct probes *p, struct error_text *err)
 		if (p->map_fd[i] < 0)
 			return -errno;
 	}
-	if (bpf_map_update_elem(p->map_fd[PROBES_META], &zero, &meta, BPF_ANY))
+	if (bpf_map_update_elem(p->map_fd[PROBES_SAMPLING], &zero, &sampling, BPF_ANY) ||
+	    bpf_map_update_elem(p->map_fd[PROBES_META], &zero, &meta, BPF_ANY))
 		return -errno;
 	for (size_t i = 0; i < PROBES_MAP_END; i++) {
 		rc = i == PROBES_META ? 0 : map_pin(p, i, err);
@@ -300,8 +303,8 @@ static uint8_t word_of(uint8_t arg)
 
 static struct om_call_site site_of(const struct om_gemm_entry *e)
 {
-	const uint8_t args[] = { e->transa,	e->transb, e->m,      e->n,	 e->k,	    e->batch,
-				 e->group_size, e->a_type, e->b_type, e->c_type, e->compute };
+	const uint8_t args[] = { e->transa, e->transb, e->m,	  e->n,	      e->k, e->batch, e->group_size,
+				 e->a_type, e->b_type, e->c_type, e->compute, e->a, e->b,     e->c };
 	struct om_call_site s = {
 		.class = e->class,
 		.flags = (e->size_width == 8 ? OM_CALL_WIDE : 0) | (e->is_v1 ? OM_CALL_LETTERS : 0) |
@@ -317,6 +320,9 @@ static struct om_call_site site_of(const struct om_gemm_entry *e)
 		.b_type = word_of(e->b_type),
 		.c_type = word_of(e->c_type),
 		.compute = word_of(e->compute),
+		.a = word_of(e->a),
+		.b = word_of(e->b),
+		.c = word_of(e->c),
 		.types = e->types,
 	};
 

@@ -23,6 +23,11 @@ enum { R32F = 0, R64F = 1, R16F = 2, C32F = 4, C64F = 5, R8U = 8 };
 #define HEAD .library = OM_GEMM_IN_CUBLAS, .transa = 1, .transb = 2, .m = 3, .n = 4, .k = 5
 #define FIXED(type) .a_type = NONE, .b_type = NONE, .c_type = NONE, .compute = NONE, .types = ALL(type)
 
+/* Where the operands' and the result's addresses are; NOWHERE: descriptors' entry has them elsewhere, others
+ * have arrays, and v1 is not looked at. */
+#define AT(a_at, b_at, c_at) .a = a_at, .b = b_at, .c = c_at
+#define NOWHERE AT(NONE, NONE, NONE)
+
 /* 32-bit sizes under the plain name, 64-bit ones under name_64 */
 #define BOTH(name, wide_name, ...)                                                                           \
 	{ .symbol = name, .size_width = 4, HEAD, __VA_ARGS__ },                                              \
@@ -33,21 +38,25 @@ enum { R32F = 0, R64F = 1, R16F = 2, C32F = 4, C64F = 5, R8U = 8 };
 
 #define PLAIN .class = OM_GEMM_PLAIN, .batch = NONE, .group_size = NONE
 /* ..., alpha, A, lda, B, ldb, beta, C, ldc */
-#define GEMM(name, type) PAIR(name, PLAIN, FIXED(type))
+#define GEMM(name, type) PAIR(name, PLAIN, AT(7, 9, 12), FIXED(type))
 /* ..., alpha, A, Atype, lda, B, Btype, ldb, beta, C, Ctype, ldc */
 #define GEMM_EX(name, compute_arg)                                                                           \
-	PAIR(name, PLAIN, .a_type = 8, .b_type = 11, .c_type = 15, .compute = compute_arg, .types = GIVEN)
+	PAIR(name, PLAIN, AT(7, 10, 14), .a_type = 8, .b_type = 11, .c_type = 15, .compute = compute_arg,    \
+	     .types = GIVEN)
 /* ..., alpha, A[], lda, B[], ldb, beta, C[], ldc, batch */
-#define BATCHED(name, type) PAIR(name, .class = OM_GEMM_BATCHED, .batch = 14, .group_size = NONE, FIXED(type))
+#define BATCHED(name, type)                                                                                  \
+	PAIR(name, .class = OM_GEMM_BATCHED, NOWHERE, .batch = 14, .group_size = NONE, FIXED(type))
 /* ..., alpha, A, lda, strideA, B, ldb, strideB, beta, C, ldc, strideC, batch */
-#define STRIDED(name, type) PAIR(name, .class = OM_GEMM_STRIDED, .batch = 17, .group_size = NONE, FIXED(type))
+#define STRIDED(name, type)                                                                                  \
+	PAIR(name, .class = OM_GEMM_STRIDED, AT(7, 10, 14), .batch = 17, .group_size = NONE, FIXED(type))
 /* ..., alpha[], A[], lda[], B[], ldb[], beta[], C[], ldc[], groups, sizes[] */
-#define GROUPED(name, type) PAIR(name, .class = OM_GEMM_GROUPED, .batch = 14, .group_size = 15, FIXED(type))
+#define GROUPED(name, type)                                                                                  \
+	PAIR(name, .class = OM_GEMM_GROUPED, NOWHERE, .batch = 14, .group_size = 15, FIXED(type))
 /* v1: transa, transb, m, n, k, (alpha), A, lda, B, ldb, (beta), C, ldc */
 #define V1(name, type)                                                                                       \
 	{                                                                                                    \
 		.symbol = #name, .library = OM_GEMM_IN_CUBLAS, .size_width = 4, .is_v1 = 1, PLAIN,           \
-		.transa = 0, .transb = 1, .m = 2, .n = 3, .k = 4, FIXED(type)                                \
+		.transa = 0, .transb = 1, .m = 2, .n = 3, .k = 4, NOWHERE, FIXED(type)                       \
 	}
 
 const struct om_gemm_entry om_gemm_entries[] = {
@@ -66,6 +75,7 @@ const struct om_gemm_entry om_gemm_entries[] = {
 	  .b_type = NONE,
 	  .c_type = NONE,
 	  .compute = NONE,
+	  NOWHERE,
 	  .types = GIVEN },
 
 	V1(cublasSgemm, R32F),
@@ -96,6 +106,7 @@ const struct om_gemm_entry om_gemm_entries[] = {
 	  .m = 4,
 	  .n = 5,
 	  .k = 6,
+	  AT(7, 10, 13),
 	  FIXED(R8U) },
 
 	BATCHED(cublasSgemmBatched, R32F),
@@ -105,8 +116,8 @@ const struct om_gemm_entry om_gemm_entries[] = {
 	BATCHED(cublasHgemmBatched, R16F),
 	BATCHED(cublasCgemm3mBatched, C32F),
 	/* ..., alpha, A[], Atype, lda, B[], Btype, ldb, beta, C[], Ctype, ldc, batch, compute, algo */
-	PAIR(cublasGemmBatchedEx, .class = OM_GEMM_BATCHED, .group_size = NONE, .a_type = 8, .b_type = 11,
-	     .c_type = 15, .batch = 17, .compute = 18, .types = GIVEN),
+	PAIR(cublasGemmBatchedEx, .class = OM_GEMM_BATCHED, NOWHERE, .group_size = NONE, .a_type = 8,
+	     .b_type = 11, .c_type = 15, .batch = 17, .compute = 18, .types = GIVEN),
 
 	STRIDED(cublasSgemmStridedBatched, R32F),
 	STRIDED(cublasDgemmStridedBatched, R64F),
@@ -116,15 +127,15 @@ const struct om_gemm_entry om_gemm_entries[] = {
 	STRIDED(cublasCgemm3mStridedBatched, C32F),
 	/* ..., alpha, A, Atype, lda, strideA, B, Btype, ldb, strideB, beta, C, Ctype, ldc, strideC,
 	 * batch, compute, algo */
-	PAIR(cublasGemmStridedBatchedEx, .class = OM_GEMM_STRIDED, .group_size = NONE, .a_type = 8,
-	     .b_type = 12, .c_type = 17, .batch = 20, .compute = 21, .types = GIVEN),
+	PAIR(cublasGemmStridedBatchedEx, .class = OM_GEMM_STRIDED, AT(7, 11, 16), .group_size = NONE,
+	     .a_type = 8, .b_type = 12, .c_type = 17, .batch = 20, .compute = 21, .types = GIVEN),
 
 	GROUPED(cublasSgemmGroupedBatched, R32F),
 	GROUPED(cublasDgemmGroupedBatched, R64F),
 	/* ..., alpha[], A[], Atype, lda[], B[], Btype, ldb[], beta[], C[], Ctype, ldc[], groups,
 	 * sizes[], compute */
-	PAIR(cublasGemmGroupedBatchedEx, .class = OM_GEMM_GROUPED, .a_type = 8, .b_type = 11, .c_type = 15,
-	     .batch = 17, .group_size = 18, .compute = 19, .types = GIVEN),
+	PAIR(cublasGemmGroupedBatchedEx, .class = OM_GEMM_GROUPED, NOWHERE, .a_type = 8, .b_type = 11,
+	     .c_type = 15, .batch = 17, .group_size = 18, .compute = 19, .types = GIVEN),
 };
 const size_t om_gemm_entry_count = sizeof(om_gemm_entries) / sizeof(om_gemm_entries[0]);
 

@@ -38,7 +38,8 @@ struct om_gemm_entry {
 	uint8_t batch;				 /* GROUPED: the number of groups; NONE: 1 */
 	uint8_t group_size;			 /* GROUPED: array of batch counts */
 	uint8_t a_type, b_type, c_type, compute; /* NONE: fixed, as in `types` */
-	uint32_t types; /* cudaDataType of A, B, C and compute type, a byte each, A lowest; 255 not given */
+	uint8_t a, b, c; /* addresses of operands and result; NONE: arrays of them, or not read */
+	uint32_t types;	 /* cudaDataType of A, B, C and compute type, a byte each, A lowest; 255 not given */
 };
 
 extern const struct om_gemm_entry om_gemm_entries[];
