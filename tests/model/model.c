@@ -2,7 +2,10 @@
 /*
  * What the fingerprint says of recorded runs, against what their recorder knows: for docs/model.md.
  *
- *     model DIR ...
+ *     model [--live] DIR ...
+ *
+ * Live: as the kernel would tell of a long run of the same, counts by thread and a few windows of the order that begin and end
+ * anywhere.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -17,6 +20,9 @@
 #define PARAMETERS_OFF 0.05
 #define TOKENS_OFF 0.02
 #define UNSEEN 0.01 /* of the parameters: all linear layers are seen */
+#define LIVE_TIMES 64	  /* a live run is the recorded one so often */
+#define LIVE_WINDOWS 4	  /* as many as are kept */
+#define LIVE_STEPS 4096	  /* in each, as the kernel's map has them */
 
 struct count {
 	unsigned runs, right, bounded;
@@ -25,7 +31,7 @@ struct count {
 struct report {
 	struct count parameters, seen, certain, tokens, hidden, layers, vocabulary;
 	unsigned runs;
-	bool in_detail;
+	bool in_detail, is_live;
 	struct architectures *known;
 };
 
@@ -60,6 +66,57 @@ static void compare_exact(struct count *c, double got, double want)
 	compare(c, &(struct model_bounds){ got, got, got }, want, 0);
 }
 
+/* Windows of the run over and over, each from another place on. */
+static int add_windows(const struct run *r, struct run *to)
+{
+	uint64_t at = 0x9e3779b97f4a7c15ULL * (r->step_count + 1);
+	int rc = 0;
+
+	for (int w = 0; w < LIVE_WINDOWS && r->step_count; w++) {
+		at = (at ^ at >> 29) * 0xbf58476d1ce4e5b9ULL;
+		for (size_t i = 0; i < LIVE_STEPS && rc == 0; i++) {
+			struct run_step s = r->steps[(at % r->step_count + i) % r->step_count];
+
+			s.begins = i == 0;
+			rc = run_add_step(to, &s);
+		}
+	}
+	return rc;
+}
+
+static int make_live(struct run *r)
+{
+	struct run live = { .has_threads = true };
+	int rc = 0;
+
+	for (size_t i = 0; i < r->product_count && rc == 0; i++) {
+		struct run_product p = r->products[i];
+
+		p.calls *= LIVE_TIMES;
+		rc = run_add_product(&live, &p);
+		if (!r->step_count && rc == 0)
+			live.products[i].calls_by_thread[0] = p.calls;
+	}
+	for (size_t i = 0; i < r->step_count && rc == 0; i++) {
+		uint32_t t = r->steps[i].thread < RUN_THREADS_MAX ? r->steps[i].thread : RUN_THREADS_MAX - 1;
+
+		live.products[r->steps[i].product].calls_by_thread[t] += (uint64_t)r->steps[i].repeat * LIVE_TIMES;
+	}
+	rc = rc ?: add_windows(r, &live);
+	for (size_t i = 0; i < r->collective_count && rc == 0; i++) {
+		struct run_collective c = r->collectives[i];
+
+		c.calls *= LIVE_TIMES;
+		rc = run_add_collective(&live, &c);
+	}
+	for (size_t i = 0; i < r->fact_count && rc == 0; i++)
+		rc = run_add_fact(&live, &r->facts[i]);
+	memcpy(live.name, r->name, sizeof(live.name));
+	run_done(r);
+	*r = live;
+	return rc;
+}
+
 static int judge(struct report *rep, const char *path)
 {
 	_cleanup_(run_done) struct run r = { 0 };
@@ -69,6 +126,7 @@ static int judge(struct report *rep, const char *path)
 	double n, d;
 	int rc = run_load(path, &r, &err);
 
+	rc = rc ?: (rep->is_live ? make_live(&r) : 0);
 	rc = rc ?: phase_judge(&r, &p);
 	rc = rc ?: model_judge(&r, &p, rep->known, &f);
 	if (rc) {
@@ -76,7 +134,7 @@ static int judge(struct report *rep, const char *path)
 		return rc;
 	}
 	n = fact(&r, "parameters");
-	d = fact(&r, "tokens");
+	d = fact(&r, "tokens") * (rep->is_live ? LIVE_TIMES : 1);
 	rep->runs++;
 	compare(&rep->parameters, &f.parameters, n, PARAMETERS_OFF);
 	if (run_fact(&r, "unseen_parameters") && fact(&r, "unseen_parameters") <= UNSEEN * n)
@@ -150,19 +208,24 @@ int main(int argc, char **argv)
 {
 	struct architectures *known = NULL;
 	struct error_text err = { "" };
+	bool is_live;
 	int rc = architectures_load("data/architectures.csv", &known, &err);
 
 	if (rc) {
 		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
-	for (int i = 1; i < argc && rc == 0; i++) {
-		struct report rep = { .in_detail = getenv("MODEL_DETAIL") != NULL, .known = known };
+	is_live = argc > 1 && !strcmp(argv[1], "--live");
+	for (int i = 1 + is_live; i < argc && rc == 0; i++) {
+		struct report rep = { .is_live = is_live, .in_detail = getenv("MODEL_DETAIL") != NULL, .known = known };
 
 		rc = judge_all(&rep, argv[i]);
 		if (rc || !rep.runs)
 			return 1;
-		print_all(strstr(argv[i], "held") ? "Held out" : "Recorded from autograd", &rep);
+		print_all(strstr(argv[i], "held") ? is_live ? "Held out, live" : "Held out"
+			  : is_live		  ? "Recorded from autograd, live"
+						  : "Recorded from autograd",
+			  &rep);
 	}
 	architectures_free(known);
 	return rc ? 1 : 0;

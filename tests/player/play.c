@@ -86,10 +86,25 @@ static bool wait_until_due(const struct stage *s, uint64_t i)
 	return true;
 }
 
+/* A buffer's number as an address, and no small one, as a device's are. */
+static int call_with(const struct stage *s, const struct call *call, uint64_t i)
+{
+	struct call c = *call;
+
+	if (!s->config->buffers)
+		return call->via->fn(call);
+	for (int k = 0; k < 3; k++) {
+		uint64_t number = s->config->buffers[i % s->n_order].at[k];
+
+		c.at[k] = number ? (void *)(0x7f0000000000u + number * 512) : NULL;
+	}
+	return c.via->fn(&c);
+}
+
 static void call_one(struct worker *w, uint64_t i)
 {
 	uint32_t which = w->stage->order[i % w->stage->n_order];
-	int status = w->stage->calls[which].via->fn(&w->stage->calls[which]);
+	int status = call_with(w->stage, &w->stage->calls[which], i);
 
 	w->calls[which]++;
 	w->status[status >= 0 && status < STATUS_MAX ? status : STATUS_MAX - 1]++;

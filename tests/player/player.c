@@ -87,6 +87,7 @@ struct stage {
 	size_t n_calls;
 	uint32_t *order;
 	uint8_t *thread;
+	struct buffers *buffers; /* NULL: none are known */
 	size_t n_order;
 	unsigned threads;
 };
@@ -117,7 +118,8 @@ static int prepare(const struct options *o, const struct program *p, struct stag
 	s->calls = calloc(s->n_calls, sizeof(*s->calls));
 	s->order = malloc(s->n_order * sizeof(*s->order));
 	s->thread = malloc(s->n_order);
-	if (!s->calls || !s->order || !s->thread)
+	s->buffers = p->buffers ? malloc(s->n_order * sizeof(*s->buffers)) : NULL;
+	if (!s->calls || !s->order || !s->thread || (p->buffers && !s->buffers))
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < p->n_products && !r; k++)
@@ -126,6 +128,8 @@ static int prepare(const struct options *o, const struct program *p, struct stag
 		for (size_t k = 0; k < p->n_order; k++)
 			take_position(s, i * p->n_order + k, (uint32_t)(i * p->n_products) + p->order[k],
 				      p->thread[k]);
+		if (p->buffers)
+			memcpy(&s->buffers[i * p->n_order], p->buffers, p->n_order * sizeof(*p->buffers));
 	}
 	return r;
 }
@@ -147,6 +151,7 @@ static int configure(const struct options *o, const struct stage *s, struct play
 		return error_set(err, -EINVAL, "--threads: 1 to 4096");
 	*ret = (struct play_config){ .threads = o->as_recorded ? s->threads : (unsigned)o->threads,
 				     .thread = o->as_recorded ? s->thread : NULL,
+				     .buffers = s->buffers,
 				     .rate = o->rate,
 				     .time_ns = (uint64_t)(seconds * 1e9),
 				     .calls = o->calls };

@@ -21,12 +21,18 @@ struct product {
 	uint32_t types; /* cudaDataType of A, B, C and compute type, a byte each, A lowest */
 };
 
+/* Numbers of a call's buffers, as recorded: A, B and the result; 0: not known. */
+struct buffers {
+	uint32_t at[3];
+};
+
 /* What is played: an order of products, by index. */
 struct program {
 	struct product *product;
 	size_t n_products;
 	uint32_t *order;
 	uint8_t *thread; /* of each position, as recorded; further ones than 255 count as that */
+	struct buffers *buffers; /* likewise; NULL: nobody wrote them down */
 	size_t n_order;
 	char name[64];
 };
@@ -64,6 +70,7 @@ struct call {
 	void *function;
 	bool transa, transb;
 	void *desc, *a, *b, *c, *d; /* cublasLt */
+	void *at[3];		    /* addresses of A, B and the result: nothing is there */
 };
 /* Trans: "NN", "TN", ... -EINVAL with *err if this entry can't take the product. */
 int call_prepare(const struct libraries *libs, const struct via *via, const struct product *p,
@@ -77,6 +84,7 @@ struct play_config {
 	/* Of each position of the order: the number of the thread that asks, below `threads`, in strict order.
 	 * NULL: whichever is free. */
 	const uint8_t *thread;
+	const struct buffers *buffers; /* likewise, NULL: null pointers */
 };
 
 /* Counts by call, and by the status that the library gave. */

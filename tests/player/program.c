@@ -18,6 +18,7 @@ void program_done(struct program *p)
 	free(p->product);
 	free(p->order);
 	free(p->thread);
+	free(p->buffers);
 	*p = (struct program){ 0 };
 }
 
@@ -75,7 +76,8 @@ static int add_product(struct program *p, const struct product *product)
 	return 0;
 }
 
-static int add_order(struct program *p, uint32_t index, uint64_t times, uint64_t thread)
+static int add_order(struct program *p, uint32_t index, uint64_t times, uint64_t thread,
+		     const struct buffers *buffers)
 {
 	if (index >= p->n_products)
 		return -EINVAL;
@@ -85,10 +87,14 @@ static int add_order(struct program *p, uint32_t index, uint64_t times, uint64_t
 		p->order = malloc(ORDER_MAX * sizeof(*p->order)); /* touched as far as it is used */
 	if (!p->thread)
 		p->thread = malloc(ORDER_MAX);
-	if (!p->order || !p->thread)
+	if (buffers && !p->buffers)
+		p->buffers = malloc(ORDER_MAX * sizeof(*p->buffers));
+	if (!p->order || !p->thread || (buffers && !p->buffers))
 		return -ENOMEM;
 	for (uint64_t i = 0; i < times; i++) {
 		p->thread[p->n_order] = thread < 255 ? (uint8_t)thread : 255;
+		if (buffers)
+			p->buffers[p->n_order] = *buffers;
 		p->order[p->n_order++] = index;
 	}
 	return 0;
@@ -98,7 +104,7 @@ int program_add(struct program *p, const struct product *product, uint64_t calls
 {
 	int r = add_product(p, product);
 
-	return r ? r : add_order(p, (uint32_t)p->n_products - 1, calls, 0);
+	return r ? r : add_order(p, (uint32_t)p->n_products - 1, calls, 0, NULL);
 }
 
 struct reading {
@@ -129,18 +135,25 @@ static int take_product(struct reading *r, const char *s)
 	return add_product(r->p, &p);
 }
 
-/* "s <index of p line> <repeat>", the thread from version 2 on, addresses in version 3: not played */
+/* "s <index of p line> <repeat>", the thread from version 2 on, buffers in version 3 */
 static int take_order(struct reading *r, const char *s)
 {
 	static const int fields[] = { 0, 2, 3, 6 };
 	uint64_t f[6] = { 0 };
+	struct buffers buffers;
 	const char *rest;
 	int n = fields[r->version];
 
 	if (parse_fields(s, f, n - 1, ' ', &rest) || parse_fields(rest, &f[n - 1], 1, '\0', &rest))
 		return -EINVAL;
 	r->has_order = true;
-	return add_order(r->p, f[0] > UINT32_MAX ? UINT32_MAX : (uint32_t)f[0], f[1], n > 2 ? f[2] : 0);
+	for (int i = 0; i < 3; i++) {
+		if (f[3 + i] > UINT32_MAX)
+			return -EINVAL;
+		buffers.at[i] = (uint32_t)f[3 + i];
+	}
+	return add_order(r->p, f[0] > UINT32_MAX ? UINT32_MAX : (uint32_t)f[0], f[1], n > 2 ? f[2] : 0,
+			 n > 3 ? &buffers : NULL);
 }
 
 static int take_line(struct reading *r, const char *line)
@@ -204,7 +217,7 @@ int program_read(const char *path, struct program *ret, struct error_text *err)
 		return -ENOMEM;
 	rc = read_lines(f, path, &r, err);
 	for (size_t i = 0; !rc && !r.has_order && i < ret->n_products; i++)
-		rc = add_order(ret, (uint32_t)i, calls[i], 0);
+		rc = add_order(ret, (uint32_t)i, calls[i], 0, NULL);
 	if (!rc && !ret->n_order)
 		return error_set(err, -EINVAL, "%s: no products", path);
 	return rc ? error_set(err, rc, "%s: %s", path, strerror(-rc)) : 0;

@@ -45,7 +45,7 @@ static int call_lt(const struct call *c)
 		 void *b_desc, const void *beta, const void *c, void *c_desc, void *d, void *d_desc,
 		 const void *algo, void *workspace, size_t workspace_size, void *stream) = c->function;
 
-	return f(NULL, c->desc, one, NULL, c->a, NULL, c->b, one, NULL, c->c, NULL, c->d, NULL, NULL, 0,
+	return f(NULL, c->desc, one, c->at[0], c->a, c->at[1], c->b, one, c->at[2], c->c, c->at[2], c->d, NULL, NULL, 0,
 		 NULL);
 }
 
@@ -55,8 +55,8 @@ static int call_gemm_ex(const struct call *c)
 		 int lda, const void *b, int b_type, int ldb, const void *beta, void *cc, int c_type, int ldc,
 		 int compute, int algo) = c->function;
 
-	return f(NULL, c->transa, c->transb, SIZES(c, int), one, NULL, A_TYPE(c), INT(LDA(c)), NULL,
-		 B_TYPE(c), INT(LDB(c)), one, NULL, C_TYPE(c), INT(LDC(c)), COMPUTE(c), -1);
+	return f(NULL, c->transa, c->transb, SIZES(c, int), one, c->at[0], A_TYPE(c), INT(LDA(c)), c->at[1],
+		 B_TYPE(c), INT(LDB(c)), one, c->at[2], C_TYPE(c), INT(LDC(c)), COMPUTE(c), -1);
 }
 
 static int call_gemm_ex_64(const struct call *c)
@@ -65,8 +65,8 @@ static int call_gemm_ex_64(const struct call *c)
 		 int a_type, int64_t lda, const void *b, int b_type, int64_t ldb, const void *beta, void *cc,
 		 int c_type, int64_t ldc, int compute, int algo) = c->function;
 
-	return f(NULL, c->transa, c->transb, SIZES(c, int64_t), one, NULL, A_TYPE(c), (int64_t)LDA(c), NULL,
-		 B_TYPE(c), (int64_t)LDB(c), one, NULL, C_TYPE(c), (int64_t)LDC(c), COMPUTE(c), -1);
+	return f(NULL, c->transa, c->transb, SIZES(c, int64_t), one, c->at[0], A_TYPE(c), (int64_t)LDA(c), c->at[1],
+		 B_TYPE(c), (int64_t)LDB(c), one, c->at[2], C_TYPE(c), (int64_t)LDC(c), COMPUTE(c), -1);
 }
 
 /* All of cublas{S,D,C,Z,H}gemm: pointers hide the type. */
@@ -75,8 +75,8 @@ static int call_gemm(const struct call *c)
 	int (*f)(void *h, int ta, int tb, int m, int n, int k, const void *alpha, const void *a, int lda,
 		 const void *b, int ldb, const void *beta, void *cc, int ldc) = c->function;
 
-	return f(NULL, c->transa, c->transb, SIZES(c, int), one, NULL, INT(LDA(c)), NULL, INT(LDB(c)), one,
-		 NULL, INT(LDC(c)));
+	return f(NULL, c->transa, c->transb, SIZES(c, int), one, c->at[0], INT(LDA(c)), c->at[1], INT(LDB(c)), one,
+		 c->at[2], INT(LDC(c)));
 }
 
 static int call_sgemm_v1(const struct call *c)
@@ -108,8 +108,8 @@ static int call_strided_ex(const struct call *c)
 		 int algo) = c->function;
 	const struct product *p = &c->product;
 
-	return f(NULL, c->transa, c->transb, SIZES(c, int), one, NULL, A_TYPE(c), INT(LDA(c)),
-		 (long long)(p->m * p->k), NULL, B_TYPE(c), INT(LDB(c)), (long long)(p->k * p->n), one, NULL,
+	return f(NULL, c->transa, c->transb, SIZES(c, int), one, c->at[0], A_TYPE(c), INT(LDA(c)),
+		 (long long)(p->m * p->k), c->at[1], B_TYPE(c), INT(LDB(c)), (long long)(p->k * p->n), one, c->at[2],
 		 C_TYPE(c), INT(LDC(c)), (long long)(p->m * p->n), INT(p->batch), COMPUTE(c), -1);
 }
 

@@ -15,6 +15,7 @@
 
 #include "../base/text.h"
 #include "../core/ledger_collectives.h"
+#include "../core/ledger_order.h"
 #include "../core/ledger_phases.h"
 #include "agent_internal.h"
 #include "collective.h"
@@ -28,6 +29,7 @@
 #define JOBS_MAX 8192	/* of one day; what others do stays unknown, and that is said */
 #define MOVED_PPM 5000
 #define CONTRADICTED_PPM 50000
+#define WINDOWS_KEPT_EVERY 60
 
 struct job {
 	struct om_phase_hour day;     /* hours of this day that are over */
@@ -54,15 +56,6 @@ struct agent_phases {
 	struct named *named; /* by hash: kernels whose names say that something learns */
 	size_t named_count, named_room;
 };
-
-static uint32_t hash_of(const struct om_shape_usage *s)
-{
-	struct om_shape_key k = {
-		.m = s->m, .n = s->n, .k = s->k, .batch = s->batch, .types = s->types, .flags = s->flags
-	};
-
-	return om_shape_hash(&k);
-}
 
 /* Jobs of a node in a day: few. */
 static struct job *job_find(struct agent_phases *p, const struct om_id *id)
@@ -215,7 +208,7 @@ int agent_phases_open(struct agent *a)
 	a->phases = calloc(1, sizeof(*a->phases));
 	if (!a->phases)
 		return -ENOMEM;
-	a->phases->tally = om_tally_new(hash_of);
+	a->phases->tally = om_tally_new(drain_shape_name);
 	if (!a->phases->tally)
 		return -ENOMEM;
 	a->phases->hour = now / HOUR_NS;
@@ -435,8 +428,30 @@ static int turn(struct agent *a, uint64_t now_ns)
 	return r ?: om_tally_turn(p->tally);
 }
 
-static int put_bursts(struct agent_phases *p, const struct drain_result *d)
+/* A process's windows go into the ledger ever more rarely, then once an hour: a model does not change by the
+ * minute. */
+static bool is_to_keep(uint32_t windows)
 {
+	return windows && ((windows & (windows - 1)) == 0 || windows % WINDOWS_KEPT_EVERY == 0);
+}
+
+static int keep_order(struct agent *a, const struct drain_burst *b, const struct om_tally_step *steps,
+		      uint64_t now_ns)
+{
+	struct om_order_window w = { .map = *probes_map_id(a->probes),
+				     .tgid = b->tgid,
+				     .start_ns = b->start_ns,
+				     .window = b->window,
+				     .steps = steps,
+				     .count = b->count };
+	uint32_t windows = om_tally_windows(a->phases->tally, b->tgid, b->start_ns, &w.job);
+
+	return b->count && is_to_keep(windows) ? om_ledger_store_order(a->ledger, &w, 1, now_ns) : 0;
+}
+
+static int put_bursts(struct agent *a, const struct drain_result *d, uint64_t now_ns)
+{
+	struct agent_phases *p = a->phases;
 	int r = 0;
 
 	for (size_t i = 0; i < d->burst_count && r == 0; i++) {
@@ -446,9 +461,11 @@ static int put_bursts(struct agent_phases *p, const struct drain_result *d)
 		if (!steps)
 			return -ENOMEM;
 		for (size_t k = 0; k < b->count; k++)
-			steps[k] = (struct om_tally_step){ b->steps[k].shape, b->steps[k].repeat,
-							   b->steps[k].thread };
+			steps[k] = (struct om_tally_step){ b->steps[k].shape,  b->steps[k].repeat,
+							   b->steps[k].thread, b->steps[k].a,
+							   b->steps[k].b,      b->steps[k].d };
 		r = om_tally_burst(p->tally, b->tgid, b->start_ns, b->window, steps, b->count);
+		r = r ?: keep_order(a, b, steps, now_ns);
 	}
 	return r;
 }
@@ -480,7 +497,7 @@ int agent_phases_look(struct agent *a, const struct drain_result *d, bool had_al
 		return 0;
 	r = om_tally_put(p->tally, d->shapes, d->shape_count);
 	r = r ?: put_unshaped(p, d);
-	r = r ?: put_bursts(p, d);
+	r = r ?: put_bursts(a, d, now_ns);
 	r = r ?: put_named(p, d);
 	if (r)
 		return r;

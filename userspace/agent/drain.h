@@ -107,6 +107,9 @@ enum drain_what {
 	DRAIN_LAUNCHES = 2, /* launches and graphs; else only if one of their processes has ended */
 };
 
+/* How a step of a burst names a product: for om_tally_new(). */
+uint32_t drain_shape_name(const struct om_shape_usage *s);
+
 /* Begins a new window: each process notes the order of its next products. 0, or the kernel's error. */
 int drain_next_burst(struct drain *d);
 

@@ -91,6 +91,15 @@ int drain_shapes_finish(struct drain *d)
 
 /* --- order --- */
 
+uint32_t drain_shape_name(const struct om_shape_usage *s)
+{
+	struct om_shape_key k = {
+		.m = s->m, .n = s->n, .k = s->k, .batch = s->batch, .types = s->types, .flags = s->flags
+	};
+
+	return om_shape_hash(&k);
+}
+
 static int burst_keep(struct drain *d, const struct drain_process *p, const struct om_burst *b)
 {
 	uint32_t n = b->next < OM_BURST_STEPS ? b->next : OM_BURST_STEPS;

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "../agent/collective.h"
+#include "../agent/drain.h"
 #include "../base/cleanup.h"
 #include "../core/ledger_collectives.h"
+#include "../core/ledger_order.h"
 #include "../core/tally.h"
 
 #define EVENTS_MAX 1000000
@@ -127,6 +129,15 @@ static int take_shape(void *ctx, const struct om_shape_usage *s)
 	return is_member(r, &s->job) ? om_tally_put(r->tally, s, 1) : 0;
 }
 
+static int take_order(void *ctx, const struct om_order_window *w)
+{
+	struct ranks *r = ctx;
+
+	return is_member(r, &w->job)
+		       ? om_tally_burst(r->tally, w->tgid, w->start_ns, w->window, w->steps, w->count)
+		       : 0;
+}
+
 static int take_collective(void *ctx, const struct om_collective_usage *u)
 {
 	struct ranks *r = ctx;
@@ -187,11 +198,6 @@ static int keep_nothing(void *ctx, const struct om_phase_hour *h)
 	return 0;
 }
 
-static uint32_t no_name(const struct om_shape_usage *s)
-{
-	return 0;
-}
-
 static int judge(const struct ranks *r, const struct architectures *known, struct job_judgement *ret)
 {
 	_cleanup_free_ struct job_rank *ranks = calloc(r->count + 1, sizeof(*ranks));
@@ -208,12 +214,13 @@ static int judge(const struct ranks *r, const struct architectures *known, struc
 int explain_ranks(struct om_ledger *l, const struct om_id *job, const struct architectures *known,
 		  struct job_judgement *ret)
 {
-	_cleanup_(ranks_done) struct ranks r = { .id = *job, .tally = om_tally_new(no_name) };
+	_cleanup_(ranks_done) struct ranks r = { .id = *job, .tally = om_tally_new(drain_shape_name) };
 	int rc;
 
 	*ret = (struct job_judgement){ 0 };
 	if (!r.tally)
 		return -ENOMEM;
+	om_tally_keep_windows(r.tally, OM_TALLY_WINDOWS_MAX);
 	rc = om_ledger_each_communicator(l, take_event, &r);
 	rc = rc ?: om_joining_make(r.claim, r.claims, 0, &r.joining);
 	if (rc)
@@ -221,6 +228,7 @@ int explain_ranks(struct om_ledger *l, const struct om_id *job, const struct arc
 	find_job(&r);
 	find_world(&r);
 	rc = om_ledger_each_shape(l, take_shape, &r);
+	rc = rc ?: om_ledger_each_order(l, NULL, take_order, &r);
 	rc = rc ?: om_ledger_each_collective(l, take_collective, &r);
 	rc = rc ?: om_tally_judge(r.tally, keep_nothing, NULL);
 	rc = rc ?: om_tally_each_run(r.tally, take_run, &r);

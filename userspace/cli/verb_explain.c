@@ -15,6 +15,8 @@
 #include "../base/yaml.h"
 #include "../core/decimal.h"
 #include "../core/ledger_collectives.h"
+#include "../agent/drain.h"
+#include "../core/ledger_order.h"
 #include "../core/ledger_phases.h"
 #include "../core/tally.h"
 #include "../core/totals.h"
@@ -165,7 +167,14 @@ static int keep_nothing(void *ctx, const struct om_phase_hour *h)
 	return 0;
 }
 
-/* The ledger keeps no order of calls, so this is what shapes and threads tell. */
+static int take_order(void *ctx, const struct om_order_window *w)
+{
+	struct explaining *x = ctx;
+
+	return om_tally_burst(x->tally, w->tgid, w->start_ns, w->window, w->steps, w->count);
+}
+
+/* As a recorded run is, from the counts and the windows of the order that the ledger keeps. */
 static int judge_model(struct explaining *x, const struct architectures *known, struct model_fingerprint *f)
 {
 	_cleanup_(run_done) struct run run = { 0 };
@@ -187,6 +196,7 @@ static int gather(struct explaining *x, const struct architectures *known, struc
 	r = r ?: om_ledger_each_register(x->ledger, take_register, x);
 	r = r ?: om_ledger_each_phase_hour(x->ledger, 0, take_hour, x);
 	r = r ?: om_ledger_each_shape(x->ledger, take_shape, x);
+	r = r ?: om_ledger_each_order(x->ledger, &x->job, take_order, x);
 	r = r ?: om_ledger_each_communicator(x->ledger, take_communicator, x);
 	r = r ?: om_totals_each(x->totals, take_total, counts);
 	r = r ?: judge_model(x, known, f);
@@ -369,11 +379,6 @@ static void print_words(const struct explaining *x, const struct model_fingerpri
 
 /* --- the verb --- */
 
-static uint32_t no_name(const struct om_shape_usage *s)
-{
-	return 0;
-}
-
 static void done(struct explaining *x)
 {
 	om_ledger_free(x->ledger);
@@ -464,9 +469,10 @@ int verb_explain(int argc, char **argv)
 	}
 	x.wanted = argv[at];
 	x.totals = om_totals_new(4000000);
-	x.tally = om_tally_new(no_name);
+	x.tally = om_tally_new(drain_shape_name);
 	if (!x.totals || !x.tally)
 		return EXIT_FAILED;
+	om_tally_keep_windows(x.tally, OM_TALLY_WINDOWS_MAX);
 	r = explain(&x, dir, json, architectures);
 	return r == 0 ? EXIT_OK : r == -ENOENT ? EXIT_USAGE : r == -EUCLEAN ? EXIT_FINDING : EXIT_FAILED;
 }

@@ -14,7 +14,9 @@
 
 #include "../base/options.h"
 #include "../base/text.h"
+#include "../agent/drain.h"
 #include "../core/ledger_collectives.h"
+#include "../core/ledger_order.h"
 #include "../core/declaration.h"
 #include "../core/lineage.h"
 #include "../core/spool.h"
@@ -117,6 +119,12 @@ static int take_shape(void *ctx, const struct om_shape_usage *s)
 	return om_tally_put(((struct looking *)ctx)->tally, s, 1);
 }
 
+static int take_order(void *ctx, const struct om_order_window *w)
+{
+	return om_tally_burst(((struct looking *)ctx)->tally, w->tgid, w->start_ns, w->window, w->steps,
+			      w->count);
+}
+
 static int take_communicator(void *ctx, const struct om_communicator_event *e)
 {
 	struct looking *k = ctx;
@@ -212,6 +220,7 @@ static int read_all(struct looking *k)
 	r = r ?: om_ledger_each_entry(k->ledger, 0, take_entry, k);
 	r = r ?: om_ledger_each_register(k->ledger, take_register, k);
 	r = r ?: om_ledger_each_shape(k->ledger, take_shape, k);
+	r = r ?: om_ledger_each_order(k->ledger, NULL, take_order, k);
 	r = r ?: om_ledger_each_communicator(k->ledger, take_communicator, k);
 	r = r ?: om_tally_judge(k->tally, judged, NULL);
 	r = r ?: unite_jobs(k);
@@ -354,11 +363,6 @@ static void done(struct looking *k)
 	om_ledger_free(k->ledger);
 }
 
-static uint32_t no_name(const struct om_shape_usage *s)
-{
-	return 0;
-}
-
 static int look(struct looking *k, const char *dir, const char *architectures, const char *declarations)
 {
 	struct error_text err = { 0 };
@@ -370,9 +374,10 @@ static int look(struct looking *k, const char *dir, const char *architectures, c
 	}
 
 	k->totals = om_totals_new(4000000);
-	k->tally = om_tally_new(no_name);
+	k->tally = om_tally_new(drain_shape_name);
 	if (!k->totals || !k->tally)
 		return -ENOMEM;
+	om_tally_keep_windows(k->tally, OM_TALLY_WINDOWS_MAX);
 	r = om_ledger_open(dir, OM_LEDGER_READ_ONLY, 0, &k->ledger, &err);
 	if (r) {
 		log_error("%s", err.text[0] ? err.text : strerror(-r));

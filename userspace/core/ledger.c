@@ -134,6 +134,18 @@ static const char *const statement_text[ST_END] = {
 		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
 	[ST_PHASE_HOUR_PUT] =
 		"INSERT OR REPLACE INTO phase_hour VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+	[ST_ORDER_PUT] = "INSERT OR REPLACE INTO order_window VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[ST_ORDER_TRIM_PROCESS] = "DELETE FROM order_window WHERE job = ?1 AND map = ?2 AND tgid = ?3 AND "
+				  "start = ?4 AND (at, window) IN"
+				  " (SELECT at, window FROM order_window WHERE job = ?1 AND map = ?2 AND "
+				  "tgid = ?3 AND start = ?4"
+				  " ORDER BY at DESC, window DESC LIMIT -1 OFFSET ?5)",
+	[ST_ORDER_TRIM_JOB] = "DELETE FROM order_window WHERE job = ?1 AND (map, tgid, start, window) IN"
+			      " (SELECT map, tgid, start, window FROM order_window WHERE job = ?1 ORDER BY "
+			      "at DESC LIMIT -1 OFFSET ?5)",
+	[ST_ORDER_TRIM_NODE] = "DELETE FROM order_window WHERE (job, map, tgid, start, window) IN"
+			       " (SELECT job, map, tgid, start, window FROM order_window ORDER BY at DESC "
+			       "LIMIT -1 OFFSET ?5)",
 	[ST_ENTRY_UNIQUE] = "SELECT idx FROM entry WHERE uniq = ?1",
 	[ST_ENTRY_PUT] = "INSERT INTO entry VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)",
 	[ST_FRONTIER_PUT] = "INSERT OR REPLACE INTO frontier VALUES(?1, ?2)",
@@ -498,6 +510,7 @@ static int open_writer(struct om_ledger *l, const char *dir, const char *path, u
 	r = r ?: ledger_make_kernel_tables(l);
 	r = r ?: ledger_make_collective_tables(l);
 	r = r ?: ledger_make_phase_tables(l);
+	r = r ?: ledger_make_order_tables(l);
 	if (r == -EPROTONOSUPPORT)
 		return error_set(err, r, "%s: written by a later version of opmeter; use that one", path);
 	if (r)

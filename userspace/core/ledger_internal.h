@@ -44,6 +44,10 @@ enum ledger_stmt {
 	ST_COLLECTIVE_LOSS_PUT,
 	ST_COMMUNICATOR_PUT,
 	ST_PHASE_HOUR_PUT,
+	ST_ORDER_PUT,
+	ST_ORDER_TRIM_PROCESS,
+	ST_ORDER_TRIM_JOB,
+	ST_ORDER_TRIM_NODE,
 	ST_ENTRY_UNIQUE,
 	ST_ENTRY_PUT,
 	ST_FRONTIER_PUT,
@@ -102,7 +106,8 @@ int ledger_end(struct om_ledger *l, int rc);
 /* Makes the tables of ledger_kernels.c, in a ledger that is older than they are too. */
 int ledger_make_kernel_tables(struct om_ledger *l);
 int ledger_make_collective_tables(struct om_ledger *l); /* likewise, of ledger_collectives.c */
-int ledger_make_phase_tables(struct om_ledger *l);	/* and of ledger_phases.c */
+int ledger_make_phase_tables(struct om_ledger *l);	/* of ledger_phases.c */
+int ledger_make_order_tables(struct om_ledger *l);	/* and of ledger_order.c */
 
 /* ledger_hold.c: *delta, of u, is to be added to *known, what its hour has. Since when it must have been
  * read, if since_ns is not known (0) and it says so; else 0. */

@@ -227,7 +227,7 @@ static double least_weight(const struct judging *j)
 }
 
 /* Weights of one model are met equally often: else some may be another's, or one weight in several buffers.
- * Experts are met as they are chosen. */
+ * Experts are met as they are chosen. Of a window that was cut anywhere one time more or less is no other. */
 static bool is_met_evenly(const struct judging *j)
 {
 	const struct pair *most = largest_layer(j);
@@ -238,7 +238,9 @@ static bool is_met_evenly(const struct judging *j)
 		double own = p->is_experts || p->is_uneven ? 0 : p->copies * model_size_of(p);
 
 		all += own;
-		even += p->met_least == most->met_least && p->met_most == most->met_least ? own : 0;
+		even += p->met_least + j->cut >= most->met_least && p->met_most <= most->met_least + j->cut
+				? own
+				: 0;
 	}
 	return even >= CERTAIN * all;
 }
@@ -277,7 +279,7 @@ static void add_parameters(struct judging *j, double tokens)
 	else if (answered < CERTAIN)
 		f->parameters.low /= 2;
 	f->is_certain = j->phase->verdict != PHASE_IS_UNKNOWN && answered >= CERTAIN && !j->is_contradicted &&
-			(!f->by_buffers || (!j->is_open && is_met_evenly(j))) &&
+			(!f->by_buffers || (!j->is_open && !j->is_seen_once && is_met_evenly(j))) &&
 			f->parameters.high <= 1.1 * f->parameters.low;
 	f->active.low = f->active.best * f->parameters.low / f->parameters.best;
 	f->active.high = f->active.best * f->parameters.high / f->parameters.best;
@@ -416,9 +418,13 @@ static int conclude(struct judging *j)
 			     (j->by_side ? p->forward.tokens + p->backward.tokens
 					 : p->over_small.tokens + p->over_large.tokens);
 	}
-	/* What is met by anything else may be no model's: solvers, calibration. */
-	if (!j->learns && explained + ops_in_batches(j) < EXPLAINED * j->ops)
+	/* What is met by anything else may be no model's: solvers, calibration. Their own operands look like
+	 * weights. */
+	if (!j->learns && explained + ops_in_batches(j) < EXPLAINED * j->ops) {
 		f->is_certain = false;
+		f->parameters.low = fmin(f->parameters.low, least_weight(j));
+		f->active.low = f->active.best * f->parameters.low / f->parameters.best;
+	}
 	say(j, explained / j->ops);
 	return 0;
 }

@@ -108,8 +108,10 @@ static void wait_for(struct seeing *s, uint32_t address, const struct reading *w
 	struct buffer *b = buffer_at(s, address);
 	struct input *wait = input_at(s, address, w->small, w->large);
 
-	if (wait->filled != b->filled || wait->tokens != w->tokens || wait->in != in)
+	if (wait->filled != b->filled || wait->tokens != w->tokens || wait->in != in ||
+	    wait->window != s->windows)
 		wait->count = 0;
+	wait->window = s->windows;
 	wait->address = address;
 	wait->filled = b->filled;
 	wait->tokens = w->tokens;
@@ -186,7 +188,7 @@ static struct input *waiting(struct seeing *s, uint32_t address, uint64_t in, co
 	struct input *wait = address ? input_at(s, address, p->m, p->n) : NULL;
 
 	return wait && wait->address && wait->count && wait->in == in && wait->tokens == p->k &&
-			       wait->filled == buffer_at(s, address)->filled
+			       wait->window == s->windows && wait->filled == buffer_at(s, address)->filled
 		       ? wait
 		       : NULL;
 }
@@ -234,15 +236,43 @@ static void go_back(struct seeing *s, const struct run_step *x, const struct run
 		teach(s, x, p);
 }
 
-static void walk(struct seeing *s, bool at_m)
+static bool goes_back(const struct seeing *s, size_t step)
+{
+	const struct phase_judgement *p = s->j->phase;
+
+	return p->backward >= 0 && s->j->run->steps[step].thread == (uint32_t)p->backward;
+}
+
+/*
+ * A window begins and ends anywhere. What counts is from where forward takes over from backward, until it
+ * does so for the last time: then each weight has been met as often as gradients came back. Where nothing
+ * goes back all of it counts.
+ */
+static void trim(struct seeing *s, size_t *from, size_t *to)
+{
+	size_t first = *to, last = *to;
+
+	if (!s->is_sampled || s->j->phase->backward < 0)
+		return;
+	for (size_t i = *from + 1; i < *to; i++)
+		if (goes_back(s, i - 1) && !goes_back(s, i)) {
+			s->cycles += first < *to;
+			first = first < *to ? first : i;
+			last = i;
+		}
+	*from = first;
+	*to = last;
+}
+
+static void walk_part(struct seeing *s, bool at_m, size_t from, size_t to)
 {
 	const struct judging *j = s->j;
 	bool was_back = false;
 
-	for (size_t i = 0; i < j->run->step_count; i++) {
+	for (size_t i = from; i < to; i++) {
 		const struct run_step *x = &j->run->steps[i];
 		const struct run_product *p = &j->run->products[x->product];
-		bool is_back = j->phase->backward >= 0 && x->thread == (uint32_t)j->phase->backward;
+		bool is_back = goes_back(s, i);
 
 		if (is_back && !was_back) {
 			s->clock++;
@@ -258,6 +288,35 @@ static void walk(struct seeing *s, bool at_m)
 	}
 }
 
+/* Window by window: nothing of one goes on in the next. */
+static void walk(struct seeing *s, bool at_m)
+{
+	const struct run *r = s->j->run;
+
+	for (size_t begin = 0, end; begin < r->step_count; begin = end) {
+		size_t from = begin, to;
+
+		for (end = begin + 1; end < r->step_count && !r->steps[end].begins; end++)
+			;
+		to = end;
+		trim(s, &from, &to);
+		walk_part(s, at_m, from, to);
+		s->windows++;
+		s->clock++;
+		s->last = s->first = 0;
+	}
+}
+
+/* Are there calls that the order does not have? */
+static bool is_sampled(const struct run *r)
+{
+	uint64_t seen = 0;
+
+	for (size_t i = 0; i < r->step_count; i++)
+		seen += r->steps[i].repeat;
+	return r->has_threads && seen != run_calls(r);
+}
+
 void seeing_done(struct seeing *s)
 {
 	free(s->buffer);
@@ -270,7 +329,7 @@ void seeing_done(struct seeing *s)
 
 int seeing_make(const struct judging *j, bool at_m, struct seeing *s)
 {
-	*s = (struct seeing){ .j = j, .slots = 16 };
+	*s = (struct seeing){ .j = j, .slots = 16, .is_sampled = is_sampled(j->run) };
 	while (s->slots < 6 * j->run->step_count)
 		s->slots *= 2;
 	s->buffer = calloc(s->slots, sizeof(*s->buffer));

@@ -80,7 +80,9 @@ struct judging {
 	size_t tolds;
 	bool may_tell;	      /* buffers are looked at, or have told */
 	bool is_contradicted; /* what shapes tell is not what buffers do */
-	bool is_open;	      /* no weight is there once: buffers may be filled anew for each layer */
+	uint32_t cut;	   /* windows whose ends are anywhere: weights are met so many times more or less */
+	bool is_seen_once; /* a sample has one time round and no more */
+	bool is_open;	   /* no weight is there once: buffers may be filled anew for each layer */
 	struct model_fingerprint *f;
 };
 

@@ -389,6 +389,10 @@ static double calls_in_a_row(const struct judging *j, const struct pair *of)
 		const struct run_step *s = &j->run->steps[i];
 		struct reading x = model_read_side(&j->run->products[s->product], j->at_m);
 
+		if (s->begins) {
+			is_first = true;
+			now = 0;
+		}
 		if (s->thread == (uint32_t)j->phase->backward) {
 			/* The first may be cut. */
 			if (now > 0 && (!is_first || !j->run->has_threads) && (least == 0 || now < least))

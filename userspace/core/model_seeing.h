@@ -29,7 +29,7 @@ struct held {
 /* What went into a layer, until its weight gradient comes. */
 struct input {
 	uint64_t small, large, in, tokens;
-	uint32_t address, count, filled;
+	uint32_t address, count, filled, window;
 	uint32_t held[SEEING_WAITING]; /* the last ones */
 };
 
@@ -58,6 +58,9 @@ struct seeing {
 	uint32_t first;		 /* that this backward pass has met, and one; 0: none yet */
 	uint32_t last, clock;	 /* what was visited last; how often backward has begun */
 	bool is_taught;		 /* somebody */
+	bool is_sampled;	 /* the order is not of all calls */
+	uint32_t windows;	 /* gone through */
+	uint32_t cycles;	 /* forward and backward again, from one's beginning to the next one's */
 	double unknown, work;
 	struct answers answers;
 };

@@ -266,6 +266,46 @@ static int take_others(struct seeing *s, struct judging *j)
 	return 0;
 }
 
+/* Share of the forward work, cut ends and all, that meets weights which were met between the ends. */
+static double share_within(struct seeing *s, bool at_m)
+{
+	const struct run *r = s->j->run;
+	double all = 0, within = 0;
+
+	for (size_t i = 0; i < r->step_count; i++) {
+		const struct run_step *x = &r->steps[i];
+		const struct run_product *p = &r->products[x->product];
+		struct reading w = model_read_side(p, at_m);
+		uint32_t address = at_m ? x->b : x->a;
+		double work =
+			(double)w.small * (double)w.large * (double)w.tokens * (double)p->batch * x->repeat;
+
+		if (!address || x->a == x->b || x->thread == (uint32_t)s->j->phase->backward ||
+		    model_forward_calls(s->j, x->product, at_m) <= 0 ||
+		    !model_may_learn(s->j, &s->answers, &w))
+			continue;
+		all += work;
+		within += seeing_held(s, address, w.small, w.large)->address ? work : 0;
+	}
+	return all > 0 ? within / all : 0;
+}
+
+/* Has a sample met all there is? Where gradients come back, one time round is all of a model, if what is at
+ * the cut ends is no other; else nearly all of the work must be with weights that were met again. */
+static bool is_covered(struct seeing *s, bool at_m)
+{
+	double again = 0;
+
+	if (!s->is_sampled)
+		return true;
+	if (s->j->phase->backward >= 0)
+		return s->cycles >= 1 && share_within(s, at_m) >= TOLD;
+	for (size_t i = 0; i < s->slots; i++)
+		if (s->held[i].address && s->held[i].visits >= 2)
+			again += s->held[i].work;
+	return again >= TOLD * s->work;
+}
+
 /* Looks at it with tokens at the side that shapes tell, and if weights are not told so, at the other. 1: they
  * are, on side *at_m; 0; -ENOMEM. */
 static int look(const struct judging *j, struct seeing *s, bool *at_m)
@@ -276,11 +316,11 @@ static int look(const struct judging *j, struct seeing *s, bool *at_m)
 	told = rc ? 0 : share_told(s);
 	*at_m = j->at_m;
 	if (rc || told >= OTHER_SIDE)
-		return rc ?: told >= TOLD;
+		return rc ?: told >= TOLD && is_covered(s, *at_m);
 	seeing_done(s);
 	*at_m = !j->at_m;
 	rc = seeing_make(j, *at_m, s);
-	return rc ?: share_told(s) >= TOLD && share_answered(s) >= OTHER_SIDE;
+	return rc ?: share_told(s) >= TOLD && share_answered(s) >= OTHER_SIDE && is_covered(s, *at_m);
 }
 
 static bool asks(const struct judging *j, int thread)
@@ -327,6 +367,8 @@ int model_identities(struct judging *j)
 	if (rc <= 0)
 		return rc;
 	j->is_contradicted = at_m != j->at_m;
+	j->is_seen_once = s.is_sampled && j->phase->backward >= 0 && s.cycles < 2;
+	j->cut = s.is_sampled && j->phase->backward < 0 ? s.windows : 0;
 	j->at_m = at_m;
 	rc = keep(&s, j);
 	j->may_tell = j->tolds;

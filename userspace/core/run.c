@@ -62,8 +62,8 @@ int run_add_step(struct run *r, const struct run_step *s)
 {
 	struct run_step *last = r->step_count ? &r->steps[r->step_count - 1] : NULL;
 
-	if (last && last->product == s->product && last->thread == s->thread && last->a == s->a &&
-	    last->b == s->b && last->d == s->d && last->repeat <= UINT32_MAX - s->repeat) {
+	if (last && !s->begins && last->product == s->product && last->thread == s->thread &&
+	    last->a == s->a && last->b == s->b && last->d == s->d && last->repeat <= UINT32_MAX - s->repeat) {
 		last->repeat += s->repeat;
 		return 0;
 	}

@@ -35,6 +35,9 @@ struct run_step {
 	 * that is not known. A is m x k, B k x n, D m x n. Addresses come again for other data, and whoever
 	 * runs the program chooses them: they may tell what a model is, never how much was computed. */
 	uint32_t a, b, d;
+	/* Of a live run: what came before it is not known. Always of the first step, whose run may have begun
+	 * long before. */
+	bool begins;
 };
 
 enum run_collective_kind {

@@ -15,15 +15,23 @@ struct om_tally *om_tally_new(uint32_t (*hash)(const struct om_shape_usage *s))
 {
 	struct om_tally *t = calloc(1, sizeof(*t));
 
-	if (t)
+	if (t) {
 		t->hash = hash;
+		t->windows_max = 1;
+	}
 	return t;
+}
+
+void om_tally_keep_windows(struct om_tally *t, unsigned n)
+{
+	t->windows_max = n < 1 ? 1 : n < OM_TALLY_WINDOWS_MAX ? n : OM_TALLY_WINDOWS_MAX;
 }
 
 static void process_done(struct process *p)
 {
 	free(p->item);
-	free(p->burst.step);
+	for (uint32_t i = 0; i < p->bursts; i++)
+		free(p->burst[i].step);
 	free(p->sum);
 }
 
@@ -269,20 +277,52 @@ static struct process *process_next(const struct om_tally *t, uint32_t tgid, uin
 	return NULL;
 }
 
-static int burst_put(struct process *p, uint32_t window, const struct om_tally_step *steps, size_t n)
+/* Where a window's steps go: over the same window's, at the end, or the oldest makes room. */
+static struct burst *burst_place(const struct om_tally *t, struct process *p, uint32_t window)
+{
+	for (uint32_t i = 0; i < p->bursts; i++)
+		if (p->burst[i].window == window)
+			return &p->burst[i];
+	p->windows++;
+	if (p->bursts < t->windows_max)
+		return &p->burst[p->bursts++];
+	free(p->burst[0].step);
+	memmove(&p->burst[0], &p->burst[1], (p->bursts - 1) * sizeof(p->burst[0]));
+	p->burst[p->bursts - 1] = (struct burst){ 0 };
+	return &p->burst[p->bursts - 1];
+}
+
+static int burst_put(const struct om_tally *t, struct process *p, uint32_t window,
+		     const struct om_tally_step *steps, size_t n)
 {
 	struct om_tally_step *copy;
+	struct burst *b;
 
-	if (n == 0 || (p->burst.window == window && p->burst.count >= n))
+	if (n == 0)
 		return 0;
 	copy = malloc(n * sizeof(*copy));
 	if (!copy)
 		return -ENOMEM;
+	b = burst_place(t, p, window);
+	if (b->count >= n) {
+		free(copy);
+		return 0;
+	}
 	memcpy(copy, steps, n * sizeof(*copy));
-	free(p->burst.step);
-	p->burst = (struct burst){ window, copy, n };
+	free(b->step);
+	*b = (struct burst){ window, copy, n };
 	p->has_changed = true;
 	return 0;
+}
+
+uint32_t om_tally_windows(const struct om_tally *t, uint32_t tgid, uint64_t start_ns, struct om_id *ret_job)
+{
+	size_t slot = t->slots ? slot_of(t, tgid, start_ns, NULL) : 0;
+	const struct process *p = process_next(t, tgid, start_ns, &slot);
+
+	if (p)
+		*ret_job = p->job;
+	return p ? p->windows : 0;
 }
 
 int om_tally_burst(struct om_tally *t, uint32_t tgid, uint64_t start_ns, uint32_t window,
@@ -293,7 +333,7 @@ int om_tally_burst(struct om_tally *t, uint32_t tgid, uint64_t start_ns, uint32_
 	int r = 0;
 
 	while (r == 0 && (p = process_next(t, tgid, start_ns, &slot)))
-		r = burst_put(p, window, steps, n);
+		r = burst_put(t, p, window, steps, n);
 	return r;
 }
 

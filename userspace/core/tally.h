@@ -57,15 +57,22 @@ struct om_tally_collective {
 };
 int om_tally_collective(struct om_tally *t, const struct om_tally_collective *c, bool is_base);
 
-/* The order of some of a process's products; replaces an earlier one that was shorter or of an earlier
- * window. -ENOMEM. */
+/* The order of some of a process's products; replaces what is there of the same window, if that is shorter,
+ * and the oldest where there are more windows than are kept. -ENOMEM. */
 struct om_tally_step {
 	uint32_t hash;
 	uint16_t repeat;
 	uint8_t thread;
+	uint32_t a, b, d; /* as in struct run_step */
 };
 int om_tally_burst(struct om_tally *t, uint32_t tgid, uint64_t start_ns, uint32_t window,
 		   const struct om_tally_step *steps, size_t n);
+/* So many windows of each process are kept (1): what does not fit into one is seen in several. At most
+ * OM_TALLY_WINDOWS_MAX; before the first burst. */
+#define OM_TALLY_WINDOWS_MAX 4
+void om_tally_keep_windows(struct om_tally *t, unsigned n);
+/* Windows of this process since the tally was made, and its job. 0: none. */
+uint32_t om_tally_windows(const struct om_tally *t, uint32_t tgid, uint64_t start_ns, struct om_id *ret_job);
 /* Its last counts are put: after the next judgement only the sum is kept. */
 void om_tally_ended(struct om_tally *t, uint32_t tgid, uint64_t start_ns);
 
@@ -90,8 +97,8 @@ struct om_phase_hour {
 /* Judges what has changed since the last call; `hour` is left 0. Any result but 0 of fn ends it and is
  * returned. -ENOMEM. */
 int om_tally_judge(struct om_tally *t, int (*fn)(void *ctx, const struct om_phase_hour *h), void *ctx);
-/* The run that the process with most operations of a job makes; the caller calls run_done(). -ENOENT,
- * -ENOMEM. */
+/* The run that the process with most operations of a job makes; the caller calls run_done(). Its order is of
+ * all windows that are kept: the steps of each begin with one that says so. -ENOENT, -ENOMEM. */
 int om_tally_run(struct om_tally *t, const struct om_id *job, struct run *ret);
 /* The runs of all processes that have products, each with its job: fn takes what it wants out of it and may
  * zero it, else it is freed. Any result but 0 ends it and is returned. -ENOMEM. */

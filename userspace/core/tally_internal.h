@@ -39,7 +39,8 @@ struct process {
 	size_t count, room, sorted; /* the first `sorted` are in order */
 	opcount unshaped_base, unshaped, unshaped_seen;
 	uint64_t named[OM_ROLES], named_seen[OM_ROLES]; /* launches */
-	struct burst burst;
+	struct burst burst[OM_TALLY_WINDOWS_MAX];	/* the oldest first */
+	uint32_t bursts, windows;			/* kept; in all */
 	struct collective_sum *sum;
 	size_t sums;
 	bool has_ended, has_changed;
@@ -48,6 +49,7 @@ struct process {
 
 struct om_tally {
 	uint32_t (*hash)(const struct om_shape_usage *s);
+	unsigned windows_max;
 	struct process *process;
 	size_t count, room;
 	uint32_t *index; /* by hash; 0: free, else position + 1; at most half full */

@@ -60,6 +60,32 @@ static int add_products(const struct om_tally *t, const struct process *p, struc
 	return rc;
 }
 
+/* What names no product of this hour, or several, is left out. */
+static int add_window(const struct burst *b, struct run *r, const struct name *names, size_t count)
+{
+	bool begins = true;
+	int rc = 0;
+
+	for (size_t i = 0; i < b->count && !rc; i++) {
+		const struct om_tally_step *s = &b->step[i];
+		struct name key = { .hash = s->hash };
+		const struct name *at = bsearch(&key, names, count, sizeof(key), by_hash);
+		struct run_step step = { .repeat = s->repeat,
+					 .thread = s->thread,
+					 .begins = begins,
+					 .a = s->a,
+					 .b = s->b,
+					 .d = s->d };
+
+		if (!at || at->is_shared)
+			continue;
+		step.product = at->product;
+		rc = run_add_step(r, &step);
+		begins = false;
+	}
+	return rc;
+}
+
 static int add_steps(const struct process *p, struct run *r, struct name *names)
 {
 	size_t count = r->product_count;
@@ -70,14 +96,8 @@ static int add_steps(const struct process *p, struct run *r, struct name *names)
 	for (size_t i = 1; i < count; i++)
 		if (names[i].hash == names[i - 1].hash)
 			names[i].is_shared = names[i - 1].is_shared = true;
-	for (size_t i = 0; i < p->burst.count && count && !rc; i++) {
-		const struct om_tally_step *s = &p->burst.step[i];
-		struct name key = { .hash = s->hash };
-		const struct name *at = bsearch(&key, names, count, sizeof(key), by_hash);
-
-		if (at && !at->is_shared)
-			rc = run_add_step(r, &(struct run_step){ at->product, s->repeat, s->thread });
-	}
+	for (uint32_t i = 0; i < p->bursts && count && !rc; i++)
+		rc = add_window(&p->burst[i], r, names, count);
 	return rc;
 }
 
