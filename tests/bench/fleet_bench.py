@@ -5,6 +5,7 @@
     fleet_bench.py rates      records a second of `opmeter fleet`, of a bare consumer and of Kafka Streams, on the same topic in one run:
                               what a rebuild reads, few readings of each register (an instance took over, the topic is compacted)
     fleet_bench.py stream     the same of what comes as it is published: many readings of each register, BENCH_NODES / 5 nodes
+    fleet_bench.py million    a rebuild of a million registers, beside the bare consumer: what it takes, and what memory
     fleet_bench.py crossing   from the reading that crosses a level to the alert's record in Kafka, at 50,000 readings a second
     fleet_bench.py growth     the totals without a broker, at three sizes each of registers, tenants and days
 
@@ -118,7 +119,7 @@ def check_exact(text, truth):
     assert got == want, "the totals are not exact"
 
 
-def rates(nodes=NODES, days=DAYS, tick="12h", into=figures):
+def rates(nodes=NODES, days=DAYS, tick="12h", into=figures, with_streams=True):
     with Broker(heap="1g") as broker, tempfile.TemporaryDirectory(prefix="opmeter-bench-") as directory:
         regimes = Path(directory) / "regimes"
         regimes.mkdir()
@@ -136,13 +137,17 @@ def rates(nodes=NODES, days=DAYS, tick="12h", into=figures):
             took, cpu, rss, out = once(broker, regimes, f"bench-{i}")
             check_exact(out, truth)
             ours = best((took - idle, cpu, rss, took), ours)
-            for g in theirs if (STREAMS_JARS / ".complete").exists() else ():
+            for g in theirs if with_streams and (STREAMS_JARS / ".complete").exists() else ():
                 theirs[g] = best(streams(broker, g, truth, directory), theirs[g])
         report(into, idle, bare, ours, theirs)
 
 
 def stream():
     rates(NODES // 5, 5, "1h", figures.setdefault("stream", {}))
+
+
+def million():
+    rates(26000, 7, "12h", figures.setdefault("million", {}), with_streams=False)
 
 
 def report(into, idle, bare, ours, theirs):
@@ -214,13 +219,13 @@ def growth():
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("parts", nargs="*", default=["rates", "stream", "crossing", "growth"])
+    p.add_argument("parts", nargs="*", default=["rates", "stream", "million", "crossing", "growth"])
     p.add_argument("--json")
     a = p.parse_args()
     if a.json and Path(a.json).exists():
         figures.update(json.loads(Path(a.json).read_text()))
     for part in a.parts:
-        {"rates": rates, "stream": stream, "crossing": crossing, "growth": growth}[part]()
+        {"rates": rates, "stream": stream, "million": million, "crossing": crossing, "growth": growth}[part]()
         cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
         figures["machine"] = f"{cpu}, {os.cpu_count()} CPUs, Linux {platform.release()}, {datetime.date.today()}"
         if a.json:

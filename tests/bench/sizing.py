@@ -91,6 +91,11 @@ def measured_table(f):
         add("a stream: registers, readings", f"{s['registers']:,}, {s['readings']:,}")
         add("a stream: CPU for a reading, us", f"{s['cpu_us_a_reading']:.1f}")
         add_ratios(add, s, "a stream: ")
+    if "million" in f:
+        s = f["million"]
+        add(f"a rebuild of {s['registers']:,} registers: MiB resident at most", human(s["rss_mib"]))
+        add("that rebuild: seconds from start to judged totals", f"{s['rebuild_s']:.1f}")
+        add("that rebuild: rate over that of a bare consumer, by wall clock", f"{s['ratio_bare']:.2f}")
     if "load" in f:
         add("load of the machine meanwhile, by others", " to ".join(map(str, f["load"])) + ": wall clock figures are of little worth")
     if "crossing_p99_ms" in f:
