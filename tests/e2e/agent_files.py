@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Owners and declarations that change while a node is metered: what is learned late of an owner is judged by the days it was one, what is
+"""Owners, declarations and regimes that change while a node is metered: what is learned late of an owner is judged by the days it was one, what is
 declared counts, and a damaged file is named and changes nothing. On SIGHUP they are read at once."""
 import os
 import signal
@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../data"))
 from opm import *
 import scenarios
-from fleet_files import IRISH, SOLD_TO_IRISH, START, replace
+from fleet_files import IRISH, SOLD_TO_IRISH, START, regime, replace
 
 JOBS = [{"tenant": "acme", "model": "lm", "from": START.isoformat(), "days": 100, "ops": 10**16 + 7},
         {"tenant": "zeta", "model": "lm", "from": START.isoformat(), "days": 10, "ops": 4 * 10**15}]
@@ -41,6 +41,31 @@ def asked_for(rig, owners):
     rig.stop()
 
 
+def other_law(rig):
+    """A regime that comes while the node runs is judged by without being asked, a version that takes its place on SIGHUP; half of a file is named."""
+    log = lambda: (rig.dir / "agent.log").read_text()
+    said = lambda version: {(e["subject"], e["data"]["level"]) for e in (x["payload"] for x in rig.export("entries") if x["kind"] == "alert")
+                            if e["type"] == "opmeter.alert.level.v1" and (e["data"]["regime"], e["data"]["version"]) == ("test-law", version)}
+    law = rig.dir / "law"
+    law.mkdir()
+    replace(law / "other.yaml", regime("0", "1e30").replace("test-law", "other-law"))
+    rig.start("--regimes", law)
+    replace(law / "test-1.yaml", regime("1", "7e15"))
+    rig.wait_for(lambda: said("1") == {("acme/lm", "exceeded")}, "the new regime to be judged by")
+    rig.stop()
+    rig.start("--regimes", law, "--publish", "3600s")
+    replace(law / "test-1.yaml", regime("1", "7e15", f"to: {START.isoformat()}\n"))
+    replace(law / "test-2.yaml", regime("2", "4e15", f"from: {START.isoformat()}\n"))
+    assert not said("2")
+    rig.agent.send_signal(signal.SIGHUP)
+    rig.wait_for(lambda: said("2") == {("acme/lm", "exceeded"), ("zeta/lm", "exceeded")}, "the version that takes its place")
+    refused = log().count("regimes: what was read before stays in use")
+    replace(law / "test-2.yaml", regime("2", "4e15")[:150])
+    rig.agent.send_signal(signal.SIGHUP)
+    rig.wait_for(lambda: log().count("regimes: what was read before stays in use") == refused + 1, "half of a file to be named")
+    rig.stop()
+
+
 def main():
     need_live()
     with Rig("files") as rig:
@@ -66,7 +91,8 @@ def main():
         assert len(events(rig, "case", "acme")) == 1
         rig.stop()
         asked_for(rig, owners)
-    print("owners and declarations of a node: read anew, judged by their days; a damaged file is named")
+        other_law(rig)
+    print("owners, declarations and regimes of a node: read anew, judged by their days; a damaged file is named")
 
 
 if __name__ == "__main__":

@@ -467,6 +467,27 @@ def check_certificate(api, tmp, token):
     assert api.get("/v1/totals", token)[0] == 200
 
 
+def check_regimes(api, token, models, directory):
+    """A regime that is new is answered by without a restart; one that is none leaves what there was."""
+    law = directory / "late.yaml"
+    said = lambda: {r["regime"] for r in api.pages("/v1/forecasts", token, "forecasts", limit=1000)[0]}
+    near = lambda: 'opmeter_regime_nearest_ratio{regime="late",' in api.ask("/metrics", token)[2].decode()
+    assert said() == {"demo-1"} and not near()
+    good = next(directory.glob("demo-1*.yaml")).read_text().replace("demo-1", "late").replace("mode: enforce", "mode: notice")
+    law.write_text(good)
+    end = time.monotonic() + 60
+    while said() != {"demo-1", "late"} or not near():
+        assert time.monotonic() < end, f"the new regime is not read: {said()}"
+        time.sleep(0.2)
+    law.write_text(good[:len(good) // 2])
+    api.p.send_signal(signal.SIGHUP)
+    while "regimes: what was read before stays in use" not in api.log.read_text():
+        assert time.monotonic() < end, "the damaged file is not named"
+        time.sleep(0.1)
+    assert said() == {"demo-1", "late"} and near()
+    law.write_text(good)
+
+
 def main():
     with Broker() as broker, tempfile.TemporaryDirectory(prefix="opmeter-api-") as tmp:
         tmp = Path(tmp)
@@ -544,6 +565,7 @@ def main():
             _, one = check_scopes(api, tmp / "tokens", truth, tmp)
             check_families(broker, fleet, token, one, models, tmp)
             check_certificate(api, tmp, token)
+            check_regimes(api, token, models, Path(fleet.regimes))
             check_hostile(api, token)
             check_slow(api)
             assert api.get("/v1/totals", token)[0] == 200

@@ -60,7 +60,8 @@ static int serve(int argc, char **argv)
 		  "certificate and what it is signed by, PEM (none); read again on SIGHUP" },
 		{ "tls-key", "FILE", OPTION_STRING, &c.tls_key, "its key, PEM (none)" },
 		{ "regimes", "DIR", OPTION_STRING, &c.regimes_dir,
-		  "regimes whose thresholds are forecast (" OPMETER_DATADIR "/regimes)" },
+		  "regimes whose thresholds are forecast (" OPMETER_DATADIR
+		  "/regimes); read anew when they change" },
 		{ "tenants", "FILE", OPTION_STRING, &c.tenants_path,
 		  "names of all tenants, as the aggregators have it (none)" },
 		{ "owners", "FILE", OPTION_STRING, &c.owners_path,

@@ -99,7 +99,7 @@ static int load_edges(struct loading *l, size_t at)
 	sqlite3_bind_text(q, 1, l->o->entities.item[at].id, -1, SQLITE_STATIC);
 	while ((step = sqlite3_step(q)) == SQLITE_ROW && r == 0) {
 		const char *registration = owner_store_text(q, 10);
-		int64_t tie = sqlite3_column_int64(q, 3);
+		int64_t tie = sqlite3_column_int64(q, 3), share = sqlite3_column_int64(q, 7);
 		struct own_edge e = {
 			.source = owner_store_text(q, 0),
 			.since = sqlite3_column_int(q, 1),
@@ -109,14 +109,14 @@ static int load_edges(struct loading *l, size_t at)
 			.from = sqlite3_column_int(q, 5),
 			.to = sqlite3_column_int(q, 6),
 			.has_share = sqlite3_column_type(q, 7) != SQLITE_NULL,
-			.share_ppb = (uint32_t)sqlite3_column_int64(q, 7),
+			.share_ppb = (uint32_t)share,
 			.is_rounded = sqlite3_column_int(q, 8),
 			.is_active = sqlite3_column_int(q, 9),
 			.is_void = is_void(registration),
 			.lapsed = !strcmp(registration, "LAPSED"),
 		};
 
-		if (tie <= OWNER_TIE_NONE || tie >= OWNER_TIE_END)
+		if (tie <= OWNER_TIE_NONE || tie >= OWNER_TIE_END || share < 0 || share > 1000000000)
 			r = -EUCLEAN;
 		/* A retired edge has ended, with or without a date. */
 		if (!strcmp(registration, "RETIRED"))

@@ -33,41 +33,38 @@ static void api_close(struct api *a)
 	api_alerts_done(&a->alerts);
 	api_tokens_free(a->tokens);
 	tenant_names_free(a->tenants);
-	regimes_free(a->regimes);
 	law_close(&a->law);
 	pthread_rwlock_destroy(&a->law_lock);
 	pthread_rwlock_destroy(&a->tokens_lock);
 }
 
-static int32_t today(void)
+static int open_law(struct api *a, struct error_text *err)
 {
-	return (int32_t)(fleet_now_ns(CLOCK_REALTIME) / 86400000000000ULL);
+	const char *paths[LAW_FILES] = { [LAW_OWNERS] = a->config->owners_path,
+					 [LAW_REGIMES] = a->config->regimes_dir };
+
+	return law_open(&a->law, paths, fleet_now_ns(CLOCK_MONOTONIC), fleet_today(), err);
 }
 
-static int open_owners(struct api *a, struct error_text *err)
+/* Read anew when a file changed, while nobody answers by it; what cannot be read leaves what there was. */
+static void look_at_law(struct api *a, bool forced)
 {
-	const char *paths[LAW_FILES] = { [LAW_OWNERS] = a->config->owners_path };
-
-	return law_open(&a->law, paths, fleet_now_ns(CLOCK_MONOTONIC), today(), err);
-}
-
-/* Read anew when the file changed; what cannot be read leaves what there was. */
-static void look_at_owners(struct api *a, bool forced)
-{
-	const struct reload *l = &a->law.file[LAW_OWNERS];
 	struct law_news news;
 
-	if (!a->config->owners_path)
-		return;
 	pthread_rwlock_wrlock(&a->law_lock);
-	law_look(&a->law, fleet_now_ns(CLOCK_MONOTONIC), today(), forced, &news);
+	law_look(&a->law, fleet_now_ns(CLOCK_MONOTONIC), fleet_today(), forced, &news);
 	pthread_rwlock_unlock(&a->law_lock);
-	if (!news.is_worth[LAW_OWNERS])
-		return;
-	if (l->has_failed)
-		log_error("owners: what was read before stays in use: %s", l->error.text);
-	else
-		log_info("owners: %s was read anew", l->path);
+	for (int i = 0; i < LAW_FILES; i++) {
+		const struct reload *l = &a->law.file[i];
+		const char *name = law_file_name((enum law_file)i);
+
+		if (!news.is_worth[i])
+			continue;
+		if (l->has_failed)
+			log_error("%s: what was read before stays in use: %s", name, l->error.text);
+		else
+			log_info("%s: %s was read anew", name, l->path);
+	}
 }
 
 static int api_open(struct api *a, struct error_text *err)
@@ -80,11 +77,9 @@ static int api_open(struct api *a, struct error_text *err)
 	r = api_tokens_load(c->tokens_path, &a->tokens, err);
 	if (r)
 		return -EINVAL;
-	r = regimes_load(c->regimes_dir, &a->regimes, err);
-	r = r ?: regimes_check_accepted(a->regimes, today(), err);
+	r = open_law(a, err);
 	if (r == 0 && c->tenants_path && tenant_names_load(c->tenants_path, &a->tenants))
 		r = error_set(err, -EINVAL, "%s: cannot be read", c->tenants_path);
-	r = r ?: open_owners(a, err);
 	if (r)
 		return -EINVAL;
 	r = api_http_new(a, &a->http, err);
@@ -124,7 +119,7 @@ static void reload(struct api *a)
 		log_info("%zu tokens", api_tokens_count(fresh));
 	}
 	reload_certificate(a);
-	look_at_owners(a, true);
+	look_at_law(a, true);
 }
 
 static int loop(struct api *a)
@@ -150,7 +145,7 @@ static int loop(struct api *a)
 		if (fleet_now_ns(CLOCK_MONOTONIC) >= second) {
 			second = fleet_now_ns(CLOCK_MONOTONIC) + SECOND_NS;
 			api_http_reap(a->http);
-			look_at_owners(a, false);
+			look_at_law(a, false);
 			if (a->is_certificate_due)
 				reload_certificate(a);
 		}

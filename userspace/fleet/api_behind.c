@@ -428,20 +428,11 @@ static int take_forecast_ask(struct forecasting *a)
 	return 0;
 }
 
-static int put_rows(struct forecasting *a, const struct study_subject *u)
+static int put_regimes(struct forecasting *a, const struct study_subject *u)
 {
-	const struct regimes *all = a->c->api->regimes;
-	opcount low = 0, high = 0;
+	const struct regimes *all = a->c->api->law.regimes;
 	int r = 0;
 
-	a->points = reallocarray(a->points, u->days + 1, sizeof(*a->points));
-	if (!a->points)
-		return -ENOMEM;
-	for (size_t i = 0; i < u->days; i++) {
-		opcount_add_saturating(&low, u->day[i].figure[0]);
-		opcount_add_saturating(&high, u->day[i].figure[1]);
-		a->points[i] = (struct om_forecast_point){ (int32_t)u->day[i].day, low, high };
-	}
 	for (size_t i = 0; r >= 0 && i < regimes_count(all); i++) {
 		const struct regime *g = regimes_at(all, i);
 		_cleanup_(json_decrefp) json_t *o =
@@ -460,6 +451,25 @@ static int put_rows(struct forecasting *a, const struct study_subject *u)
 		fprintf(a->f, "%s%s", a->rows++ ? "," : "", text);
 	}
 	return r < 0 ? r : 0;
+}
+
+static int put_rows(struct forecasting *a, const struct study_subject *u)
+{
+	opcount low = 0, high = 0;
+	int r;
+
+	a->points = reallocarray(a->points, u->days + 1, sizeof(*a->points));
+	if (!a->points)
+		return -ENOMEM;
+	for (size_t i = 0; i < u->days; i++) {
+		opcount_add_saturating(&low, u->day[i].figure[0]);
+		opcount_add_saturating(&high, u->day[i].figure[1]);
+		a->points[i] = (struct om_forecast_point){ (int32_t)u->day[i].day, low, high };
+	}
+	pthread_rwlock_rdlock(&a->c->api->law_lock);
+	r = put_regimes(a, u);
+	pthread_rwlock_unlock(&a->c->api->law_lock);
+	return r;
 }
 
 /* Whole subjects until there are rows enough. */

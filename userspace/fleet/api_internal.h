@@ -186,9 +186,8 @@ int api_consumer(const struct api_config *config, int wait_ms, rd_kafka_t **ret,
 
 struct api {
 	const struct api_config *config;
-	struct regimes *regimes;
 	struct tenant_names *tenants;
-	pthread_rwlock_t law_lock; /* of `law`: held while its owners are used */
+	pthread_rwlock_t law_lock; /* of `law`: held while one answers by it */
 	struct law law;
 	struct api_alerts alerts;
 	struct follow *follow;

@@ -246,7 +246,7 @@ static int put_tenants(struct page *p, const struct snapshot *s)
 /* How near the nearest model or lineage is to each threshold that holds today: as many samples as regimes. */
 static void put_nearest(struct page *p, const struct snapshot *s)
 {
-	const struct regimes *all = p->c->api->regimes;
+	const struct regimes *all = p->c->api->law.regimes;
 	int32_t today = (int32_t)(fleet_now_ns(CLOCK_REALTIME) / 86400000000000ULL);
 	opcount low = 0, high = 0;
 
@@ -273,6 +273,13 @@ static void put_nearest(struct page *p, const struct snapshot *s)
 				      (const char *const[]){ "regime", r->id, "bound", "high", NULL },
 				      opcount_to_double(high) / opcount_to_double(figure));
 	}
+}
+
+static void put_nearest_now(struct page *p, const struct snapshot *s)
+{
+	pthread_rwlock_rdlock(&p->c->api->law_lock);
+	put_nearest(p, s);
+	pthread_rwlock_unlock(&p->c->api->law_lock);
 }
 
 static void put_alerts(struct page *p)
@@ -327,7 +334,7 @@ int answer_metrics(struct call *c)
 	put_api(&p);
 	if (c->snapshot) {
 		put_snapshot(&p, c->snapshot);
-		put_nearest(&p, c->snapshot);
+		put_nearest_now(&p, c->snapshot);
 		r = put_tenants(&p, c->snapshot);
 	}
 	om_openmetrics_commit(p.m);
