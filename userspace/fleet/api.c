@@ -40,8 +40,9 @@ static void api_close(struct api *a)
 
 static int open_law(struct api *a, struct error_text *err)
 {
-	const char *paths[LAW_FILES] = { [LAW_OWNERS] = a->config->owners_path,
-					 [LAW_REGIMES] = a->config->regimes_dir };
+	const char *paths[LAW_FILES] = {
+		[LAW_OWNERS] = a->config->owners_path, [LAW_REGIMES] = a->config->regimes_dir
+	};
 
 	return law_open(&a->law, paths, fleet_now_ns(CLOCK_MONOTONIC), fleet_today(), err);
 }
