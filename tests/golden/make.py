@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the golden files of docs/formats.md from its tables alone, knowing nothing of the C code."""
 import base64
+import datetime
 import hashlib
 import json
 import struct
@@ -122,6 +123,20 @@ def alerts():
             "level": level, "verdict": verdict, "figure": "training, upper bound", **rest, "notices": [], "sentence": sentence})
 
 
+def forecast_alert():
+    """10^14 operations on each of twenty days up to 2026-11-22, of 10^16: the fast rate is two and a half times, the slow one two fifths of that."""
+    subject, a_day, total = "acme/lm", 10**14, 20 * 10**14
+    left, fast, slow = 10**16 - total, a_day * 5 // 2, a_day * 2 // 5
+    on = lambda rate: (datetime.date(2026, 11, 22) + datetime.timedelta(days=-(-left // rate))).isoformat()
+    earliest, likely, latest = on(fast), on(a_day), on(slow)
+    sentence = (f"{subject}: at least 1.00e+16 training operations will be met if it goes on as it went up to 2026-11-22: on {earliest} at the earliest, likely on "
+                f"{likely}, at the latest on {latest} (demo-threshold version 1; none: a demonstration). Observed here; a forecast, no verdict.")
+    return alert_event("opmeter.alert.forecast.v1", subject, f"forecast/{earliest[:7]}", {
+        "as_of_day": "2026-11-22", "verdict": "none", "limit": str(10**16), "observed": {"low": str(total), "high": str(total)}, "declared": "0",
+        "forecast": {"earliest": earliest, "likely": likely, "latest": latest, "operations_per_day": {"fast": str(fast), "likely": str(a_day), "slow": str(slow)},
+                     "days": 20, "horizon_days": 90}, "demo": True, "sentence": sentence})
+
+
 def declarations_head():
     h = lambda b: hashlib.sha256(b).digest()
     first, second = [h(b"\0" + l.encode()) for l in declarations().splitlines()]
@@ -183,6 +198,7 @@ def main():
     (HERE / "leaf_v1.hex").write_text(leaf().hex() + "\n")
     (HERE / "alert_id_v1.hex").write_text(alert_id().hex() + "\n")
     (HERE / "alerts_v1.jsonl").write_text("".join(json.dumps(a, separators=(",", ":"), ensure_ascii=False) + "\n" for a in alerts()))
+    (HERE / "alert_forecast_v1.json").write_text(json.dumps(forecast_alert(), separators=(",", ":")) + "\n")
     (HERE / "declarations_v1.jsonl").write_text(declarations())
     (HERE / "declarations_v1.jsonl.head").write_text(declarations_head())
     names = ["failed-read", "inconsistent", "absurd", "refused", "unread", "late", "off"]

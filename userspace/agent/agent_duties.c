@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Duties whose clock runs from the day on which a threshold's meeting is known (core/policy_known.c). Days
+ * Duties whose clock runs from the day on which a threshold's meeting is known (core/policy_known.c), and
+ * forecasts (core/policy_forecast.c). Days
  * that are over do not change any more but by assignments, so this is asked when a UTC day has ended, and at
  * the beginning.
  */
@@ -33,8 +34,12 @@ static int no_day(void *ctx, uint32_t day)
 	return 0;
 }
 
-static bool has_such_duties(const struct regimes *g)
+static bool goes_by_days(const struct policy *p)
 {
+	const struct regimes *g = p->regimes;
+
+	if (policy_least_forecast(p) != OPCOUNT_MAX)
+		return true;
 	for (size_t i = 0; i < regimes_count(g); i++)
 		for (size_t k = 0; k < regimes_at(g, i)->notices; k++)
 			if (regimes_at(g, i)->notice[k].when_known)
@@ -84,7 +89,7 @@ int agent_duties(struct agent *a, const struct policy *p)
 	uint64_t day = p->now_ns / DAY_NS;
 	int r;
 
-	if (a->duties_day == day || !has_such_duties(p->regimes))
+	if (a->duties_day == day || !goes_by_days(p))
 		return 0;
 	a->duties_day = day;
 	r = played(a, (uint32_t)day - 1, &h);
@@ -95,6 +100,7 @@ int agent_duties(struct agent *a, const struct policy *p)
 
 		policy_subject_of(&s->total, name, &subject);
 		r = policy_judge_known(p, &subject, s->points, s->point_count, agent_raise, a);
+		r = r ?: policy_judge_forecast(p, &subject, s->points, s->point_count, agent_raise, a);
 	}
 	return r;
 }

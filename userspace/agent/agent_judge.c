@@ -126,11 +126,12 @@ static void show(const struct agent *a, const struct alert *al, const char *even
 		gmtime_r(&t, &tm);
 		strftime(when, sizeof(when), "%H:%M:%SZ", &tm);
 		printf("%s  %s%s  %s\n", when, al->shadow ? "shadow " : "",
-		       al->type == ALERT_LEVEL	 ? "ALERT level"
-		       : al->type == ALERT_OWNER ? "ALERT owner"
-		       : al->type == ALERT_CASE	 ? "CASE"
-		       : al->type == ALERT_DUTY	 ? "ALERT duty"
-						 : "ALERT data",
+		       al->type == ALERT_LEVEL	    ? "ALERT level"
+		       : al->type == ALERT_OWNER    ? "ALERT owner"
+		       : al->type == ALERT_CASE	    ? "CASE"
+		       : al->type == ALERT_DUTY	    ? "ALERT duty"
+		       : al->type == ALERT_FORECAST ? "ALERT forecast"
+						    : "ALERT data",
 		       al->sentence);
 	}
 	fflush(stdout);
@@ -241,7 +242,10 @@ static bool is_near(void *ctx, const struct om_id *job)
 static int publish(struct agent *a, bool near_only)
 {
 	struct judging j = { .a = a,
-			     .policy = { .is_live = true, .source = a->source, .now_ns = agent_now_ns() } };
+			     .policy = { .is_live = true,
+					 .notice_days = POLICY_NOTICE_DAYS,
+					 .source = a->source,
+					 .now_ns = agent_now_ns() } };
 	struct agent_days days = { .agent = a, .until = (uint32_t)(j.policy.now_ns / DAY_NS) };
 	bool is_law_new = false;
 	size_t n;

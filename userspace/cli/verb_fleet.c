@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../base/log.h"
 #include "../base/options.h"
+#include "../core/policy.h"
 #include "../fleet/claims.h"
 #include "../fleet/fleet.h"
 #include "verbs.h"
@@ -23,6 +24,10 @@ static bool is_usable(const struct fleet_config *c)
 		log_error("fleet: --node-devices is at most %d", CLAIM_DEVICES_SETTABLE);
 		return false;
 	}
+	if (c->notice_days > 3650) {
+		log_error("fleet: --notice-days is at most 3650");
+		return false;
+	}
 	return true;
 }
 
@@ -34,6 +39,7 @@ int verb_fleet(int argc, char **argv)
 				  .seal_after_ns = 48 * 3600 * 1000000000ULL,
 				  .log_history_ns = 720 * 3600 * 1000000000ULL,
 				  .log_silent_ns = 26 * 3600 * 1000000000ULL,
+				  .notice_days = POLICY_NOTICE_DAYS,
 				  .registers_max = 4000000 };
 	const struct option options[] = {
 		{ "brokers", "LIST", OPTION_STRING, &c.brokers,
@@ -64,6 +70,9 @@ int verb_fleet(int argc, char **argv)
 		  "of one partition: bound of the memory, about 300 bytes each (4000000)" },
 		{ "node-devices", "N", OPTION_UINT, &c.node_devices,
 		  "devices that one node has at most: what claims more than they can do is refused (64)" },
+		{ "notice-days", "N", OPTION_UINT, &c.notice_days,
+		  "say ahead that a threshold will be met, as soon as it may be within N days (90; 0: "
+		  "never)" },
 		{ "create-topics", NULL, OPTION_FLAG, &c.create_topics, "create missing topics" },
 		{ "once", NULL, OPTION_FLAG, &c.once, "read what is there, judge it once, and end" },
 		{ "json", NULL, OPTION_FLAG, &c.json,

@@ -10,9 +10,10 @@
 #include "assignment.h"
 
 static const char *const type_names[] = {
-	[ALERT_LEVEL] = "opmeter.alert.level.v1",   [ALERT_OWNER] = "opmeter.alert.owner.v1",
-	[ALERT_DATA] = "opmeter.alert.data.v1",	    [ALERT_CASE] = "opmeter.case.v1",
-	[ALERT_HEARTBEAT] = "opmeter.heartbeat.v1", [ALERT_DUTY] = "opmeter.alert.duty.v1",
+	[ALERT_LEVEL] = "opmeter.alert.level.v1",	[ALERT_OWNER] = "opmeter.alert.owner.v1",
+	[ALERT_DATA] = "opmeter.alert.data.v1",		[ALERT_CASE] = "opmeter.case.v1",
+	[ALERT_HEARTBEAT] = "opmeter.heartbeat.v1",	[ALERT_DUTY] = "opmeter.alert.duty.v1",
+	[ALERT_FORECAST] = "opmeter.alert.forecast.v1",
 };
 
 const char *alert_type_name(enum alert_type t)

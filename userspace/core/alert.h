@@ -10,7 +10,15 @@
 
 #include "register.h"
 
-enum alert_type { ALERT_LEVEL, ALERT_OWNER, ALERT_DATA, ALERT_CASE, ALERT_HEARTBEAT, ALERT_DUTY };
+enum alert_type {
+	ALERT_LEVEL,
+	ALERT_OWNER,
+	ALERT_DATA,
+	ALERT_CASE,
+	ALERT_HEARTBEAT,
+	ALERT_DUTY,
+	ALERT_FORECAST
+};
 const char *alert_type_name(enum alert_type t); /* "opmeter.alert.level.v1" ... */
 /* -EINVAL if the name is none of ours. */
 int alert_type_parse(const char *name, enum alert_type *ret);

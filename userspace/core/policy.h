@@ -37,6 +37,9 @@ struct policy {
 	int (*days)(void *ctx, const struct policy_subject *s, struct om_forecast_point **ret,
 		    size_t *ret_count);
 	void *days_ctx;
+	/* A threshold is said to be met ahead when the forecast's earliest day is within so many days; 0:
+	 * none is. */
+	uint32_t notice_days;
 	/* True: that finding was told before; it is not made again. May be NULL. */
 	bool (*is_known)(void *ctx, const struct om_id *alert);
 	void *known_ctx;
@@ -174,6 +177,16 @@ int policy_judge_all(const struct policy *p, const struct policy_totals *t,
 int policy_judge_known(const struct policy *p, const struct policy_subject *s,
 		       const struct om_forecast_point *points, size_t count,
 		       int (*emit)(void *ctx, const struct alert *a), void *ctx);
+/*
+ * That a threshold will be met: an ALERT_FORECAST for each whose forecast, from the days that are over, has
+ * its earliest day within p->notice_days, once for each month in which that day lies. `points` as above.
+ */
+#define POLICY_NOTICE_DAYS 90
+int policy_judge_forecast(const struct policy *p, const struct policy_subject *s,
+			  const struct om_forecast_point *points, size_t count,
+			  int (*emit)(void *ctx, const struct alert *a), void *ctx);
+/* Of what has less training than this at most none is said; OPCOUNT_MAX: of nothing. */
+opcount policy_least_forecast(const struct policy *p);
 /* Where less than ret_low is trained for certain, and less than ret_high at most, no such clock can run for a
  * subject of which nothing is declared. What is declared may lower a limit or count towards it: then any
  * training may do. OPCOUNT_MAX: no regime has such a duty that goes by that bound. */

@@ -20,6 +20,7 @@ struct all {
 	struct policy policy;
 	const struct policy_totals *totals;
 	opcount least_low, least_high; /* no clock of a duty can run below both */
+	opcount least_ahead;	       /* no forecast is told below this upper bound */
 	int (*emit)(void *ctx, const struct alert *a);
 	void *ctx;
 	struct kin *kin;
@@ -76,7 +77,8 @@ static int put(void *ctx, const struct om_subject_total *s)
 	return r ?: kin_put(a->kin, &a->policy, s);
 }
 
-/* Duties that begin when a level is met, or when it is known that it will be. */
+/* What goes by a subject's days: duties that begin when a level is met, or when it is known that it will be,
+ * and forecasts. */
 static int judge_known(struct all *a, const struct om_subject_total *s)
 {
 	_cleanup_free_ struct om_forecast_point *points = NULL;
@@ -85,9 +87,11 @@ static int judge_known(struct all *a, const struct om_subject_total *s)
 	size_t count = 0;
 	int r;
 
-	if (!a->totals->points || (a->least_low == OPCOUNT_MAX && a->least_high == OPCOUNT_MAX))
+	if (!a->totals->points ||
+	    (a->least_low == OPCOUNT_MAX && a->least_high == OPCOUNT_MAX && a->least_ahead == OPCOUNT_MAX))
 		return 0;
-	if (s->training_low < a->least_low && s->training_high < a->least_high) {
+	if (s->training_low < a->least_low && s->training_high < a->least_high &&
+	    s->training_high < a->least_ahead) {
 		if (!s->training_high || !declarations_count(a->policy.declarations))
 			return 0;
 		policy_subject_of(s, name, &subject);
@@ -98,7 +102,8 @@ static int judge_known(struct all *a, const struct om_subject_total *s)
 	if (r || !points)
 		return r;
 	kin_subject_of(a->kin, s, name, &subject);
-	return policy_judge_known(&a->policy, &subject, points, count, a->emit, a->ctx);
+	r = policy_judge_known(&a->policy, &subject, points, count, a->emit, a->ctx);
+	return r ?: policy_judge_forecast(&a->policy, &subject, points, count, a->emit, a->ctx);
 }
 
 static int judge(void *ctx, const struct om_subject_total *s)
@@ -117,6 +122,7 @@ int policy_judge_all(const struct policy *p, const struct policy_totals *t,
 	int r = kin ? t->each(t->ctx, OM_GROUP_MODEL, put, &a) : -ENOMEM;
 
 	policy_least_known(p, &a.least_low, &a.least_high);
+	a.least_ahead = policy_least_forecast(p);
 	if (r == 0 && declarations_count(p->declarations))
 		r = t->each(t->ctx, OM_GROUP_LINEAGE, put, &a);
 	if (a.count)

@@ -81,6 +81,43 @@ void policy_add_figures(struct json_out *o, const struct om_subject_total *s)
 	json_out_member(o, "coverage", s->losses ? coverage : "no loss known");
 }
 
+static void add_count(struct json_out *o, const char *key, opcount v)
+{
+	json_out_key(o, key);
+	json_out_count(o, v);
+}
+
+static void add_day(struct json_out *o, const char *key, int32_t day)
+{
+	char text[16];
+
+	json_out_key(o, key);
+	if (day == OM_FORECAST_NEVER)
+		json_out_null(o);
+	else
+		json_out_string(o, date_format(day, text));
+}
+
+void policy_add_forecast(struct json_out *o, const struct om_forecast *f, uint32_t horizon_days)
+{
+	json_out_key(o, "forecast");
+	json_out_open(o, '{');
+	add_day(o, "earliest", f->earliest);
+	add_day(o, "likely", f->likely);
+	add_day(o, "latest", f->latest);
+	json_out_key(o, "operations_per_day");
+	json_out_open(o, '{');
+	add_count(o, "fast", f->fast);
+	add_count(o, "likely", f->likely_rate);
+	add_count(o, "slow", f->slow);
+	json_out_close(o, '}');
+	json_out_key(o, "days");
+	json_out_number(o, f->days);
+	json_out_key(o, "horizon_days");
+	json_out_number(o, horizon_days);
+	json_out_close(o, '}');
+}
+
 void case_id_of(const struct om_id *id, char out[24])
 {
 	char hex[OM_ID_STRLEN];

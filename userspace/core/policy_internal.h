@@ -79,6 +79,8 @@ const char *policy_due(const struct regime_notice *d, int32_t day, uint64_t from
 		       char out[OM_TIME_STRLEN]);
 /* The first day at whose end the level is met, of the days that p->days gives; INT32_MIN: not known. */
 int32_t policy_met_on(const struct judgement *j, const struct regime *g, const struct regime_level *level);
+/* A member `forecast`. */
+void policy_add_forecast(struct json_out *o, const struct om_forecast *f, uint32_t horizon_days);
 void policy_add_retention(struct json_out *o, const struct regime *g);
 void policy_case_id(const struct judgement *j, const struct regime *g, const char *subject, const char *level,
 		    char out[24]);

@@ -91,39 +91,6 @@ static void add_count(struct json_out *o, const char *key, opcount v)
 	json_out_count(o, v);
 }
 
-static void add_day(struct json_out *o, const char *key, int32_t day)
-{
-	char text[16];
-
-	json_out_key(o, key);
-	if (day == OM_FORECAST_NEVER)
-		json_out_null(o);
-	else
-		json_out_string(o, date_format(day, text));
-}
-
-static void add_forecast(struct json_out *o, const struct known *k)
-{
-	const struct om_forecast *f = &k->forecast;
-
-	json_out_key(o, "forecast");
-	json_out_open(o, '{');
-	add_day(o, "earliest", f->earliest);
-	add_day(o, "likely", f->likely);
-	add_day(o, "latest", f->latest);
-	json_out_key(o, "operations_per_day");
-	json_out_open(o, '{');
-	add_count(o, "fast", f->fast);
-	add_count(o, "likely", f->likely_rate);
-	add_count(o, "slow", f->slow);
-	json_out_close(o, '}');
-	json_out_key(o, "days");
-	json_out_number(o, f->days);
-	json_out_key(o, "horizon_days");
-	json_out_number(o, POLICY_KNOWN_DAYS);
-	json_out_close(o, '}');
-}
-
 static void tell_forecast(struct text_out *t, const struct om_forecast *f)
 {
 	char day[16];
@@ -197,7 +164,7 @@ static int emit_clock(const struct judgement *j, const struct regime *g, const s
 	json_out_close(o, '}');
 	add_count(o, "declared", k->declared);
 	if (is_known)
-		add_forecast(o, k);
+		policy_add_forecast(o, &k->forecast, POLICY_KNOWN_DAYS);
 	json_out_key(o, "demo");
 	json_out_bool(o, g->demo);
 	return policy_emit(j, &a, sentence);

@@ -39,7 +39,7 @@ static enum api_severity severity_of(enum alert_type type, const json_t *data)
 {
 	const char *level = json_string_value(json_object_get(data, "level"));
 
-	if (type == ALERT_DATA || type == ALERT_DUTY)
+	if (type == ALERT_DATA || type == ALERT_DUTY || type == ALERT_FORECAST)
 		return API_WARNING;
 	if (type != ALERT_LEVEL || !level || !strcmp(level, "notice"))
 		return API_INFO;

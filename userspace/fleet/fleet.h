@@ -27,6 +27,7 @@ struct fleet_config {
 	uint64_t seal_after_ns;	   /* a day is sealed so long after its end; 0: never */
 	uint64_t seconds;	   /* end after this many; 0: when told to */
 	uint64_t registers_max;	   /* of one partition */
+	uint64_t notice_days;	   /* a threshold is said to be met ahead within so many; 0: never */
 	uint64_t node_devices;	   /* that one node has at most; 0: OM_DEVICES_MAX */
 	bool create_topics;
 	bool once; /* end when everything that was there is read and judged */

@@ -456,6 +456,7 @@ int judge_tick(struct fleet *f)
 				 .declarations = f->law.declarations,
 				 .is_live = true,
 				 .is_until_due = !f->config->once && now - f->days_ns < DAYS_TOLD_NS,
+				 .notice_days = (uint32_t)f->config->notice_days,
 				 .source = f->source,
 				 .now_ns = fleet_now_ns(CLOCK_REALTIME),
 				 .is_known = is_said,
