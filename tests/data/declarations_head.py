@@ -24,6 +24,7 @@ def main():
         public.write_text(opmeter(0, "evidence", "keygen", "--keys", keys, "--origin", "example.org/declarations"))
         one = lambda want, n, *more: opmeter(want, "declare", "--file", file, "--by", "Jane Doe", "--parent", f"acme/base{n}", *more, "parent", "acme/lm")
         listed = lambda want, *more: opmeter(want, "declare", "--file", file, "--list", *more)
+        assert "blank" in opmeter(2, "declare", "--file", file, "--by", " ", "--parent", "acme/base", "parent", "acme/lm")
         states = []
         for n in range(3):
             one(0, n)

@@ -139,7 +139,7 @@ static void refused(const char *path, struct declaration d, const char *why)
 {
 	struct error_text err = { 0 };
 
-	if (declarations_append(path, &d, NULL, &err) != -EINVAL || !strstr(err.text, why))
+	if (declarations_append(path, &d, NULL, 0, &err) != -EINVAL || !strstr(err.text, why))
 		fail_msg("expected '%s', got '%s'", why, err.text);
 }
 
@@ -156,9 +156,9 @@ static void appending_keeps_the_chain(void **state)
 
 	close(fd);
 	third.high = 9;
-	assert_int_equal(declarations_append(path, &first, NULL, &err), 0);
-	assert_int_equal(declarations_append(path, &second, NULL, &err), 0);
-	assert_int_equal(declarations_append(path, &third, NULL, &err), 0);
+	assert_int_equal(declarations_append(path, &first, NULL, 0, &err), 0);
+	assert_int_equal(declarations_append(path, &second, NULL, 0, &err), 0);
+	assert_int_equal(declarations_append(path, &third, NULL, 0, &err), 0);
 	refused(path, make(DECLARE_PUBLICATION, "a/m", "", "2026-01-04T00:00:00Z"), "needs the digest");
 	refused(path, make(DECLARE_PARENT, "a/m", "a/m", "2026-01-04T00:00:00Z"), "its own parent");
 	refused(path, make(DECLARE_WITHDRAWAL, "a/m", "00112233445566778899aabbccddeeff", "2026-01-04T00:00:00Z"),
@@ -167,7 +167,7 @@ static void appending_keeps_the_chain(void **state)
 	gone = make(DECLARE_WITHDRAWAL, "b/m", om_id_format(&third.id, hex), "2026-01-05T00:00:00Z");
 	refused(path, gone, "another subject");
 	gone = make(DECLARE_WITHDRAWAL, "a/m", hex, "2026-01-05T00:00:00Z");
-	assert_int_equal(declarations_append(path, &gone, NULL, &err), 0);
+	assert_int_equal(declarations_append(path, &gone, NULL, 0, &err), 0);
 	refused(path, make(DECLARE_WITHDRAWAL, "a/m", hex, "2026-01-06T00:00:00Z"), "withdrawn");
 	if (declarations_load(path, &d, &err))
 		fail_msg("%s", err.text);
@@ -198,15 +198,15 @@ static void half_a_line_is_taken_back(void **state)
 	struct stat st;
 	int fd = mkstemp(path);
 
-	assert_int_equal(declarations_append(path, &first, NULL, &err), 0);
+	assert_int_equal(declarations_append(path, &first, NULL, 0, &err), 0);
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	signal(SIGXFSZ, SIG_IGN);
 	small = (struct rlimit){ (rlim_t)st.st_size + 20, before.rlim_max };
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	assert_int_equal(declarations_append(path, &second, NULL, &err), -EFBIG);
+	assert_int_equal(declarations_append(path, &second, NULL, 0, &err), -EFBIG);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-	assert_int_equal(declarations_append(path, &second, NULL, &err), 0);
+	assert_int_equal(declarations_append(path, &second, NULL, 0, &err), 0);
 	assert_int_equal(declarations_load(path, &d, &err), 0);
 	assert_int_equal(declarations_count(d), 2);
 	declarations_free(d);
@@ -229,19 +229,19 @@ static void a_file_that_lost_its_last_line_is_found(void **state)
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/d", dir);
 	snprintf(head, sizeof(head), "%s.head", path);
-	assert_int_equal(declarations_append(path, &first, NULL, &err), 0);
-	assert_int_equal(declarations_append(path, &second, NULL, &err), 0);
+	assert_int_equal(declarations_append(path, &first, NULL, 0, &err), 0);
+	assert_int_equal(declarations_append(path, &second, NULL, 0, &err), 0);
 	assert_int_equal(stat(path, &two), 0);
-	assert_int_equal(declarations_append(path, &third, NULL, &err), 0);
+	assert_int_equal(declarations_append(path, &third, NULL, 0, &err), 0);
 	assert_int_equal(truncate(path, two.st_size), 0);
 	assert_int_equal(declarations_load(path, &d, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "has 2 records, and its head"));
-	assert_int_equal(declarations_append(path, &third, NULL, &err), -EINVAL);
+	assert_int_equal(declarations_append(path, &third, NULL, 0, &err), -EINVAL);
 	/* Another record in its place, written without the head. */
 	snprintf(other, sizeof(other), "%s/e", dir);
 	assert_int_equal(rename(head, other), 0);
 	third.by[0] = 'X';
-	assert_int_equal(declarations_append(path, &third, NULL, &err), 0);
+	assert_int_equal(declarations_append(path, &third, NULL, 0, &err), 0);
 	assert_int_equal(declarations_load(path, &d, &err), 0);
 	declarations_free(d);
 	assert_int_equal(rename(other, head), 0);
@@ -251,15 +251,15 @@ static void a_file_that_lost_its_last_line_is_found(void **state)
 	unlink(path);
 	unlink(head);
 	/* Records behind the head are a crash between the two: they count, and the next head names them. */
-	assert_int_equal(declarations_append(path, &first, NULL, &err), 0);
+	assert_int_equal(declarations_append(path, &first, NULL, 0, &err), 0);
 	assert_int_equal(rename(head, other), 0);
-	assert_int_equal(declarations_append(path, &second, NULL, &err), 0);
+	assert_int_equal(declarations_append(path, &second, NULL, 0, &err), 0);
 	assert_int_equal(rename(other, head), 0);
 	assert_int_equal(declarations_load(path, &d, &err), 0);
 	assert_int_equal(declarations_count(d), 2);
 	declarations_free(d);
 	snprintf(keys, sizeof(keys), "%s/nokeys", dir);
-	assert_true(declarations_append(path, &third, keys, &err) < 0);
+	assert_true(declarations_append(path, &third, keys, 0, &err) < 0);
 	/* A signature that was cut off does not leave a head that nobody need sign. */
 	assert_int_equal(truncate(head, 30), 0);
 	assert_int_equal(declarations_load(path, &d, &err), -EINVAL);

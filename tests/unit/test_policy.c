@@ -399,7 +399,7 @@ static struct declarations *declared(const struct said *said, size_t n)
 			d.share_low_ppm = d.share_high_ppm = 120000;
 		if (!said[i].word)
 			memset(d.digest, 'a', 64);
-		if (declarations_append(path, &d, NULL, &err))
+		if (declarations_append(path, &d, NULL, 0, &err))
 			fail_msg("%s", err.text);
 	}
 	if (declarations_load(path, &ret, &err))

@@ -15,6 +15,7 @@
 #include "declare_facts.h"
 #include "evidence_verbs.h"
 #include "policy_input.h"
+#include "store.h"
 #include "verbs.h"
 
 #define DEFAULT_FILE "/var/lib/opmeter/declarations.jsonl"
@@ -36,6 +37,11 @@ static int set_name(char *to, size_t size, const char *from, const char *what)
 {
 	if (!from || !*from || strlen(from) >= size) {
 		log_error("declare: %s must be given, and be shorter than %zu bytes", what, size);
+		return -EINVAL;
+	}
+	/* A blank is nobody's name, and one at an end makes two names of one. */
+	if (from[0] == ' ' || from[strlen(from) - 1] == ' ') {
+		log_error("declare: %s must neither begin nor end with a blank", what);
 		return -EINVAL;
 	}
 	memcpy(to, from, strlen(from) + 1);
@@ -167,7 +173,7 @@ static int declare(const struct declaring *c, const char *kind, const char *subj
 		if (r)
 			return r;
 	}
-	r = declarations_append(c->file, &d, c->keys, &err);
+	r = declarations_append(c->file, &d, c->keys, store_now_ns(), &err);
 	if (r < 0) {
 		log_error("%s", err.text[0] ? err.text : strerror(-r));
 		return r == -EINVAL ? EXIT_USAGE : EXIT_FAILED;

@@ -75,14 +75,15 @@ int evidence_load_keys(const struct option_list *files, struct om_note_key *keys
 		_cleanup_free_ char *text = NULL;
 		size_t len;
 		int r = om_file_get(AT_FDCWD, files->item[i], 4096, &text, &len);
+		bool is_private = false;
 
 		r = r ?: om_note_key_parse(text, len, &keys[*ret_n]);
-		if (r == 0 && keys[(*ret_n)++].has_secret)
-			r = -EINVAL;
-		if (r) {
+		if (r == 0)
+			is_private = keys[(*ret_n)++].has_secret;
+		if (r || is_private) {
 			log_error("%s: not a public key: %s", files->item[i],
-				  r == -EINVAL ? "it is a private one" : strerror(-r));
-			return r;
+				  is_private ? "it is a private one" : strerror(-r));
+			return r ?: -EINVAL;
 		}
 	}
 	return 0;

@@ -89,9 +89,11 @@ bool declarations_concern(const struct declarations *d, const char *subject);
 void declarations_root(const struct declarations *d, size_t size, uint8_t ret[OM_HASH_SIZE]);
 
 /* Reads the file, checks it and its head, appends one record behind it and syncs; makes the file if it is not
- * there. Then the head is written, signed with the keys of a directory; NULL: not signed.
+ * there. Then the head is written, signed with those keys of a directory that are in force now; NULL: not
+ * signed.
  * d->id is set. A withdrawal must name a record. -EINVAL with *err: nothing was written; 1 with *err: the
  * record stands, and its head does not. */
-int declarations_append(const char *path, struct declaration *d, const char *keys, struct error_text *err);
+int declarations_append(const char *path, struct declaration *d, const char *keys, uint64_t now_ns,
+			struct error_text *err);
 
 #endif

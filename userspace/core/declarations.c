@@ -381,7 +381,8 @@ static int line_of(struct declarations *known, struct declaration *d, char **ret
 	return 0;
 }
 
-int declarations_append(const char *path, struct declaration *d, const char *keys, struct error_text *err)
+int declarations_append(const char *path, struct declaration *d, const char *keys, uint64_t now_ns,
+			struct error_text *err)
 {
 	_cleanup_(declaration_head_done) struct declaration_head head = { .text = NULL };
 	_cleanup_(declarations_freep) struct declarations *known = NULL;
@@ -402,6 +403,6 @@ int declarations_append(const char *path, struct declaration *d, const char *key
 	if (r)
 		return r;
 	r = add_line(known, line, strlen(line) - 1, (unsigned)known->count + 1, err);
-	r = r ?: declaration_head_put(path, known, keys, d->at_ns, err);
+	r = r ?: declaration_head_put(path, known, keys, now_ns, err);
 	return r ? 1 : 0;
 }
