@@ -67,6 +67,32 @@ def split(total, n):
     return [total // n + (1 if i < total % n else 0) for i in range(n)]
 
 
+def database(where, holders):
+    """Owners as they are imported, screened against a list, and judged by a person: {tenant: [[holder, share, whether it is listed]]}."""
+    db, e, h = where / "owners.db", where / "entities.csv", where / "holdings.csv"
+    owners = lambda verb, *args, code=0: run("owners", verb, "--db", db, *args, code=code)
+    lei = {t: gleif.lei(i + 1) for i, t in enumerate(holders)}
+    # A name that is like no other: a word of letters, from the id.
+    called = lambda n: "".join(chr(ord("a") + b % 26) for b in hashlib.sha256(n.encode()).digest()[:14]) + " Trading"
+    names = sorted({name for held in holders.values() for name, _, _ in held})
+    gleif.write(e, ["id", "name", "headquarters", "as_of", "no_parent"],
+                [{"id": lei[t], "name": f"Customer {t}", "headquarters": "DE", "as_of": "2025-09-01"} for t in holders]
+                + [{"id": n, "name": called(n), "headquarters": "CN", "as_of": "2025-09-01", "no_parent": "yes"} for n in names])
+    gleif.write(h, ["child", "parent", "share", "as_of"], [{"child": lei[t], "parent": n, "share": share, "as_of": "2025-09-01"}
+                                                           for t, held in holders.items() for n, share, _ in held])
+    listed = sorted({n for held in holders.values() for n, _, is_listed in held if is_listed})
+    gleif.write(where / "csl.csv", gleif.CSL, [gleif.listing(i + 1, called(n)) for i, n in enumerate(listed)])
+    for form, path, source in (("entities", e, ["--source", "invented"]), ("holdings", h, ["--source", "invented"]), ("csl", where / "csl.csv", [])):
+        owners("import", "--format", form, *source, "--as-of", "2025-09-15", path)
+    for t in holders:
+        owners("bind", "--lei", lei[t], "--by", "Jane Doe", "--because", "contract", t)
+    hits = [json.loads(l) for l in owners("screen", "--json", code=3).splitlines()]
+    assert {x["entity"] for x in hits} == set(listed), hits
+    for hit in hits:
+        owners("screen", "--hit", hit["hit"], "--as", "confirmed", "--by", "Jane Doe", "--because", "looked at the entry")
+    return db
+
+
 class Scenario:
     def __init__(self, what, where):
         self.what, self.dir = what, where
@@ -76,7 +102,7 @@ class Scenario:
         (where / "readings").write_bytes(b"".join(self.readings))
         (where / "assignments.jsonl").write_text("".join(json.dumps(a) + "\n" for a in self.assignments))
         (where / "owners.yaml").write_text(what.get("owners", "entities: []\ntenants: []\n"))
-        self.owners = self.database(what["holders"]) if "holders" in what else where / "owners.yaml"
+        self.owners = database(where, what["holders"]) if "holders" in what else where / "owners.yaml"
         self.declare(what.get("declare", []))
 
     def job(self, n, j):
@@ -111,27 +137,6 @@ class Scenario:
         self.assignments.append({"v": 1, "ledger": ledger.hex(), "job": job.hex(), "kind": kind, "value": value,
                                  "from": j["from"] + "T00:00:00Z", "to": None, "share": {"low": share[0], "high": share[1]},
                                  "evidence": self.what["id"], "author": author, "at": j["from"] + "T00:00:00Z"})
-
-    def database(self, holders):
-        """Owners as they are imported, screened against a list, and judged by a person: {tenant: [[holder, share, whether it is listed]]}."""
-        db, e, h = self.dir / "owners.db", self.dir / "entities.csv", self.dir / "holdings.csv"
-        owners = lambda verb, *args, code=0: run("owners", verb, "--db", db, *args, code=code)
-        lei = {t: gleif.lei(i + 1) for i, t in enumerate(holders)}
-        names = sorted({name for held in holders.values() for name, _, _ in held})
-        gleif.write(e, ["id", "name", "headquarters", "as_of", "no_parent"],
-                    [{"id": lei[t], "name": f"Customer {t}", "headquarters": "DE", "as_of": "2025-09-01"} for t in holders]
-                    + [{"id": n, "name": f"{n} Trading", "headquarters": "CN", "as_of": "2025-09-01", "no_parent": "yes"} for n in names])
-        gleif.write(h, ["child", "parent", "share", "as_of"], [{"child": lei[t], "parent": n, "share": share, "as_of": "2025-09-01"}
-                                                               for t, held in holders.items() for n, share, _ in held])
-        listed = sorted({n for held in holders.values() for n, _, is_listed in held if is_listed})
-        gleif.write(self.dir / "csl.csv", gleif.CSL, [gleif.listing(i + 1, f"{n} Trading") for i, n in enumerate(listed)])
-        for form, path, source in (("entities", e, ["--source", "invented"]), ("holdings", h, ["--source", "invented"]), ("csl", self.dir / "csl.csv", [])):
-            owners("import", "--format", form, *source, "--as-of", "2025-09-15", path)
-        for t in holders:
-            owners("bind", "--lei", lei[t], "--by", "Jane Doe", "--because", "contract", t)
-        for hit in map(json.loads, owners("screen", "--json", code=3).splitlines()):
-            owners("screen", "--hit", hit["hit"], "--as", "confirmed", "--by", "Jane Doe", "--because", "looked at the entry")
-        return db
 
     def declare(self, acts):
         """Declared now; the history is judged at its end, so what is declared gets the scenario's own date."""
@@ -332,7 +337,7 @@ def around_sold_families():
 
 def around_fractions():
     """A part of a parent's training, of Note 1's number, and the half of the threshold that makes a case of Red Flag 28."""
-    job = {"tenant": "acme", "model": "lm", "from": "2026-11-23", "days": 3}
+    job = {"tenant": "acme", "model": "lm", "from": "2026-10-01", "days": 3}
     facts = {"us-bis-veu-fine-tuning": ["veu"], "eu-modification-systemic": ["systemic-risk-parent"], "eu-modification-gpai": []}
     # regime, the parent's training (None: not known, a number of the guidelines stands in), the part of it by the text: "more than".
     parts = [("us-bis-veu-fine-tuning", 8 * 10**25, 4, 8 * 10**25), ("eu-modification-systemic", 9 * 10**24, 3, 9 * 10**24),

@@ -467,6 +467,28 @@ def check_certificate(api, tmp, token):
     assert api.get("/v1/totals", token)[0] == 200
 
 
+def check_report(api, token, models, tmp):
+    """The report of a period is what the days of each model add; a half of the days is what they add, and the rest is said to be of all days."""
+    (tmp / "token").write_text(token + "\n")
+    args = [OPMETER, "report", "period", "--api", f"https://127.0.0.1:{api.port}", "--token-file", tmp / "token", "--ca", tmp / "ca.pem"]
+    run = lambda *more: json.loads(subprocess.run([*args, *more], check=True, capture_output=True, text=True, cwd=SOURCE).stdout)
+    report = run()
+    rows = {(r["tenant"], r["model"]): r for r in report["rows"]}
+    want = {name_of(t): t for t in models if int(t["registers"])}
+    assert rows.keys() == want.keys() and "by its API" in report["scope"], rows.keys() ^ want.keys()
+    for name, r in rows.items():
+        got = {part: {b: int(r[f"{part}_{b}"]) for b in BOUNDS} for part in ("training", "all")}
+        assert got == of(want[name]), (name, got)
+        assert r["registers"] == f"of all days: {want[name]['registers']}", r
+    name = max(want, key=lambda n: int(want[n]["registers"]))
+    days = api.get(where(want[name]) + "/series", token)[1]["days"]
+    later = run("--tenant", name[0], "--from", days[1]["day"])
+    (row,) = [r for r in later["rows"] if r["model"] == name[1]]
+    assert int(row["training_low"]) == sum(int(x["training_day"]["low"]) for x in days[1:]) and row["first_day"] == days[1]["day"], row
+    assert {r["tenant"] for r in later["rows"]} == {name[0]}
+    assert run("--tenant", name[0], "--to", "2020-01-01")["rows"] == []
+
+
 def check_regimes(api, token, models, directory):
     """A regime that is new is answered by without a restart; one that is none leaves what there was."""
     law = directory / "late.yaml"
@@ -565,6 +587,7 @@ def main():
             _, one = check_scopes(api, tmp / "tokens", truth, tmp)
             check_families(broker, fleet, token, one, models, tmp)
             check_certificate(api, tmp, token)
+            check_report(api, token, models, tmp)
             check_regimes(api, token, models, Path(fleet.regimes))
             check_hostile(api, token)
             check_slow(api)

@@ -5,6 +5,8 @@ stop an import and are kept with their place; a person's words bind tenants and 
 import csv
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -123,6 +125,31 @@ def doubts(s):
                                                       or "ISO 3166-1" in p.stderr), p
         assert ("in order" in subprocess.run([OPMETER, "policy", "check", "--regimes", "data/regimes", "--owners", file], capture_output=True,
                                              text=True).stdout.splitlines()[-1]) == (code == 3)
+
+
+def on_a_terminal(s):
+    """Whoever looks on sees how far it is, up to the end, and nothing of it is left there; in a file there is no bar."""
+    path = gleif.write(s.dir / "many.csv", gleif.LEI, [gleif.entity(n, f"Entity {n} " + "x" * 200, "US") for n in range(30000)])
+    cmd = [OPMETER, "owners", "import", "--db", s.dir / "many.db", "--format", "gleif-lei", "--as-of", "2026-11-01", path]
+    ours, theirs = pty.openpty()
+    p = subprocess.Popen([str(a) for a in cmd], stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            got = os.read(ours, 65536)
+        except OSError:  # the last writer is gone
+            got = b""
+        if not got:
+            break
+        shown += got
+    os.close(ours)
+    assert p.wait() == 0, shown[-300:]
+    steps = [int(x) for x in re.findall(rb"\[#* *\] +(\d+) %", shown)]
+    assert len(set(steps)) > 5 and steps == sorted(steps) and steps[-1] <= 100, steps
+    assert all(len(b) == 30 for b in re.findall(rb"\[([# ]*)\]", shown)) and shown.endswith(b"\r"), shown[-100:]
+    again = subprocess.run([str(a) for a in cmd], capture_output=True)
+    assert again.returncode == 0 and b"\r" not in again.stderr + again.stdout and b"#" not in again.stderr, again
 
 
 def world(s):
@@ -244,7 +271,7 @@ def findings(s):
 def main():
     with tempfile.TemporaryDirectory(prefix="opmeter-owners-") as folder:
         s = Site(folder)
-        for part in (rejects, killed, doubts, world, answers, screening, findings):
+        for part in (rejects, killed, doubts, on_a_terminal, world, answers, screening, findings):
             part(s)
             print(f"{part.__name__}: as it should be", flush=True)
 

@@ -3,6 +3,7 @@
 """Reports through the real binary: their figures are the ledger's own, what nobody recorded is said to be missing, and the CSV is read by
 another parser to the same cells, with none that a spreadsheet would run."""
 import csv
+import hashlib
 import io
 import json
 import sys
@@ -40,6 +41,15 @@ with Desk("reports") as d:
     assert row["training_low"] == row["training_high"] == row["all_low"] == total, (row, total)
     assert row["attempted"].startswith("yes") and row["meters"] == "shape" and row["cases"] == f"{case} detected", row
     assert "Cumulus Holding (CN, as of 2026-10-01: invented register extract)" in row["ownership"], row
+    first, last = row["first_day"], row["last_day"]
+    assert row["owners"].startswith(f"{first} to {last}: ") and "< Cumulus Holding (CN), " in row["owners"] and row["owners"].count(" to ") == 1, row
+    demo = Path("tests/demo/owners.yaml").read_text()
+    parent = demo[:demo.index("Cumulus Holding")].split("- id: ")[-1].split()[0]
+    assert row["family"] == "family/" + hashlib.sha256(parent.encode()).hexdigest()[:16], row["family"]
+    (alone,) = both(d, "report", "period", "--dir", d.node, "--tenant", "cirrus")["rows"]
+    assert (alone["owners"], alone["training_low"]) == ("not asked for", row["training_low"]), alone
+    assert both(d, "report", "period", "--dir", d.node, "--tenant", "nobody")["rows"] == []
+    d.run("report", "period", "--dir", d.node, "--api", "https://127.0.0.1:1", code=2)
     share = int(total) * 100000 // 10**16  # of the demo's threshold
     assert f"demo-threshold 1 (enforce, digest " in row["regimes"] and f"{share // 1000}.{share % 1000:03} % to " in row["regimes"], row
     verified = d.run("ledger", "verify", "--dir", d.node).stdout

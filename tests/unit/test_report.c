@@ -129,6 +129,34 @@ static void what_no_law_has_set_is_no_percentage(void **state)
 	json_decref(cells);
 }
 
+/* A fleet's totals: the period's figures are the days', the rest says that it is of all days; who trained nothing in the period has no row. */
+static void totals_of_a_fleet_are_rows(void **state)
+{
+	const struct om_report_total totals[] = {
+		{ .tenant = "acme", .model = "lm", .training = { 5, 6, 7 }, .all = { 8, 9, (opcount)1 << 100 }, .first_day = 20000, .last_day = 20009, .days = 8,
+		  .contradicted = 3, .is_bounded = true, .meters = 1 << 1 | 1 << 4, .losses = 2, .calls = 11, .registers = 12 },
+		{ .tenant = "acme", .model = "idle", .registers = 1 },
+		{ .tenant = "zeta", .model = "lm", .training = { 1, 1, 1 }, .first_day = 20000, .last_day = 20000, .days = 1 },
+	};
+	struct om_report_request q = { .totals = totals, .total_count = 3, .fleet = "f", .as_of = "2026-11-30T00:00:00Z", .tenant = "acme", .to_day = 20020 };
+	struct error_text err = { 0 };
+	json_t *report, *row;
+
+	if (om_report_period(&q, &report, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(json_array_size(json_object_get(report, "rows")), 1);
+	row = json_array_get(json_object_get(report, "rows"), 0);
+	assert_string_equal(json_string_value(json_object_get(row, "training_low")), "5");
+	assert_string_equal(json_string_value(json_object_get(row, "all_ceiling")), "1267650600228229401496703205376");
+	assert_string_equal(json_string_value(json_object_get(row, "contradicted")), "of all days: 3");
+	assert_string_equal(json_string_value(json_object_get(row, "meters")), "of all days: shape device");
+	assert_string_equal(json_string_value(json_object_get(row, "losses")), "of all days: 2, causes are in the nodes' ledgers");
+	assert_string_equal(json_string_value(json_object_get(row, "gaps")), "2 of 10 days without a reading");
+	assert_string_equal(json_string_value(json_object_get(row, "ledger")), "fleet f, as of 2026-11-30T00:00:00Z");
+	assert_non_null(strstr(json_string_value(json_object_get(report, "scope")), "fleet f as of 2026-11-30T00:00:00Z"));
+	json_decref(report);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -136,6 +164,7 @@ int main(void)
 		cmocka_unit_test(a_report_is_its_columns_and_rows),
 		cmocka_unit_test(a_half_year_has_its_days),
 		cmocka_unit_test(what_no_law_has_set_is_no_percentage),
+		cmocka_unit_test(totals_of_a_fleet_are_rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include "../base/yaml.h"
 #include "../core/report.h"
 #include "case_verbs.h"
+#include "report_fleet.h"
 #include "verbs.h"
 
 #define LEDGER_DEFAULT "/var/lib/opmeter"
@@ -131,14 +132,42 @@ static int open_all(const struct option_list *dirs, struct opened *ret)
 	return r;
 }
 
+/* The figures come from ledgers or from the fleet. */
+static int open_figures(const struct option_list *dirs, const struct api_client *api,
+			struct om_report_request *q, struct opened *o, struct fleet_totals *f)
+{
+	struct error_text err = { 0 };
+	int r;
+
+	if (!api->url) {
+		r = open_all(dirs, o);
+		q->ledgers = o->ledger;
+		q->ledger_count = o->count;
+		return r ? store_exit(r) : EXIT_OK;
+	}
+	r = fleet_totals_load(api, q->tenant, q->from_day, q->to_day, f, &err);
+	if (r) {
+		log_error("%s", err.text[0] ? err.text : strerror(-r));
+		return r == -EINVAL ? EXIT_USAGE : r == -EACCES ? EXIT_NOPERM : EXIT_FAILED;
+	}
+	q->totals = f->item;
+	q->total_count = f->count;
+	q->fleet = f->fleet;
+	q->as_of = f->as_of;
+	return EXIT_OK;
+}
+
 static int report_period(int argc, char **argv)
 {
-	const char *store = NULL;
+	const char *store = NULL, *tenant = NULL;
 	struct option_list dirs = { 0 };
+	struct api_client api = { 0 };
 	struct asked a = { .form = "figures" };
 	const struct option options[] = {
 		{ "dir", "DIR", OPTION_STRINGS, &dirs,
 		  "a node's ledger, or a copy; may be repeated (" LEDGER_DEFAULT ")" },
+		API_CLIENT_OPTIONS(api),
+		{ "tenant", "NAME", OPTION_STRING, &tenant, "this one alone (all)" },
 		{ "form", "FORM", OPTION_STRING, &a.form,
 		  "figures, or veu: the half-yearly table of a validated end user (figures)" },
 		{ "csv", NULL, OPTION_FLAG, &a.csv, "rows as CSV instead of JSON" },
@@ -153,14 +182,14 @@ static int report_period(int argc, char **argv)
 	};
 	const struct option_spec spec = {
 		.verb = "report period",
-		.summary = "The figures of every tenant and model in a period, from ledgers of nodes, with "
-			   "bounds, meters, losses, "
-			   "gaps and log positions.",
+		.summary = "The figures of every tenant and model in a period, from ledgers of nodes or from "
+			   "the fleet's API, with bounds,\nmeters, losses, gaps, owners and log positions.",
 		.options = options,
 	};
 	_cleanup_(regimes_freep) struct regimes *regimes = NULL;
 	_cleanup_(owners_freep) struct owners *owners = NULL;
 	_cleanup_(opened_done) struct opened o = { 0 };
+	_cleanup_(fleet_totals_done) struct fleet_totals fleet = { 0 };
 	_cleanup_ledger_ struct om_ledger *cases = NULL;
 	struct om_report_request q = { 0 };
 	struct error_text err = { 0 };
@@ -174,16 +203,21 @@ static int report_period(int argc, char **argv)
 		log_error("report period: a form is figures or veu; veu needs --half");
 		return EXIT_USAGE;
 	}
+	if (api.url && dirs.count) {
+		log_error("report period: either --dir or --api");
+		return EXIT_USAGE;
+	}
 	r = load(&a, &q, &regimes, &owners, &err);
 	if (r)
 		return case_say(&err, r);
-	r = open_all(&dirs, &o);
-	r = r ?: store ? store_open_reader(store, &cases) : 0;
+	q.tenant = tenant;
+	r = open_figures(&dirs, &api, &q, &o, &fleet);
+	if (r)
+		return r;
+	r = store ? store_open_reader(store, &cases) : 0;
 	if (r)
 		return store_exit(r);
 	q.cases = cases;
-	q.ledgers = o.ledger;
-	q.ledger_count = o.count;
 	r = veu ? om_report_veu(&q, &report, &err) : om_report_period(&q, &report, &err);
 	return r ? case_say(&err, r) : write_out(report, a.csv);
 }

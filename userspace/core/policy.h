@@ -128,6 +128,10 @@ void policy_subject_of(const struct om_subject_total *s, char name[POLICY_NAME_M
  * that no member does.
  */
 struct kin;
+/* "family/<pseudonym>" of an ultimate parent's id: it says nothing of who that is, and is the same
+ * everywhere.
+ */
+void policy_family_name(const char *parent, char out[32]);
 struct kin *kin_new(void);
 struct kin *kin_free(struct kin *k);
 static inline void kin_freep(struct kin **k)

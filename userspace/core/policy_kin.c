@@ -76,8 +76,7 @@ static int grow(void *array, size_t count, size_t *room, size_t size)
 	return 0;
 }
 
-/* A name that says nothing of who the parent is, and is the same everywhere. */
-static void pseudonym(const char *parent, char out[32])
+void policy_family_name(const char *parent, char out[32])
 {
 	unsigned char hash[crypto_hash_sha256_BYTES];
 	char hex[65];
@@ -134,7 +133,7 @@ static int need_family(struct kin *k, const char *parent, uint32_t *ret)
 	f = &k->family[k->families];
 	*f = (struct family){ .total = { .is_bounded = true, .tenant = "", .model = "", .lineage = "" } };
 	snprintf(f->parent, sizeof(f->parent), "%s", parent);
-	pseudonym(parent, f->name);
+	policy_family_name(parent, f->name);
 	*ret = (uint32_t)k->families++;
 	*slot = *ret + 1;
 	return 0;

@@ -12,6 +12,7 @@
 #include "case_store.h"
 #include "csv_write.h"
 #include "hex.h"
+#include "policy.h"
 #include "report_internal.h"
 
 int om_report_csv(const json_t *report, FILE *to)
@@ -103,6 +104,21 @@ static int check_twice(struct om_ledger *const *l, size_t n, struct error_text *
 	return 0;
 }
 
+/* Topics are no log: the totals' own time says which they are. */
+static int fleet_place(const struct om_report_request *q, json_t *place)
+{
+	char text[200];
+
+	if (!place)
+		return -ENOMEM;
+	snprintf(text, sizeof(text), "fleet %.64s, as of %.40s", q->fleet, q->as_of);
+	report_cell(place, "ledger", text);
+	report_cell(place, "entries", "totals of a fleet: the nodes' ledgers have the entries");
+	report_cell(place, "log_size", "");
+	report_cell(place, "log_root", "");
+	return 0;
+}
+
 static int figures_of(const struct om_report_request *q, struct ledgers *ret, struct error_text *err)
 {
 	static const char *const column[] = { "ledger", "entries", "log_size", "log_root" };
@@ -111,8 +127,10 @@ static int figures_of(const struct om_report_request *q, struct ledgers *ret, st
 
 	if (r)
 		return r;
-	r = report_figures_new(&ret->f, q->from_day, q->to_day, NULL);
+	r = report_figures_new(&ret->f, q->from_day, q->to_day, q->tenant);
 	ret->place = json_object();
+	if (q->totals)
+		return r ?: report_take_totals(&ret->f, q) ?: fleet_place(q, ret->place);
 	for (size_t i = 0; i < ARRAY_SIZE(column); i++)
 		report_text_new(&text[i]);
 	for (size_t i = 0; r == 0 && i < q->ledger_count; i++)
@@ -131,13 +149,20 @@ static void log_cells(json_t *row, const struct ledgers *l)
 /* Nobody is to take one machine's figures for a fleet's. */
 static void scope_field(json_t *report, const struct om_report_request *q)
 {
-	char text[160];
+	char text[400];
 
-	snprintf(text, sizeof(text),
-		 "%zu ledger%s, each of one node, as named in the rows: what other nodes metered is in no "
-		 "figure "
-		 "(opmeter totals, the fleet's API)",
-		 q->ledger_count, q->ledger_count == 1 ? "" : "s");
+	if (q->totals)
+		snprintf(text, sizeof(text),
+			 "the totals of fleet %.64s as of %.40s, by its API: of every node, as far as its "
+			 "readings had come; what is told of all days is marked so",
+			 q->fleet, q->as_of);
+	else
+		snprintf(text, sizeof(text),
+			 "%zu ledger%s, each of one node, as named in the rows: what other nodes metered is "
+			 "in no "
+			 "figure "
+			 "(opmeter totals, the fleet's API)",
+			 q->ledger_count, q->ledger_count == 1 ? "" : "s");
 	report_scope(report, text);
 }
 
@@ -159,6 +184,39 @@ static void owner_cell(json_t *row, const struct om_report_request *q, const cha
 			   a.path[i].headquarters, date_format(a.path[i].as_of_day, day), a.path[i].source);
 	report_say(&text, "%s%s", a.steps ? "; " : "", owner_state_text(a.state));
 	report_said(&text, row, "ownership", "");
+}
+
+/* Whose family it is in at the end, by the name that alerts have; and who its owners were on the days of the
+ * period that have a reading: "from to to: path; ...". */
+static void owners_cells(json_t *row, const struct om_report_request *q, const struct report_row *of)
+{
+	_cleanup_free_ struct owner_period *p = NULL;
+	struct owner_answer a = { 0 };
+	struct report_text text;
+	char family[32], from[16], to[16];
+	size_t n = 0;
+
+	if (!q->owners || !of->days) {
+		report_cell(row, "family", "not asked for");
+		report_cell(row, "owners", "not asked for");
+		return;
+	}
+	owners_resolve(q->owners, of->tenant, q->to_day, &a);
+	if (a.state == OWNER_KNOWN && a.steps)
+		policy_family_name(a.path[a.steps - 1].entity, family);
+	report_cell(row, "family", a.state == OWNER_KNOWN && a.steps ? family : "unknown");
+	report_text_new(&text);
+	if (owners_periods(q->owners, of->tenant, of->first_day, of->last_day + 1, &p, &n))
+		report_say(&text, "out of memory: not told");
+	for (size_t i = 0; i < n; i++) {
+		report_say(&text, "%s%s to %s: ", i ? "; " : "", date_format(p[i].from_day, from),
+			   date_format(p[i].to_day - 1, to));
+		for (size_t k = 0; k < p[i].answer.steps; k++)
+			report_say(&text, "%s%s (%s)", k ? " < " : "", p[i].answer.path[k].name,
+				   p[i].answer.path[k].headquarters);
+		report_say(&text, "%s%s", p[i].answer.steps ? ", " : "", owner_state_text(p[i].answer.state));
+	}
+	report_said(&text, row, "owners", "");
 }
 
 static void cases_cell(json_t *row, const struct om_case_store *s, const char *tenant)
@@ -214,6 +272,7 @@ int om_report_period(const struct om_report_request *q, json_t **ret, struct err
 		report_figure_cells(row, of);
 		report_threshold_cell(row, of, q);
 		owner_cell(row, q, of->tenant);
+		owners_cells(row, q, of);
 		cases_cell(row, cases, of->tenant);
 		log_cells(row, &l);
 		report_add(report, row, !l.f.rows);
@@ -248,7 +307,7 @@ static void due_fields(json_t *report, const struct om_report_request *q)
 			    "in a meter: the filer adds them. Operations and TPP are never added together."));
 }
 
-static void seat_cells(json_t *row, const struct om_report_request *q, const char *tenant)
+static void headquarters_cells(json_t *row, const struct om_report_request *q, const char *tenant)
 {
 	struct owner_answer a = { 0 };
 
@@ -280,7 +339,8 @@ int om_report_veu(const struct om_report_request *q, json_t **ret, struct error_
 		const struct report_row none = { 0 }, *of = l.f.rows ? &l.f.row[i] : &none;
 		json_t *row = period_row(q);
 
-		seat_cells(row, q, of->tenant);
+		headquarters_cells(row, q, of->tenant);
+		owners_cells(row, q, of);
 		report_figure_cells(row, of);
 		report_threshold_cell(row, of, q);
 		cases_cell(row, cases, of->tenant);

@@ -16,7 +16,25 @@
 #include "ownership.h"
 #include "regime.h"
 
+/* A model's part of a fleet's totals, by its API: what was added on the days of a period. The rest is told of
+ * all days. Loans. */
+struct om_report_total {
+	const char *tenant, *model;
+	opcount training[3], all[3]; /* low, high, ceiling */
+	int32_t first_day, last_day; /* of the period, with a reading */
+	uint32_t days;
+	opcount contradicted, unattributed;
+	bool is_bounded, attempted;
+	uint32_t meters; /* bit mask */
+	uint64_t calls, losses, registers;
+};
+
 struct om_report_request {
+	/* Of a fleet: in place of ledgers, which are then none. */
+	const struct om_report_total *totals; /* NULL: of ledgers */
+	size_t total_count;
+	const char *fleet, *as_of; /* whose totals, and of when */
+	const char *tenant;	   /* this one alone; NULL: all */
 	/* Of a period: each of one node. A ledger that is there twice is refused. */
 	struct om_ledger *const *ledgers;
 	size_t ledger_count;
@@ -27,7 +45,7 @@ struct om_report_request {
 	uint64_t now_ns;
 };
 
-/* Figures of every tenant and model in a period, from q->ledgers. */
+/* Figures of every tenant and model in a period, from q->ledgers or q->totals. */
 int om_report_period(const struct om_report_request *q, json_t **ret, struct error_text *err);
 /* Figures behind a case, from what was gathered into its store. */
 int om_report_case(struct om_ledger *store, const struct om_case *c, const struct om_retention *r,

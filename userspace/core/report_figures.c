@@ -130,6 +130,42 @@ static int take_register(void *ctx, const struct om_attributed *a)
 	return 0;
 }
 
+int report_take_totals(struct report_figures *f, const struct om_report_request *q)
+{
+	f->row = calloc(q->total_count + 1, sizeof(*f->row));
+	if (!f->row)
+		return -ENOMEM;
+	for (size_t i = 0; i < q->total_count; i++) {
+		const struct om_report_total *t = &q->totals[i];
+		struct report_row *r = &f->row[f->rows];
+
+		if (!t->days || (q->tenant && strcmp(q->tenant, t->tenant)))
+			continue;
+		f->rows++;
+		*r = (struct report_row){ .training_low = t->training[0],
+					  .training_high = t->training[1],
+					  .training_ceiling = t->training[2],
+					  .all_low = t->all[0],
+					  .all_high = t->all[1],
+					  .all_ceiling = t->all[2],
+					  .contradicted = t->contradicted,
+					  .unattributed = t->unattributed,
+					  .is_bounded = t->is_bounded,
+					  .attempted = t->attempted,
+					  .meters = t->meters,
+					  .calls = t->calls,
+					  .registers = t->registers,
+					  .first_day = t->first_day,
+					  .last_day = t->last_day,
+					  .days = t->days,
+					  .is_total = true,
+					  .losses = t->losses };
+		snprintf(r->tenant, sizeof(r->tenant), "%s", t->tenant);
+		snprintf(r->model, sizeof(r->model), "%s", t->model);
+	}
+	return 0;
+}
+
 static int by_row_and_day(const void *x, const void *y)
 {
 	const struct day_seen *a = x, *b = y;
@@ -166,7 +202,7 @@ json_t *report_new(const char *name, uint64_t now_ns)
 {
 	char time[OM_TIME_STRLEN];
 
-	return json_pack("{s:i,s:s,s:s,s:[],s:[]}", "v", 2, "report", name, "made",
+	return json_pack("{s:i,s:s,s:s,s:[],s:[]}", "v", 3, "report", name, "made",
 			 om_time_format(now_ns, time), "columns", "rows");
 }
 
@@ -227,12 +263,29 @@ void report_add(json_t *report, json_t *row, bool is_none)
 		json_array_append_new(json_object_get(report, "rows"), row);
 }
 
-static void number(json_t *row, const char *column, uint64_t v)
+/* What a total tells of all days together is no figure of the period: it says so. */
+#define OF_ALL "of all days: "
+static void said(json_t *row, const char *column, const struct report_row *of, const char *text)
+{
+	char buf[600];
+
+	snprintf(buf, sizeof(buf), "%s%s", of->is_total ? OF_ALL : "", text);
+	report_cell(row, column, buf);
+}
+
+static void number(json_t *row, const char *column, const struct report_row *of, uint64_t v)
 {
 	char text[24];
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
-	report_cell(row, column, text);
+	said(row, column, of, text);
+}
+
+static void ops_of(json_t *row, const char *column, const struct report_row *of, opcount v)
+{
+	char text[OPCOUNT_STRLEN];
+
+	said(row, column, of, opcount_format(v, text));
 }
 
 static const char *meters_text(uint32_t mask, char out[128])
@@ -251,6 +304,10 @@ static void losses_text(const struct report_row *r, char *out, size_t size)
 {
 	size_t at = 0;
 
+	if (r->is_total && r->losses) {
+		snprintf(out, size, "%llu, causes are in the nodes' ledgers", (unsigned long long)r->losses);
+		return;
+	}
 	snprintf(out, size, "none known");
 	for (int k = 0; k < OM_LOSS_END; k++)
 		if (r->lost[k] && at < size)
@@ -261,7 +318,8 @@ static void losses_text(const struct report_row *r, char *out, size_t size)
 /* In a word whether the figures can be whole; losses and gaps say by how much they are not. */
 static const char *coverage_text(const struct report_row *r)
 {
-	bool has_gap = r->days && (int64_t)r->last_day - r->first_day + 1 != r->days, has_loss = false;
+	bool has_gap = r->days && (int64_t)r->last_day - r->first_day + 1 != r->days,
+	     has_loss = r->losses != 0;
 
 	for (int k = 0; k < OM_LOSS_END; k++)
 		has_loss |= r->lost[k] != 0;
@@ -297,18 +355,18 @@ void report_figure_cells(json_t *row, const struct report_row *r)
 	report_ops(row, "all_low", r->all_low);
 	report_ops(row, "all_high", r->all_high);
 	report_ops(row, "all_ceiling", r->all_ceiling);
-	report_ops(row, "contradicted", r->contradicted);
-	report_ops(row, "unattributed", r->unattributed);
-	report_cell(row, "bounded", r->is_bounded ? "yes" : "no: some work has no upper bound");
-	report_cell(row, "attempted", r->attempted ? "yes: no device meter behind some of it" : "no");
+	ops_of(row, "contradicted", r, r->contradicted);
+	ops_of(row, "unattributed", r, r->unattributed);
+	said(row, "bounded", r, r->is_bounded ? "yes" : "no: some work has no upper bound");
+	said(row, "attempted", r, r->attempted ? "yes: no device meter behind some of it" : "no");
 	report_cell(row, "coverage", coverage_text(r));
-	report_cell(row, "meters", meters_text(r->meters, text));
+	said(row, "meters", r, meters_text(r->meters, text));
 	losses_text(r, text, sizeof(text));
-	report_cell(row, "losses", text);
+	said(row, "losses", r, text);
 	gaps_text(r, text, sizeof(text));
 	report_cell(row, "gaps", text);
-	number(row, "calls", r->calls);
-	number(row, "registers", r->registers);
+	number(row, "calls", r, r->calls);
+	number(row, "registers", r, r->registers);
 }
 
 /* In thousandths of a percent, rounded down; saturated where the product passes 2^128. */

@@ -17,6 +17,8 @@ struct report_row {
 	uint64_t calls, lost[OM_LOSS_END], registers;
 	int32_t first_day, last_day;
 	uint32_t days; /* with a register */
+	bool is_total; /* of a fleet's: contradicted to registers are of all days, losses have no cause */
+	uint64_t losses;
 };
 struct report_figures {
 	struct om_totals *totals;
@@ -31,6 +33,8 @@ void report_figures_done(struct report_figures *f);
 /* Takes an entry's payload in: readings or an assignment. */
 int report_take(struct report_figures *f, enum om_entry_kind kind, uint64_t entry, const void *payload,
 		size_t len);
+/* Of a fleet's totals, which are summed already. */
+int report_take_totals(struct report_figures *f, const struct om_report_request *q);
 /* Sums them up. */
 int report_sum(struct report_figures *f);
 
