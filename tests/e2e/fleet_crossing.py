@@ -38,6 +38,18 @@ def check_topics(follower, fleet, expected):
             assert r["topic"] == ALERTS[shadow], f"{r['topic']} has {expected[r['key']]}"
 
 
+def check_balance(follower, truth, giant):
+    """One tenant has two fifths of the nodes: its jobs are spread like all others, and no partition has much more than its share."""
+    with follower.lock:
+        all_of = [int(p.head["registers"]) for p in follower.parts.values()]
+        its = [sum(int(v["registers"]) for v in p.taken.values() if v.get("tenant") == "giant") for p in follower.parts.values()]
+    assert sum(all_of) == truth["registers"] and sum(its) == sum(s["registers"] for s in truth["totals"] if s["tenant"] == "giant")
+    for name, counts in (("registers", all_of), ("registers of the giant", its)):
+        ratio = max(counts) * len(counts) / sum(counts)
+        print(f"{name} by partition: {counts}, the largest is {ratio:.3f} of the mean")
+        assert ratio < 1.1, (name, counts)
+
+
 def run(broker, directory):
     dry = json.loads(subprocess.run([FLEETSIM, "--dry", *SIM], check=True, capture_output=True, text=True).stdout)
     subprocess.run([OPMETER, "topics", "create", "--brokers", broker.brokers, "--partitions", "4", "--replication", "1"], check=True,
@@ -59,6 +71,7 @@ def run(broker, directory):
         left = wait_for_truth(follower, fleet, truth, PATIENCE_S)
         assert not left, "\n".join(left[:20]) + "\n" + fleet.logs()
         exact = time.monotonic() - begin
+        check_balance(follower, truth, giant)
         expected = expected_alerts(truth, regimes, fleet.source)
         allowed = expected_alerts(truth, regimes, fleet.source, "most")
         assert len(expected) >= 12 and len({e.split("/")[0] for e in expected.values()}) >= 3, sorted(expected.values())

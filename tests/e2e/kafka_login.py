@@ -8,8 +8,10 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from fleet import *
-from kafka_admin import allow, set_topic
+from kafka_admin import allow, revoke, set_topic
+from api import Api, make_token
 
+SIM = ["--seed", "9", "--nodes", "6", "--jobs", "12", "--days", "1"]
 RELEASE = BUILD / "release/opmeter"
 RIGHTS = [f"topic:{o}:opmeter.*" for o in ("read", "write", "describe", "describe-configs")] + [
     "group:read:opmeter-fleet-*", "transaction:write:opmeter-judge-*", "transaction:describe:opmeter-judge-*"]
@@ -56,11 +58,16 @@ def check_mutual_tls(broker, port, tls):
     expect(fleet(broker, port, cert), 4, "ACL")
     allow(broker.brokers, "User:opmeter-node-1", *RIGHTS[4:])
     expect(run("topics", "check", "--brokers", f"127.0.0.1:{port}", "--kafka-config", cert, "--replication", "1"), 0)
+    # Without the settings nobody knows that the topics are as they should be: it goes on, and says so.
+    revoke(broker.brokers, "User:opmeter-node-1", RIGHTS[3])
+    expect(fleet(broker, port, cert), 0, "judges", "settings are not checked", "describe-configs")
+    allow(broker.brokers, "User:opmeter-node-1", RIGHTS[3])
     expect(fleet(broker, port, cert), 0, "judges")
     # No certificate: the broker hangs up.
     none = config(broker, "none", ["security.protocol=SSL", files[0]])
     rc, text = run("topics", "check", "--brokers", f"127.0.0.1:{port}", "--kafka-config", none)
     assert rc == 1, f"without a certificate: {rc}: {text}"
+    return cert
 
 
 def check_node_rights(broker, port, cert):
@@ -71,6 +78,63 @@ def check_node_rights(broker, port, cert):
     text = expect(run(f"127.0.0.1:{port}", cert, program=BUILD / "tests/tools/published"), 0, "cases refused", "right to read")
     assert int(text.split("alerts ")[1].split()[0]) >= 3, text
     expect(fleet(broker, port, cert), 4, "ACL")
+
+
+def sums_equal(follower, want, what, timeout=120):
+    end = time.monotonic() + timeout
+    while (left := differences(want, follower.sums())):
+        assert time.monotonic() < end, f"{what}: " + "\n".join(left[:8])
+        time.sleep(0.2)
+
+
+def metric(api, token, name):
+    rows = [l for l in api.ask("/metrics", token)[2].decode().splitlines() if l.startswith(name + " ")]
+    return float(rows[0].split()[1]) if rows else None
+
+
+def check_running(broker, port, cert):
+    """A fleet that runs: names of tenants are read anew, and rights that are taken away are named and counted, while no total moves."""
+    tmp = broker.dir
+    subprocess.run([FLEETSIM, "--reset", "--brokers", broker.brokers], check=True)
+    expect(run("topics", "create", "--brokers", broker.brokers, "--partitions", "2", "--replication", "1"), 0)
+    run_sim = lambda name, *more: subprocess.run([FLEETSIM, "--brokers", broker.brokers, "--truth", tmp / name, *SIM, *more], check=True)
+    run_sim("first.json")
+    want = truth_sums(json.loads((tmp / "first.json").read_text()))
+    names = sorted({k[1] for k in want if k[0] == "model"} - {"unknown"})
+    (tmp / "tenants").write_text("\n".join(names[1:]) + "\n")
+    follower = Follower(broker.brokers, "rights", 2)
+    token = make_token(tmp / "tokens", "all", "all")
+    (tmp / "rights").mkdir()
+    f = Running(type("Login", (), {"brokers": f"127.0.0.1:{port}"}), tmp / "rights", "rights", "--kafka-config", cert, "--regimes", "tests/demo/regimes",
+                "--tenants", tmp / "tenants", "--seal-after", "0")
+    api = Api(tmp, broker.brokers, "rights", "tests/demo/regimes", tmp / "tokens")
+    try:
+        f.wait("totals", lambda: follower.refused().get("no-such-tenant", 0) and follower.sums())
+        assert names[0] not in {k[1] for k in follower.sums() if k[0] == "model"}, "a tenant that does not exist has totals"
+        (tmp / "tenants").write_text("\n".join(names) + "\n")
+        f.p.send_signal(signal.SIGHUP)
+        sums_equal(follower, want, "the tenants were read anew")
+        api.await_ready()
+        assert metric(api, token, "opmeter_fleet_refused_by_broker") == metric(api, token, "opmeter_fleet_settings_unchecked") == 0
+        revoke(broker.brokers, "User:opmeter-node-1", RIGHTS[0])
+        f.wait("the refusal is named", lambda: "the ACLs refuse it" in f.log.read_text())
+        f.wait("it is counted", lambda: metric(api, token, "opmeter_fleet_refused_by_broker"))
+        run_sim("second.json", "--seed", "10")
+        assert not differences(want, follower.sums()), "a total moved by what may not be read"
+        assert f.p.poll() is None
+        allow(broker.brokers, "User:opmeter-node-1", RIGHTS[0])
+        for at, s in truth_sums(json.loads((tmp / "second.json").read_text())).items():
+            for field, v in s.items():
+                known = want.setdefault(at, dict.fromkeys(s, 0))
+                known[field] += v
+        (tmp / "tenants").write_text("\n".join(sorted({k[1] for k in want if k[0] == "model"})) + "\n")
+        f.p.send_signal(signal.SIGHUP)
+        sums_equal(follower, want, "the right is back", 180)
+        f.wait("the alert", lambda: follower.data_alerts("/opmeter/rights", "refused-by-broker"))
+    finally:
+        f.close()
+        follower.close()
+        assert api.close() == 0
 
 
 def check_scram(broker, port, tls):
@@ -114,10 +178,11 @@ def main():
         expect(run("topics", "check", "--brokers", broker.brokers), 3, "is not there")
         expect(run("topics", "create", "--brokers", broker.brokers, "--partitions", "2", "--replication", "1"), 0, "all as they should be")
         tls = broker.data / "tls"
-        check_mutual_tls(broker, broker.port + 3, tls)
+        cert = check_mutual_tls(broker, broker.port + 3, tls)
         check_policy(broker)
+        check_running(broker, broker.port + 3, cert)
         how = check_scram(broker, broker.port + 2, tls)
-    print(f"mutual TLS, ACLs, {how}, a wrong cleanup policy: each said by name")
+    print(f"mutual TLS, ACLs, {how}, a wrong cleanup policy, a right taken from a fleet that runs: each said by name")
 
 
 main()

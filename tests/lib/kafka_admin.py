@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an administrator of a test broker does, by Kafka's own protocol: CreateAcls (version 1), IncrementalAlterConfigs and
+"""What an administrator of a test broker does, by Kafka's own protocol: CreateAcls and DeleteAcls (version 1), IncrementalAlterConfigs and
 CreatePartitions (version 0). librdkafka knows no ACL of a transactional id, and the broker's own tools are not among the jars."""
 import socket
 import struct
@@ -7,7 +7,7 @@ import struct
 TYPES = {"topic": 2, "group": 3, "transaction": 5}
 OPERATIONS = {"read": 3, "write": 4, "describe": 8, "describe-configs": 10}
 LITERAL, PREFIXED, ALLOW = 3, 4, 3
-CREATE_ACLS, CREATE_PARTITIONS, ALTER_CONFIGS, TOPIC, SET = 30, 37, 44, 2, 0
+CREATE_ACLS, DELETE_ACLS, CREATE_PARTITIONS, ALTER_CONFIGS, TOPIC, SET = 30, 31, 37, 44, 2, 0
 
 
 def text(s):
@@ -48,6 +48,19 @@ def allow(brokers, principal, *rights):
         body += struct.pack(">b", TYPES[kind]) + text(name.rstrip("*")) + struct.pack(">b", pattern)
         body += text(principal) + text("*") + struct.pack(">bb", OPERATIONS[operation], ALLOW)
     check(ask(brokers, CREATE_ACLS, 1, body))
+
+
+def revoke(brokers, principal, *rights):
+    """What allow() gave: each filter finds one."""
+    body = struct.pack(">i", len(rights))
+    for right in rights:
+        kind, operation, name = right.split(":")
+        pattern = PREFIXED if name.endswith("*") else LITERAL
+        body += struct.pack(">b", TYPES[kind]) + text(name.rstrip("*")) + struct.pack(">b", pattern)
+        body += text(principal) + text("*") + struct.pack(">bb", OPERATIONS[operation], ALLOW)
+    answer = ask(brokers, DELETE_ACLS, 1, body)
+    count, code = struct.unpack_from(">ih", answer, 4)
+    assert count == len(rights) and code == 0, (count, code)
 
 
 def set_topic(brokers, topic, key, value):

@@ -55,7 +55,8 @@ int verb_fleet(int argc, char **argv)
 		{ "declarations", "FILE", OPTION_STRING, &c.declarations_path,
 		  "what people declared (opmeter declare); read anew when it changes (none)" },
 		{ "tenants", "FILE", OPTION_STRING, &c.tenants_path,
-		  "names of all tenants, one a line; assignments to others are refused (none)" },
+		  "names of all tenants, one a line; assignments to others are refused; read anew when it "
+		  "changes (none)" },
 		{ "log-keys", "FILE", OPTION_STRING, &c.log_keys_path,
 		  "public keys of the nodes' logs, one a line: their signed heads are compared (none)" },
 		{ "log-history", "TIME", OPTION_DURATION, &c.log_history_ns,

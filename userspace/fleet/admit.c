@@ -106,6 +106,16 @@ struct tenant_names *tenant_names_free(struct tenant_names *t)
 	return NULL;
 }
 
+bool tenant_names_equal(const struct tenant_names *a, const struct tenant_names *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (strcmp(a->name[i], b->name[i]) != 0)
+			return false;
+	return true;
+}
+
 bool tenant_names_has(const struct tenant_names *t, const char *name)
 {
 	return t->count && bsearch(&name, t->name, t->count, sizeof(*t->name), compare_names);

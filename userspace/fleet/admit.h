@@ -37,6 +37,7 @@ const char *refusal_what_to_do(enum refusal r);
 struct tenant_names;
 int tenant_names_load(const char *path, struct tenant_names **ret);
 struct tenant_names *tenant_names_free(struct tenant_names *t);
+bool tenant_names_equal(const struct tenant_names *a, const struct tenant_names *b);
 bool tenant_names_has(const struct tenant_names *t, const char *name);
 
 struct admission {

@@ -43,8 +43,9 @@ struct snapshot_head {
 	struct epoch epoch;
 	uint64_t round, time_ns;
 	int64_t offset; /* of the head's record in its partition of the totals topic */
-	uint64_t registers, overclaims;
-	struct refusal_count regressed, left_out, refused[REFUSAL_END];
+	uint64_t registers, overclaims, unsent, failed;
+	bool settings_unchecked;
+	struct refusal_count lost_words, refused_by_broker, regressed, left_out, refused[REFUSAL_END];
 };
 
 /* All totals of one moment, added over partitions. Constant once it is made. */

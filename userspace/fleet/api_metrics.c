@@ -146,6 +146,51 @@ static void put_losses(struct page *p, const struct snapshot *s)
 	      (double)overclaims);
 }
 
+/* Each of an instance's heads has its counts, some older than others: the largest is the last. */
+static void put_instances(struct page *p, const struct snapshot *s)
+{
+	uint64_t refused = 0, unsent = 0, failed = 0, unchecked = 0, lost = 0;
+
+	for (uint32_t i = 0; i < s->partitions; i++) {
+		const struct snapshot_head *h = &s->head[i];
+		uint64_t most[4] = { 0 };
+		bool is_first = true;
+
+		lost += h->lost_words.count;
+		for (uint32_t k = 0; k < s->partitions; k++) {
+			const struct snapshot_head *o = &s->head[k];
+			const uint64_t counts[4] = { o->refused_by_broker.count, o->unsent, o->failed,
+						     o->settings_unchecked };
+
+			if (o->epoch.instance != h->epoch.instance)
+				continue;
+			is_first = is_first && k >= i;
+			for (int n = 0; n < 4; n++)
+				most[n] = counts[n] > most[n] ? counts[n] : most[n];
+		}
+		if (!is_first)
+			continue;
+		refused += most[0];
+		unsent += most[1];
+		failed += most[2];
+		unchecked += most[3];
+	}
+	gauge(p, "opmeter_fleet_refused_by_broker",
+	      "What the ACLs refused to the aggregators that publish now.", (double)refused);
+	gauge(p, "opmeter_fleet_unsent_records",
+	      "Records that are to be moved or buried, and were not, by the aggregators that publish now.",
+	      (double)unsent);
+	gauge(p, "opmeter_fleet_failed_records",
+	      "Records that the broker did not take from them; written again.", (double)failed);
+	gauge(p, "opmeter_fleet_settings_unchecked",
+	      "Aggregators that may not read the topics' settings, so nobody knows that they are right.",
+	      (double)unchecked);
+	gauge(p, "opmeter_fleet_lost_assignments",
+	      "Assignments that hold, are no longer on the topic, and under whose key something older "
+	      "stands.",
+	      (double)lost);
+}
+
 static void put_snapshot(struct page *p, const struct snapshot *s)
 {
 	static const char *const groups[2] = { "model", "lineage" };
@@ -164,6 +209,7 @@ static void put_snapshot(struct page *p, const struct snapshot *s)
 				      (const char *const[]){ "group", groups[g], NULL }, (double)s->count[g]);
 	put_refused(p, s);
 	put_losses(p, s);
+	put_instances(p, s);
 }
 
 static void add_total(struct tenant_sum *t, const struct om_subject_total *s)

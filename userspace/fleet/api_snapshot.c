@@ -166,6 +166,11 @@ static int take_heads(struct snapshot *s, struct view *v, const int64_t *offsets
 		s->head[i].regressed = h->regressed;
 		s->head[i].left_out = h->left_out;
 		s->head[i].overclaims = h->overclaims;
+		s->head[i].lost_words = h->lost_words;
+		s->head[i].refused_by_broker = h->refused_by_broker;
+		s->head[i].unsent = h->unsent;
+		s->head[i].failed = h->failed;
+		s->head[i].settings_unchecked = h->settings_unchecked;
 		memcpy(s->head[i].refused, h->refused, sizeof(h->refused));
 		if (h->time_ns > s->time_ns)
 			s->time_ns = h->time_ns;

@@ -265,6 +265,12 @@ static const struct loss {
 	  "who writes under its name" },
 	{ "left-out", "totals were too large for a record and are in no sum",
 	  "shorten the names of tenants and models, or raise message.max.bytes; the owner's log names them" },
+	{ "assignment-lost",
+	  "assignments that hold are no longer on the topic, and something older stands under their keys",
+	  "assign again: the owner's log names their offsets; whoever reads the topic anew goes by the "
+	  "older" },
+	{ "refused-by-broker", "the broker's ACLs refused something to the instance that keeps it",
+	  "give the fleet's user the rights that docs/fleet.md lists: what it may not read is in no total" },
 };
 
 /* Once for each partition and day of the last of them. */
@@ -294,6 +300,8 @@ int findings_losses(struct findings *j)
 
 		r = say_loss(j, p, &losses[0], &h->regressed);
 		r = r ?: say_loss(j, p, &losses[1], &h->left_out);
+		r = r ?: say_loss(j, p, &losses[2], &h->lost_words);
+		r = r ?: say_loss(j, p, &losses[3], &h->refused_by_broker);
 	}
 	return r;
 }

@@ -95,6 +95,7 @@ static int load_files(struct fleet *f, struct error_text *err)
 		return -EINVAL;
 	if (c->log_keys_path && heads_check_keys(c->log_keys_path, err))
 		return -EINVAL;
+	reload_begin(&f->tenants_file, c->tenants_path, fleet_now_ns(CLOCK_MONOTONIC));
 	r = c->tenants_path ? tenant_names_load(c->tenants_path, &f->tenants) : 0;
 	return r ? error_set(err, -EINVAL, "%s: cannot be read: %s", c->tenants_path, strerror(-r)) : 0;
 }
@@ -198,6 +199,68 @@ static void choose_judge(struct fleet *f)
 	}
 }
 
+static int begin_anew(struct fleet *f)
+{
+	struct timespec pause = { 1, 0 };
+	struct error_text err = { 0 };
+	int r;
+
+	f->was_assigned = false;
+	/* The broker may be away just now: it was there at the start, so it is waited for. */
+	while ((r = intake_open(f, &err)) == -EIO && !is_stopping) {
+		log_warn("%s: tried again", err.text);
+		intake_close(f);
+		err = (struct error_text){ 0 };
+		nanosleep(&pause, NULL);
+	}
+	if (r && r != -EIO)
+		log_error("%s", err.text);
+	return r == -EIO ? 0 : r;
+}
+
+/*
+ * Who is a tenant decides which assignments are taken, so what was read under other names is read anew: the
+ * state is the input, under the file as it is. What was published stays until all of it is there again.
+ */
+static int look_at_tenants(struct fleet *f, bool is_forced)
+{
+	struct tenant_names *fresh = NULL;
+	struct error_text err = { 0 };
+	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC);
+	int r;
+
+	if (!f->config->tenants_path || !reload_is_due(&f->tenants_file, now, is_forced))
+		return 0;
+	r = tenant_names_load(f->config->tenants_path, &fresh);
+	if (r)
+		error_set(&err, r, "%s: cannot be read: %s", f->config->tenants_path, strerror(-r));
+	if (reload_tried(&f->tenants_file, now, r, &err)) {
+		if (r)
+			log_error("%s: the tenants stay as they were", err.text);
+		else
+			log_info("tenants: %s was read anew", f->config->tenants_path);
+	}
+	if (r || tenant_names_equal(f->tenants, fresh)) {
+		tenant_names_free(fresh);
+		return 0;
+	}
+	intake_close(f);
+	tenant_names_free(f->tenants);
+	f->tenants = fresh;
+	return begin_anew(f);
+}
+
+/* Heads tell them, so what nobody else would bring is told, too. */
+static void look_at_counts(struct fleet *f)
+{
+	uint64_t sum = f->refused_by_broker + f->unsent + f->failed;
+
+	for (uint32_t i = 0; sum != f->told_counts && i < f->partitions; i++)
+		if (f->parts[i])
+			f->parts[i]->is_changed = true;
+	f->told_counts = sum;
+}
+
 /* Totals of every partition that was read to its end. A full window stops the round and not us. */
 static int publish_all(struct fleet *f)
 {
@@ -242,9 +305,11 @@ static int fleet_step(struct fleet *f, uint64_t *next, int timeout_ms)
 			is_to_reload = 0;
 		fleet_look_at_law(f, is_forced);
 		heads_look(f, is_forced);
+		r = look_at_tenants(f, is_forced);
+		look_at_counts(f);
 		if (f->is_owner_changed)
 			say_what_is_owned(f);
-		r = publish_all(f);
+		r = r ?: publish_all(f);
 	}
 	return r ?: judge_tick(f) ?: f->error;
 }

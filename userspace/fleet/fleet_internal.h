@@ -108,6 +108,7 @@ struct part {
 		uint64_t *record; /* assignments that are to be written again: their offsets + 1 */
 		size_t count, room;
 		uint64_t written, lost; /* so far; of which nothing is left on the topic */
+		uint64_t lost_ms;	/* Unix time of the last */
 	} words;
 };
 
@@ -119,11 +120,14 @@ struct fleet {
 	bool is_law_changed; /* since the judge looked */
 	uint64_t days_ns;    /* CLOCK_MONOTONIC: since when the days on which owners change are those */
 	struct tenant_names *tenants;
-	rd_kafka_t *consumer;  /* member of the group: readings */
-	rd_kafka_t *companion; /* the same partitions of the other topics, assigned by hand */
-	uint64_t unsent;       /* records that are to be moved or buried, and were not */
-	uint64_t heal_ns;      /* CLOCK_MONOTONIC: no fetching before */
-	rd_kafka_t *fetcher;   /* single records of them, by offset: heal.c; NULL: none was needed */
+	struct reload tenants_file;
+	bool settings_unchecked; /* the ACLs do not let us read the topics' settings */
+	uint64_t told_counts;	 /* of the instance, as heads have them: their sum */
+	rd_kafka_t *consumer;	 /* member of the group: readings */
+	rd_kafka_t *companion;	 /* the same partitions of the other topics, assigned by hand */
+	uint64_t unsent;	 /* records that are to be moved or buried, and were not */
+	uint64_t heal_ns;	 /* CLOCK_MONOTONIC: no fetching before */
+	rd_kafka_t *fetcher;	 /* single records of them, by offset: heal.c; NULL: none was needed */
 	struct om_exporter *producer;
 	struct part *parts[PARTITIONS_MAX];
 	uint32_t partitions; /* of the readings topic */
@@ -132,7 +136,8 @@ struct fleet {
 	struct judge *judge;  /* where partition 0 is owned, or a --once wants to see */
 	bool judge_is_reader; /* the latter: it says nothing */
 	uint64_t records, readings, sent, acked, failed, rebalances, refused_by_broker;
-	uint64_t taken_ns; /* CLOCK_REALTIME when the records in hand were taken */
+	uint64_t refused_by_broker_ms; /* Unix time of the last */
+	uint64_t taken_ns;	       /* CLOCK_REALTIME when the records in hand were taken */
 	int error;
 };
 
@@ -232,7 +237,12 @@ struct view_head {
 	struct epoch epoch;
 	uint64_t round, subjects, registers, time_ns;
 	struct refusal_count regressed, left_out;
-	uint64_t overclaims; /* nodes' days that claim more than can be */
+	uint64_t overclaims;		 /* nodes' days that claim more than can be */
+	struct refusal_count lost_words; /* assignments that hold and are no longer on the topic */
+	/* Of the instance that wrote the head, over all its partitions. */
+	struct refusal_count refused_by_broker;
+	uint64_t unsent, failed;
+	bool settings_unchecked;
 	struct claim_told overclaimed[CLAIMS_NAMED];
 	size_t overclaimed_count;
 	struct refusal_count refused[REFUSAL_END];

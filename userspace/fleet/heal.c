@@ -141,6 +141,8 @@ static int write_again(struct fleet *f, struct part *p, uint64_t record)
 
 	if (r == -ENOENT) {
 		p->words.lost++;
+		p->words.lost_ms = fleet_now_ns(CLOCK_REALTIME) / 1000000;
+		p->is_changed = true;
 		log_error("the assignment at offset %" PRIu64 " of partition %" PRIu32
 			  " holds, is no longer on the topic, and something older stands under its key: "
 			  "assign again",

@@ -14,6 +14,7 @@
 
 #define CONNECT_MS 10000
 #define CLOSE_MS 5000
+#define CHECKS_MAX 3
 #define BATCH 20000 /* records between two looks at anything else */
 /* Before librdkafka 2.3.0 closing a member that was never assigned anything crashes. */
 #define SAFE_CLOSE 0x02030000
@@ -189,12 +190,19 @@ static int check_topics(struct fleet *f, struct error_text *err)
 {
 	struct om_kafka_config kafka = { f->config->brokers, f->config->kafka_config };
 	struct error_text fatal = { 0 }, why = { 0 };
-	int r = om_kafka_check_topics(&kafka, 0, CONNECT_MS, on_finding, &fatal, &why);
+	int r = -ETIMEDOUT;
 
+	for (int i = 0; r == -ETIMEDOUT && i < CHECKS_MAX; i++)
+		r = om_kafka_check_topics(&kafka, 0, CONNECT_MS, on_finding, &fatal, &why);
 	if (fatal.text[0])
 		return error_set(err, -EPROTO, "%s", fatal.text);
-	if (r)
-		log_warn("%s: the topics' settings are not checked", why.text);
+	f->settings_unchecked = r == -EACCES;
+	if (r == -EACCES)
+		log_warn("%s: the topics' settings are not checked: give the fleet's user the right to "
+			 "describe-configs",
+			 why.text);
+	else if (r)
+		return error_set(err, r, "%s: without the topics' settings no total is made", why.text);
 	return 0;
 }
 
@@ -273,6 +281,7 @@ void intake_error(struct fleet *f, const rd_kafka_message_t *m)
 	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
 	case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
 	case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+		f->refused_by_broker_ms = fleet_now_ns(CLOCK_REALTIME) / 1000000;
 		if (f->refused_by_broker++ == 0)
 			log_error("kafka: the ACLs refuse it to this user: %s; without it no total is made",
 				  rd_kafka_message_errstr(m));

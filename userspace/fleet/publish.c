@@ -262,14 +262,27 @@ static json_t *refusals_json(const struct part *p)
 	return o;
 }
 
+/* What is counted by the instance, not by the partition: each of its heads has it. */
+static json_t *instance_json(const struct fleet *f)
+{
+	const uint64_t numbers[4] = { f->refused_by_broker, f->refused_by_broker_ms, f->unsent, f->failed };
+	char number[4][24];
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		snprintf(number[i], sizeof(number[i]), "%" PRIu64, numbers[i]);
+	return json_pack("{s:s,s:s,s:s,s:s,s:b}", "refused_by_broker", number[0], "refused_by_broker_ms",
+			 number[1], "unsent", number[2], "failed", number[3], "settings_unchecked",
+			 f->settings_unchecked);
+}
+
 /* docs/formats.md, "Head of a partition". */
 static int write_head(struct writing *w)
 {
 	const struct part *p = w->p;
-	char key[160], number[10][24], time[OM_TIME_STRLEN], day[16];
+	char key[160], number[12][24], time[OM_TIME_STRLEN], day[16];
 	size_t len = prefix_of(w->f, p, key);
 	uint64_t now = fleet_now_ns(CLOCK_REALTIME);
-	const uint64_t numbers[10] = { p->round,
+	const uint64_t numbers[12] = { p->round,
 				       p->subjects.count,
 				       om_totals_registers(p->totals),
 				       p->regressions,
@@ -278,18 +291,21 @@ static int write_head(struct writing *w)
 				       p->days.records,
 				       p->claims.over_count,
 				       p->regressed_ms,
-				       p->left_out_ms };
+				       p->left_out_ms,
+				       p->words.lost,
+				       p->words.lost_ms };
 	_cleanup_free_ char *text = NULL;
 	json_t *o;
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		snprintf(number[i], sizeof(number[i]), "%" PRIu64, numbers[i]);
-	o = json_pack("{s:i,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s}", "v", 2, "group",
-		      "head", "partition", (int)p->number, "epoch", w->epoch, "round", number[0], "subjects",
-		      number[1], "registers", number[2], "regressions", number[3], "nulls", number[4],
-		      "left_out", number[5], "regressed_ms", number[8], "left_out_ms", number[9],
+	o = json_pack("{s:i,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s,s:s,s:o,s:s}", "v", 2,
+		      "group", "head", "partition", (int)p->number, "epoch", w->epoch, "round", number[0],
+		      "subjects", number[1], "registers", number[2], "regressions", number[3], "nulls",
+		      number[4], "left_out", number[5], "regressed_ms", number[8], "left_out_ms", number[9],
 		      "overclaims", number[7], "overclaimed", claims_encode(&p->claims), "refused",
-		      refusals_json(p), "as_of", om_time_format(now, time));
+		      refusals_json(p), "lost_words", number[10], "lost_words_ms", number[11], "instance",
+		      instance_json(w->f), "as_of", om_time_format(now, time));
 	if (o && p->days.before)
 		json_object_set_new(o, "days",
 				    json_pack("{s:s,s:s}", "before",

@@ -107,6 +107,15 @@ static void parse_days(const json_t *days, struct view_head *ret)
 	ret->days_records = number_of(days, "records");
 }
 
+static void parse_instance(const json_t *o, struct view_head *ret)
+{
+	ret->refused_by_broker = (struct refusal_count){ number_of(o, "refused_by_broker"),
+							 number_of(o, "refused_by_broker_ms") };
+	ret->unsent = number_of(o, "unsent");
+	ret->failed = number_of(o, "failed");
+	ret->settings_unchecked = json_is_true(json_object_get(o, "settings_unchecked"));
+}
+
 static int parse_head(const struct view_record *m, struct view_head *ret)
 {
 	_cleanup_(json_decrefp) json_t *o = json_loadb(m->value, m->value_len, 0, NULL);
@@ -123,6 +132,8 @@ static int parse_head(const struct view_record *m, struct view_head *ret)
 	ret->regressed = (struct refusal_count){ number_of(o, "regressions"), number_of(o, "regressed_ms") };
 	ret->left_out = (struct refusal_count){ number_of(o, "left_out"), number_of(o, "left_out_ms") };
 	ret->overclaims = number_of(o, "overclaims");
+	parse_instance(json_object_get(o, "instance"), ret);
+	ret->lost_words = (struct refusal_count){ number_of(o, "lost_words"), number_of(o, "lost_words_ms") };
 	ret->overclaimed_count = claims_decode(json_object_get(o, "overclaimed"), ret->overclaimed);
 	if (!time || om_time_parse(time, &ret->time_ns))
 		return -EBADMSG;
