@@ -790,7 +790,8 @@ static void what_is_left_out_or_goes_back_is_said_once_a_day(void **state)
 	struct findings f;
 	struct om_id first_id;
 
-	work(p, 0, "acme", NULL);
+	/* A total that is larger than the head, which must fit. */
+	work(p, 0, "acme-of-a-name-that-is-as-long-as-a-name-may-well-be-and-then-some-more-of-it-to-be-certain-of-it-here-0123456789", NULL);
 	assert_int_equal(publish_part(&b->fleet, p), 0);
 	f = judge_of(b);
 	assert_int_equal(findings_losses(&f), 0);
@@ -808,6 +809,7 @@ static void what_is_left_out_or_goes_back_is_said_once_a_day(void **state)
 	assert_string_equal(said[0].occasion, "regression/2026-11-24");
 	assert_string_equal(said[0].subject, "partition/0");
 	assert_string_equal(said[1].cause, "left-out");
+	assert_int_equal(view_head(f.view, 0)->lost_words.count + view_head(f.view, 0)->refused_by_broker.count, 0);
 	first_id = said[0].id;
 	/* More of them on the same day, by whichever judge: the same alert; a day later another one. */
 	p->regressions = 4;
@@ -823,6 +825,20 @@ static void what_is_left_out_or_goes_back_is_said_once_a_day(void **state)
 	f = judge_of(b);
 	assert_int_equal(findings_losses(&f), 0);
 	assert_false(om_id_equal(&said[0].id, &first_id));
+	/* What the heads have of the instance and of assignments. */
+	p->words.lost = 2;
+	p->words.lost_ms = b->fleet.refused_by_broker_ms = p->regressed_ms;
+	b->fleet.refused_by_broker = 7;
+	b->fleet.unsent = 5;
+	b->fleet.settings_unchecked = true;
+	p->is_changed = true;
+	assert_int_equal(publish_part(&b->fleet, p), 0);
+	f = judge_of(b);
+	assert_int_equal(findings_losses(&f), 0);
+	assert_int_equal(said_count, 4);
+	assert_string_equal(said[2].cause, "assignment-lost");
+	assert_string_equal(said[3].cause, "refused-by-broker");
+	assert_true(view_head(f.view, 0)->unsent == 5 && view_head(f.view, 0)->settings_unchecked);
 	bench_free(b);
 }
 
