@@ -70,6 +70,10 @@ static void products(const uint8_t *data, size_t size)
 			run_add_step(&r, &(struct run_step){ (uint32_t)r.product_count - 1, 1 + data[i + 4] % 5u, data[i + 6] & 7,
 							     data[i] & 15, data[i + 4] >> 4, data[i + 5] >> 4 });
 	}
+	/* The same products again, in windows that begin anywhere: a sample of the order. */
+	for (size_t i = 1; r.has_threads && r.product_count && i + 2 <= size; i += 2)
+		run_add_step(&r, &(struct run_step){ data[i] % (uint32_t)r.product_count, 1 + (data[i + 1] & 1), data[i + 1] >> 1 & 3,
+						     data[i + 1] >> 3 & 7, data[i] >> 4, data[i] & 7, data[i + 1] >> 6 == 3 });
 	if (phase_judge(&r, &p))
 		return;
 	if (p.training_low < 0 || p.training_high > 1.000001 || p.training_low > p.training_high + 1e-9 || p.recompute_low > p.recompute_high + 1e-9) {

@@ -5,9 +5,10 @@ TEST_PROGRAMS += $(B)/tests/model/model
 models: $(B)/tests/model/model ## the fingerprints of recorded runs against the truth
 	@$(B)/tests/model/model tests/phases/runs tests/phases/held
 	@$(B)/tests/model/model --live tests/phases/runs tests/phases/held
+	@$(B)/tests/model/model --lies tests/phases/held
 .PHONY: models
 
-$(B)/tests/model/model: tests/model/model.c $(B)/libopmeter.a
+$(B)/tests/model/model: tests/model/model.c tests/model/lies.c tests/model/lies.h $(B)/libopmeter.a
 	@mkdir -p $(@D)
 	@echo "  TEST    $@"
-	$(Q)$(CC) $(CFLAGS_ALL) -I. -o $@ $< $(B)/libopmeter.a $(PKG_LIBS) -lm
+	$(Q)$(CC) $(CFLAGS_ALL) -I. -o $@ tests/model/model.c tests/model/lies.c $(B)/libopmeter.a $(PKG_LIBS) -lm

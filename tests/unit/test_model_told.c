@@ -235,6 +235,69 @@ static void what_is_not_sampled_has_bounds(void **state)
 	assert_true(fabs(f.tokens.best - 1000.0 * (double)(j.steps * j.t)) < 1);
 }
 
+/* A run as the kernel would see it: so many windows of `length` steps, the first from step `from` on. */
+static void judge_windows(const struct job *j, size_t from, size_t windows, size_t length, struct model_fingerprint *f)
+{
+	_cleanup_(run_done) struct run r = { .has_threads = true }, all = { 0 };
+	struct phase_judgement p;
+
+	for (uint32_t s = 0; s < j->steps; s++) {
+		forward(&all, j, false);
+		backward(&all, j);
+	}
+	for (size_t i = 0; i < all.product_count; i++)
+		assert_int_equal(run_add_product(&r, &all.products[i]), 0);
+	for (size_t i = 0; i < all.step_count; i++)
+		r.products[all.steps[i].product].calls_by_thread[all.steps[i].thread] += 64 * (uint64_t)all.steps[i].repeat;
+	for (size_t i = 0; i < r.product_count; i++)
+		r.products[i].calls *= 64;
+	for (size_t i = 0; i < windows * length; i++) {
+		struct run_step s = all.steps[(from + i) % all.step_count];
+
+		s.begins = i % length == 0;
+		assert_int_equal(run_add_step(&r, &s), 0);
+	}
+	assert_int_equal(phase_judge(&r, &p), 0);
+	assert_int_equal(model_judge(&r, &p, NULL, f), 0);
+}
+
+/* Wherever a window begins, it tells the model if it goes once round, and for certain if twice; else shapes tell as if there were none. */
+static void windows_begin_anywhere(void **state)
+{
+	const struct job j = PLAIN;
+	const size_t once = (size_t)3 * (3 * j.layers + 1); /* products from one step to the next */
+
+	for (size_t from = 0; from < once; from += 5) {
+		struct model_fingerprint f;
+
+		judge_windows(&j, from, 1, 4 * once, &f);
+		assert_true(f.by_buffers && f.is_certain && fabs(f.parameters.best - parameters(&j)) < 1);
+		judge_windows(&j, from, 3, 2 * once + 1, &f);
+		assert_true(f.by_buffers && f.is_certain && fabs(f.parameters.best - parameters(&j)) < 1);
+		judge_windows(&j, from, 1, 2 * once, &f);
+		assert_true(!f.by_buffers || (!f.is_certain && fabs(f.parameters.best - parameters(&j)) < 1));
+		judge_windows(&j, from, 4, once / 2, &f);
+		assert_false(f.by_buffers);
+	}
+}
+
+/* Up and down of a layer, the same size one after the other, in one buffer: half as many weights, each met once. */
+static uint32_t up_and_down(uint32_t b)
+{
+	return b < 1000 && b % 3 == 0 ? b - 1 : b;
+}
+
+static void two_weights_in_one_buffer_are_never_certain(void **state)
+{
+	struct job j = PLAIN;
+	struct model_fingerprint f;
+
+	j.buffer = up_and_down;
+	judge_windows(&j, 0, 2, 4096, &f);
+	assert_false(f.is_certain);
+	assert_true(f.parameters.low <= parameters(&j) && f.parameters.high >= parameters(&j));
+}
+
 /* A verdict nobody knows is no ground for certainty. */
 static void unknown_phase_is_never_certain(void **state)
 {
@@ -262,6 +325,8 @@ int main(void)
 		cmocka_unit_test(gathered_weights_are_not_missed),
 		cmocka_unit_test(lies_are_never_certain),
 		cmocka_unit_test(what_is_not_sampled_has_bounds),
+		cmocka_unit_test(windows_begin_anywhere),
+		cmocka_unit_test(two_weights_in_one_buffer_are_never_certain),
 		cmocka_unit_test(unknown_phase_is_never_certain),
 	};
 

@@ -196,6 +196,39 @@ static void steps_that_mean_two_products_mean_none(void **state)
 	om_tally_free(t);
 }
 
+/* Windows are kept up to a number, each with its buffers, each beginning with a step that says so; the same one again replaces itself. */
+static void windows_are_kept_with_their_buffers(void **state)
+{
+	_cleanup_(run_done) struct run r = { 0 };
+	_cleanup_(run_done) struct run got = { 0 };
+	struct om_tally *t = om_tally_new(hash_of);
+	struct om_id of = job(1), found;
+
+	om_tally_keep_windows(t, OM_TALLY_WINDOWS_MAX);
+	load(TRAINING, &r);
+	put(t, &r, 7, of, 1, false);
+	for (uint32_t window = 1; window <= OM_TALLY_WINDOWS_MAX + 2; window++) {
+		const struct run_product *p = &r.products[0];
+		struct om_shape_usage s = { .m = p->m, .n = p->n, .k = p->k, .batch = p->batch, .types = p->types, .flags = 2 << 8 };
+		struct om_tally_step steps[] = { { hash_of(&s), 3, 1, window, 11, 12 }, { hash_of(&s), 1, 1, window, 11, 13 } };
+
+		assert_int_equal(om_tally_burst(t, 7, 5, window, steps, 1), 0);
+		assert_int_equal(om_tally_burst(t, 7, 5, window, steps, 2), 0);
+		assert_int_equal(om_tally_burst(t, 7, 5, window, steps, 1), 0); /* shorter: left alone */
+	}
+	assert_int_equal(om_tally_windows(t, 7, 5, &found), OM_TALLY_WINDOWS_MAX + 2);
+	assert_true(om_id_equal(&found, &of));
+	assert_int_equal(om_tally_windows(t, 8, 5, &found), 0);
+	assert_int_equal(om_tally_run(t, &of, &got), 0);
+	assert_int_equal(got.step_count, 2 * OM_TALLY_WINDOWS_MAX);
+	for (uint32_t i = 0; i < got.step_count; i++) {
+		assert_int_equal(got.steps[i].begins, i % 2 == 0);
+		assert_int_equal(got.steps[i].a, 3 + i / 2);
+		assert_int_equal(got.steps[i].d, 12 + i % 2);
+	}
+	om_tally_free(t);
+}
+
 /* Input gradients alone are attribution or training whose weight gradients nobody sees: what ranks add up tells, in the hour that they do. */
 static void ranks_that_add_up_gradients_train(void **state)
 {
@@ -239,6 +272,7 @@ int main(void)
 		cmocka_unit_test(a_job_is_the_sum_of_its_processes),
 		cmocka_unit_test(doubt_takes_no_verdict_away),
 		cmocka_unit_test(steps_that_mean_two_products_mean_none),
+		cmocka_unit_test(windows_are_kept_with_their_buffers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

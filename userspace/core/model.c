@@ -169,30 +169,13 @@ static bool is_layer(const struct pair *p, const struct pair *most, double token
 	       (model_is_near(model_mean_tokens(p), tokens) && p->tokens_seen == most->tokens_seen);
 }
 
-static const struct pair *largest_layer(const struct judging *j)
-{
-	const struct pair *most = NULL;
-	double work = 0;
-
-	for (size_t i = 0; i < j->count; i++) {
-		const struct pair *p = &j->pair[i];
-
-		if (p->copies < 1.5 || p->is_experts || p->is_uneven ||
-		    model_size_of(p) * p->pass.tokens < work)
-			continue;
-		work = model_size_of(p) * p->pass.tokens;
-		most = p;
-	}
-	return most ?: model_main_pair(j);
-}
-
 /* Share of the work, and of the parameters, that fits what is said: whole copies, the same tokens through
  * each layer. Else another model, an optimizer or an activation may be among the weights. `answered`: and of
  * it as much backward as forward. */
 static double share_told(const struct judging *j, double tokens, double *answered)
 {
 	bool goes_back = j->learns && j->by_side && j->phase->backward >= 0;
-	const struct pair *most = largest_layer(j);
+	const struct pair *most = model_largest_layer(j);
 	double all = 0, fits = 0, size = 0, fits_size = 0;
 
 	*answered = 0;
@@ -226,30 +209,13 @@ static double least_weight(const struct judging *j)
 	return most;
 }
 
-/* Weights of one model are met equally often: else some may be another's, or one weight in several buffers.
- * Experts are met as they are chosen. Of a window that was cut anywhere one time more or less is no other. */
-static bool is_met_evenly(const struct judging *j)
-{
-	const struct pair *most = largest_layer(j);
-	double all = 0, even = 0;
-
-	for (size_t i = 0; i < j->count; i++) {
-		const struct pair *p = &j->pair[i];
-		double own = p->is_experts || p->is_uneven ? 0 : p->copies * model_size_of(p);
-
-		all += own;
-		even += p->met_least + j->cut >= most->met_least && p->met_most <= most->met_least + j->cut
-				? own
-				: 0;
-	}
-	return even >= CERTAIN * all;
-}
-
 static void add_parameters(struct judging *j, double tokens)
 {
 	struct model_fingerprint *f = j->f;
 	bool is_counted = f->has_passes || f->seen_in_order || f->by_buffers;
 	double many = is_counted ? 1 : MODEL_LAYERS_MAX, answered;
+	bool is_even_met = !f->by_buffers || model_is_met_evenly(j);
+	double least = is_even_met ? 0 : model_least_tokens(j);
 
 	for (size_t i = 0; i < j->count; i++) {
 		const struct pair *p = &j->pair[i];
@@ -261,8 +227,10 @@ static void add_parameters(struct judging *j, double tokens)
 									   ? p->pass.calls / f->passes
 									   : p->copies + 0.01)) *
 					      model_size_of(p);
-		f->parameters.high += fmax(fmax(p->copies_high, p->copies), ceil(p->copies - 0.01)) *
-				      model_size_of(p) * many;
+		f->parameters.high +=
+			fmax(fmax(p->copies_high, p->copies),
+			     fmax(ceil(p->copies - 0.01), least > 0 ? p->tokens_all / least : 0)) *
+			model_size_of(p) * many;
 		f->active.best += p->active * model_size_of(p);
 	}
 	/* Frozen layers below those that learn, or another model: not told apart. */
@@ -270,6 +238,12 @@ static void add_parameters(struct judging *j, double tokens)
 	/* Several passes may have gone forward before backward began. */
 	if (f->seen_in_order)
 		f->parameters.low /= f->seen_in_order;
+	/* A head in chunks, or as many passes for fewer tokens each. */
+	if (!f->by_buffers && j->chunks >= AGAIN_AT_MOST)
+		f->parameters.low /= j->chunks;
+	/* Passes that come as often with each length have a multiple of the layers in common. */
+	if (f->by_tokens)
+		f->parameters.low /= f->by_tokens;
 	/* In one thread forward again looks like forward. */
 	if (j->learns && j->phase->backward < 0)
 		f->parameters.low /= AGAIN_AT_MOST;
@@ -279,7 +253,8 @@ static void add_parameters(struct judging *j, double tokens)
 	else if (answered < CERTAIN)
 		f->parameters.low /= 2;
 	f->is_certain = j->phase->verdict != PHASE_IS_UNKNOWN && answered >= CERTAIN && !j->is_contradicted &&
-			(!f->by_buffers || (!j->is_open && !j->is_seen_once && is_met_evenly(j))) &&
+			is_even_met && !f->by_tokens && (f->by_buffers || j->chunks < AGAIN_AT_MOST) &&
+			!(f->by_buffers && (j->is_open || j->is_seen_once || j->is_part)) &&
 			f->parameters.high <= 1.1 * f->parameters.low;
 	f->active.low = f->active.best * f->parameters.low / f->parameters.best;
 	f->active.high = f->active.best * f->parameters.high / f->parameters.best;

@@ -50,6 +50,7 @@ struct pair {
 	bool is_experts;
 	double told, sure;	      /* by their buffers: copies, and those that learn; 0: not told */
 	uint32_t met_least, met_most; /* how often one of them is met */
+	double tokens_all, tokens_least, tokens_most; /* that all of them, and that one of them meets */
 };
 
 /* Weights of one size, told one by one by their buffers. */
@@ -59,6 +60,7 @@ struct model_told {
 	uint32_t batch;
 	uint32_t least, most; /* how often one of them was met, reads in a row taken for one */
 	uint32_t again;	      /* the most before backward began */
+	double tokens, tokens_least, tokens_most; /* met by all, by one */
 };
 
 struct judging {
@@ -74,13 +76,16 @@ struct judging {
 	size_t count, left_out;
 	double ops, other; /* other: calls x size of weights that nobody asks gradients through */
 	bool learns;
-	double told_passes;	 /* by another rank; 0: none tells */
-	uint64_t input;		 /* what most forward products contract over */
+	double told_passes; /* by another rank; 0: none tells */
+	double chunks;	/* of the tokens, if what tells the passes is asked for so often in one; 1: it is not
+			 */
+	uint64_t input; /* what most forward products contract over */
 	struct model_told *told; /* by pair; none: buffers tell nothing */
 	size_t tolds;
 	bool may_tell;	      /* buffers are looked at, or have told */
 	bool is_contradicted; /* what shapes tell is not what buffers do */
 	uint32_t cut;	   /* windows whose ends are anywhere: weights are met so many times more or less */
+	bool is_part;	   /* some of the work that backward may answer is taken for somebody else's */
 	bool is_seen_once; /* a sample has one time round and no more */
 	bool is_open;	   /* no weight is there once: buffers may be filled anew for each layer */
 	struct model_fingerprint *f;
@@ -125,6 +130,12 @@ int model_identities(struct judging *j);
 void model_take_told(const struct judging *j, struct pair *p);
 double model_passes_told(const struct judging *j); /* each weight is met once in a pass */
 double model_layers_told(const struct judging *j); /* 0: no number fits */
+
+/* model_even.c */
+const struct pair *model_largest_layer(const struct judging *j); /* never NULL where there are weights */
+bool model_is_met_evenly(const struct judging *j);
+/* The fewest tokens that one weight meets; 0: not known. */
+double model_least_tokens(const struct judging *j);
 
 /* model_passes.c */
 bool model_learns(const struct judging *j);

@@ -291,15 +291,18 @@ static int take_tokens(struct judging *j, double *layers, double *passes)
 }
 
 /* The fewest calls of a weight are those of one that is there once, if all others are multiples of it. */
-static double find_passes(const struct judging *j, double tokens)
+static double find_passes(struct judging *j, double tokens)
 {
 	double best = 0;
 
+	j->chunks = 1;
 	for (size_t i = 0; i < j->count; i++) {
 		double passes = model_once_by(&j->pair[i], tokens);
 
-		if (passes > 0 && (best == 0 || passes < best) && fits(j, passes) > 0.9)
+		if (passes > 0 && (best == 0 || passes < best) && fits(j, passes) > 0.9) {
 			best = passes;
+			j->chunks = j->pair[i].pass.calls / passes;
+		}
 	}
 	return best > 0 ? best : common_calls(j, tokens);
 }

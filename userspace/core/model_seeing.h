@@ -62,6 +62,7 @@ struct seeing {
 	uint32_t windows;	 /* gone through */
 	uint32_t cycles;	 /* forward and backward again, from one's beginning to the next one's */
 	double unknown, work;
+	double left; /* of the work: taken for somebody else's */
 	struct answers answers;
 };
 

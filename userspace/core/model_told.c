@@ -171,6 +171,7 @@ static double share_told(struct seeing *s)
 		else if (s->answers.is_asked && !h->met)
 			none += h->work;
 	}
+	s->left = none;
 	return s->work - none > 0 ? told / (s->work - none) : 0;
 }
 
@@ -222,15 +223,20 @@ static int keep(struct seeing *s, struct judging *j)
 		if (!last || last->small != h->small || last->large != h->large) {
 			has_all = has_all_gradients(s, all, n, i);
 			last = &j->told[j->tolds++];
-			*last = (struct model_told){
-				.small = h->small, .large = h->large, .batch = h->batch, .least = UINT32_MAX
-			};
+			*last = (struct model_told){ .small = h->small,
+						     .large = h->large,
+						     .batch = h->batch,
+						     .least = UINT32_MAX,
+						     .tokens_least = INFINITY };
 		}
 		last->copies += h->batch;
 		last->sure += is_sure(s, h, has_all) ? h->batch : 0;
 		last->least = h->visits < last->least ? h->visits : last->least;
 		last->most = h->visits > last->most ? h->visits : last->most;
 		last->again = h->again > last->again ? h->again : last->again;
+		last->tokens += h->tokens;
+		last->tokens_least = fmin(last->tokens_least, h->tokens);
+		last->tokens_most = fmax(last->tokens_most, h->tokens);
 	}
 	j->is_open = is_open;
 	j->is_contradicted = false;
@@ -368,6 +374,7 @@ int model_identities(struct judging *j)
 		return rc;
 	j->is_contradicted = at_m != j->at_m;
 	j->is_seen_once = s.is_sampled && j->phase->backward >= 0 && s.cycles < 2;
+	j->is_part = s.left > (1 - TOLD) * s.work;
 	j->cut = s.is_sampled && j->phase->backward < 0 ? s.windows : 0;
 	j->at_m = at_m;
 	rc = keep(&s, j);
@@ -399,6 +406,9 @@ void model_take_told(const struct judging *j, struct pair *p)
 	p->sure = t ? t->sure : 0;
 	p->met_least = t ? t->least : 0;
 	p->met_most = t ? t->most : 0;
+	p->tokens_all = t ? t->tokens : 0;
+	p->tokens_least = t ? t->tokens_least : 0;
+	p->tokens_most = t ? t->tokens_most : 0;
 }
 
 /* Buffers tell how many weights there are: each is met once in a pass. */
