@@ -213,6 +213,16 @@ static int read_text(struct json_stream *s, struct error_text *err)
 	return 0;
 }
 
+/* Nothing was taken yet, and the file begins with a byte order mark of UTF-16, or has a zero in every other
+ * byte. */
+static bool is_utf16(const struct json_stream *s)
+{
+	const unsigned char *b = s->at;
+
+	return json_stream_offset(s) < 2 && s->end - b >= 2 &&
+	       ((b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff) || !b[0] || !b[1]);
+}
+
 /* Numbers, true, false, null, and what profilers write for numbers that are none. */
 static int read_word(struct json_stream *s, enum json_token *ret, struct error_text *err)
 {
@@ -244,7 +254,7 @@ static int read_word(struct json_stream *s, enum json_token *ret, struct error_t
 		return 0;
 	}
 	if (s->len == 0 || !strpbrk(s->text, "0123456789") || strspn(s->text, "+-.0123456789eE") != s->len)
-		return cut_or_bad(s, err, "not JSON");
+		return cut_or_bad(s, err, is_utf16(s) ? "the file is UTF-16, not UTF-8" : "not JSON");
 	*ret = JSON_TOKEN_NUMBER;
 	return 0;
 }

@@ -121,8 +121,9 @@ static void print_words(const struct owner_import *i, int r, bool is_dry, uint64
 	printf("\n");
 	if (r && lost)
 		printf("  rejected rows stop it: --rejects FILE lists each with its line, --lost-max %llu "
-		       "imports without them\n",
-		       (unsigned long long)lost);
+		       "imports without them%s\n",
+		       (unsigned long long)lost,
+		       i->format == OWNER_FORMAT_CSL_JSON ? "; of JSON that breaks off nothing is" : "");
 	if (hits)
 		printf("  hits on lists: %llu (`opmeter owners screen`)\n", (unsigned long long)hits);
 }

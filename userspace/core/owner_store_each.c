@@ -147,19 +147,18 @@ static const struct {
 				   "n.source = a.source AND"
 				   " (n.since > a.since OR (n.since = a.since AND n.begins > a.begins)))"
 				   " GROUP BY a.entity, a.source HAVING SUM(a.share) > 1000000000" },
-	/* Only who is between two others can be in a cycle: that leaves little of a large register. Longer
-	 * ones than paths are followed are told as too long where they are asked about. */
+	/* Of what strip_trees() leaves. Longer ones than paths are followed are told as too long where they
+	 * are asked about. */
 	[OWNER_DOUBT_CYCLE] = { "stands above itself",
-				"WITH RECURSIVE e AS MATERIALIZED (SELECT DISTINCT entity, parent FROM " ABOVE
-				"),"
-				" m AS MATERIALIZED (SELECT entity, parent FROM e WHERE entity IN (SELECT "
-				"parent FROM e) AND parent IN (SELECT entity FROM e)),"
-				" w(first, at, depth) AS (SELECT entity, parent, 1 FROM m UNION"
-				" SELECT w.first, m.parent, w.depth + 1 FROM w JOIN m ON m.entity = w.at"
+				"WITH RECURSIVE w(first, at, depth) AS (SELECT entity, parent, 1 FROM above "
+				"UNION"
+				" SELECT w.first, m.parent, w.depth + 1 FROM w JOIN above m ON m.entity = "
+				"w.at"
 				" WHERE w.at <> w.first AND w.depth < 16)"
 				" SELECT first, printf('in %d steps', MIN(depth)), 'its parent is ' || "
 				"(SELECT "
-				"MIN(parent) FROM m WHERE m.entity = first) FROM w WHERE at = first GROUP BY "
+				"MIN(parent) FROM above m WHERE m.entity = first) FROM w WHERE at = first "
+				"GROUP BY "
 				"first" },
 	[OWNER_DOUBT_TOP] = { "is said to have no parent, and a parent is named",
 			      "SELECT a.entity, s.name || ' says both', 'the parent: ' || a.parent "
@@ -177,6 +176,22 @@ static const struct {
 			      "n.ultimate = x.ultimate AND n.source = x.source AND n.since > x.since))" },
 };
 
+/* Who has nobody above, and then who has nobody left above, is in no cycle: of a register's trees nothing is
+ * left but what hangs below a cycle. Trees that are deeper keep their feet, and cost time only. */
+#define LEVELS_MAX 64
+static int strip_trees(struct owner_store *s)
+{
+	int r = owner_store_exec(s, "CREATE TEMP TABLE above AS SELECT DISTINCT entity, parent FROM " ABOVE);
+
+	r = r ?: owner_store_exec(s, "CREATE INDEX temp.above_entity ON above(entity)");
+	for (int i = 0; r == 0 && i < LEVELS_MAX; i++) {
+		r = owner_store_exec(s, "DELETE FROM above WHERE parent NOT IN (SELECT entity FROM above)");
+		if (r == 0 && sqlite3_changes(s->db) == 0)
+			break;
+	}
+	return r;
+}
+
 const char *owner_doubt_text(enum owner_doubt d)
 {
 	return doubts[d].text;
@@ -187,19 +202,20 @@ int owner_store_each_doubt(struct owner_store *s,
 				     const char *b),
 			   void *ctx)
 {
-	for (enum owner_doubt d = 0; d < OWNER_DOUBT_END; d++) {
-		_cleanup_stmt_ sqlite3_stmt *q = owner_store_prepare(s, doubts[d].sql);
-		int step = SQLITE_DONE, r = 0;
+	int r = strip_trees(s);
 
-		if (!q)
-			return owner_store_errno(s) ?: -EIO;
-		while (r == 0 && (step = sqlite3_step(q)) == SQLITE_ROW)
+	for (enum owner_doubt d = 0; r == 0 && d < OWNER_DOUBT_END; d++) {
+		_cleanup_stmt_ sqlite3_stmt *q = owner_store_prepare(s, doubts[d].sql);
+		int step = SQLITE_DONE;
+
+		while (q && r == 0 && (step = sqlite3_step(q)) == SQLITE_ROW)
 			r = fn(ctx, d, owner_store_text(q, 0), owner_store_text(q, 1),
 			       owner_store_text(q, 2));
-		if (r || step != SQLITE_DONE)
-			return r ?: owner_store_errno(s) ?: -EIO;
+		if (r == 0 && (!q || step != SQLITE_DONE))
+			r = owner_store_errno(s) ?: -EIO;
 	}
-	return 0;
+	owner_store_exec(s, "DROP TABLE IF EXISTS temp.above");
+	return r;
 }
 
 int64_t owner_store_count(struct owner_store *s, const char *table)
