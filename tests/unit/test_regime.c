@@ -92,6 +92,8 @@ static void every_field_has_its_line(void **state)
 	slip(HEAD("x", "1", "shadow") PLAIN "status: {code: lively, as-of: 2026-01-01}\n", "r.yaml:13: 'code' must be one of");
 	slip(HEAD("x", "1", "shadow") PLAIN "retention: {years: 5, from: f, citation: c, hold: maybe}\n", "r.yaml:13: 'hold' must be true or false");
 	slip(HEAD("x", "1", "shadow") PLAIN "clauses:\n  - {id: a, says: b}\n", "r.yaml:14: 'citation' is missing");
+	slip(HEAD("x", "1", "shadow") "treshold: {operations: 1e26, comparator: \">=\", figure: algorithmic}\n" LEVELS,
+	     "r.yaml:9: 'threshold' is missing: is 'treshold' meant for it?");
 	slip(HEAD("x", "1", "shadow") PLAIN "cases: [rumour]\n", "r.yaml:13: nothing called 'rumour' opens a case");
 	slip(HEAD("x", "1", "shadow") PLAIN "from: 2026-01-01\nto: 2026-01-01\n", "must be later than 'from'");
 	slip(HEAD("x", "1", "shadow") PLAIN "derived: {at-least: 1e25, floor-share: 25%, comparator: \">\", citation: c}\n", "there is no 'floor'");

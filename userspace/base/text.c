@@ -153,3 +153,31 @@ bool text_is_name(const char *s, size_t len)
 			return false;
 	return len > 0;
 }
+
+#define DISTANCE_MAX 80
+
+size_t text_distance(const char *a, const char *b)
+{
+	size_t n = strlen(b), row[DISTANCE_MAX + 1];
+
+	if (strlen(a) > DISTANCE_MAX || n > DISTANCE_MAX)
+		return strcmp(a, b) ? DISTANCE_MAX : 0;
+	for (size_t k = 0; k <= n; k++)
+		row[k] = k;
+	for (; *a; a++) {
+		size_t corner = row[0];
+
+		row[0]++;
+		for (size_t k = 1; k <= n; k++) {
+			size_t best = corner + (*a != b[k - 1]);
+
+			corner = row[k];
+			if (row[k] + 1 < best)
+				best = row[k] + 1;
+			if (row[k - 1] + 1 < best)
+				best = row[k - 1] + 1;
+			row[k] = best;
+		}
+	}
+	return row[n];
+}

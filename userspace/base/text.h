@@ -24,6 +24,11 @@ size_t text_character(const char *s);
  */
 int text_split_address(const char *s, char *host, size_t size, const char **ret_port);
 
+/* Bytes that are put in, left out or changed to make b of a; 80 where one is longer than that and they
+ * differ.
+ */
+size_t text_distance(const char *a, const char *b);
+
 /* Whether len bytes, at least one, are all of A-Z a-z 0-9 . _ - */
 bool text_is_name(const char *s, size_t len);
 

@@ -12,6 +12,7 @@
 #include <yaml.h>
 
 #include "cleanup.h"
+#include "text.h"
 
 #define MAX_BYTES (8u << 20)
 #define MAX_DEPTH 16
@@ -325,12 +326,27 @@ struct yaml_node *yaml_take(struct yaml_node *map, const char *key)
 	return NULL;
 }
 
+/* What nobody asked for yet and looks like it: a slip, which stands on another line. */
+static const struct yaml_node *near_key(const struct yaml_node *map, const char *key)
+{
+	for (const struct yaml_node *c = map->first; c; c = c->next)
+		if (!c->taken && text_distance(c->key, key) <= 2 && strlen(key) > 3)
+			return c;
+	return NULL;
+}
+
 int yaml_need(struct yaml_node *map, const char *key, struct yaml_node **ret, struct error_text *err)
 {
+	const struct yaml_node *slip;
+
 	if (map->kind != NODE_MAP)
 		return yaml_error(map, err, "expected `key: value` lines");
 	*ret = yaml_take(map, key);
-	return *ret ? 0 : yaml_error(map, err, "'%s' is missing", key);
+	if (*ret)
+		return 0;
+	slip = near_key(map, key);
+	return slip ? yaml_error(slip, err, "'%s' is missing: is '%s' meant for it?", key, slip->key)
+		    : yaml_error(map, err, "'%s' is missing", key);
 }
 
 int yaml_done(struct yaml_node *map, struct error_text *err)

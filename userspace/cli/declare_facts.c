@@ -10,35 +10,7 @@
 #include "../base/text.h"
 #include "../core/regime.h"
 
-#define NEAR_MAX 3	/* changed letters up to which a name may have been meant */
-#define NAME_MAX_LEN 80 /* longer ones are nobody's slip */
-
-/* Letters put in, left out or changed. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t n = strlen(b), row[NAME_MAX_LEN + 1];
-
-	if (strlen(a) > NAME_MAX_LEN || n > NAME_MAX_LEN)
-		return NAME_MAX_LEN;
-	for (size_t k = 0; k <= n; k++)
-		row[k] = k;
-	for (; *a; a++) {
-		size_t corner = row[0];
-
-		row[0]++;
-		for (size_t k = 1; k <= n; k++) {
-			size_t best = corner + (*a != b[k - 1]);
-
-			corner = row[k];
-			if (row[k] + 1 < best)
-				best = row[k] + 1;
-			if (row[k - 1] + 1 < best)
-				best = row[k - 1] + 1;
-			row[k] = best;
-		}
-	}
-	return row[n];
-}
+#define NEAR_MAX 3 /* changed letters up to which a name may have been meant */
 
 static bool is_listed(const char *const *names, size_t n, const char *name)
 {
@@ -70,12 +42,12 @@ static void refuse(const char *fact, const char *const *names, size_t n, const c
 	struct text_out t = TEXT_OUT(buf);
 
 	for (size_t i = 0; i < n; i++) {
-		size_t far = distance(fact, names[i]);
+		size_t far = text_distance(fact, names[i]);
 
 		nearest = far < nearest ? far : nearest;
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (nearest <= NEAR_MAX && distance(fact, names[i]) != nearest)
+		if (nearest <= NEAR_MAX && text_distance(fact, names[i]) != nearest)
 			continue;
 		text_add(&t, t.len ? ", " : "");
 		text_add(&t, names[i]);
