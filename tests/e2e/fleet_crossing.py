@@ -74,6 +74,9 @@ def run(broker, directory):
         check_balance(follower, truth, giant)
         expected = expected_alerts(truth, regimes, fleet.source)
         allowed = expected_alerts(truth, regimes, fleet.source, "most")
+        lineages = expected_lineages(truth, regimes, fleet.source)
+        assert [x for x in lineages.values() if "line-frontier exceeded" in x], lineages
+        expected |= lineages
         assert len(expected) >= 12 and len({e.split("/")[0] for e in expected.values()}) >= 3, sorted(expected.values())
         wait_for_alerts(follower, fleet, expected, allowed)
         check_topics(follower, fleet, expected)

@@ -11,7 +11,7 @@
  * Everything follows from the seed: ids, who runs what, how much, every fault and
  * its place. Time is the simulation's own and ends `age_days` before now: records
  * carry it, and nobody waits for it. Operations are integers; no figure here is a
- * double. The sampled (counter) meter and losses are not simulated.
+ * double, but for what the counter meter samples, of which a double holds every sum. Losses are not simulated.
  */
 
 #include <stdbool.h>
@@ -27,6 +27,7 @@
 #define SIM_DAY_S 86400u
 #define SIM_GPUS 8 /* of a node */
 #define SIM_NAME 40
+#define SIM_SAMPLED_BITS 40 /* what the counter meter samples is a multiple of 2 to this */
 
 /* What may go wrong; each has its own place in time and its own victims. */
 enum sim_fault {
@@ -74,6 +75,7 @@ struct sim_config {
 	uint64_t linger_ns;  /* living nodes go on beating for so long after the run, real time */
 	bool has_fault[SIM_FAULTS];
 	bool is_plain;	 /* shape meter only: for benchmarks */
+	bool has_more;	 /* corrections and the counter meter, too */
 	bool republish; /* every register once more at the end, as agents do from time to time */
 	bool is_dry;	 /* no broker: the truth alone */
 };

@@ -178,6 +178,10 @@ static void plan_job(struct sim *s, struct sim_job *j, const struct scheduled *f
 		j->meters |= 1 << OM_METER_DEVICE;
 	if (!s->config.is_plain && h >> 58 & 1)
 		j->meters |= 1 << OM_METER_ALLOCATION;
+	if (s->config.has_more && h >> 60 & 1)
+		j->meters |= 1 << OM_METER_COUNTER;
+	if (s->config.has_more && h >> 61 & 1)
+		j->meters |= 1 << OM_METER_CORRECTION;
 	j->is_contradicted = (h >> 59 & 7) == 0;
 	j->tell_tick = j->start_tick;
 	if (s->config.has_fault[SIM_LATE] && (h >> 40 & 3) == 0)

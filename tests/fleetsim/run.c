@@ -210,6 +210,14 @@ static void accrue(struct om_value *v, const struct sim_job *j, uint8_t meter, o
 	case OM_METER_ALLOCATION:
 		v->high += peak;
 		break;
+	case OM_METER_COUNTER: /* of so few digits that a double holds each sum of them */
+		v->mean += (double)(uint64_t)(ops / 8 >> SIM_SAMPLED_BITS) * (double)(1ULL << SIM_SAMPLED_BITS);
+		break;
+	case OM_METER_CORRECTION: /* more was missed of some jobs, and taken back of others */
+		v->exact += j->is_contradicted ? ops / 50 : ops / 7;
+		v->low += j->is_contradicted ? ops / 5 : 0;
+		v->high += j->is_contradicted ? ops / 3 : ops / 90;
+		break;
 	}
 }
 
@@ -234,7 +242,7 @@ static int step(struct sim *s, struct sim_instance *i, uint32_t number, uint32_t
 		stretch(&r->value, (end_s - tick_s) * SIM_NS, end_s * SIM_NS);
 		r->is_changed = true;
 	}
-	for (uint8_t m = OM_METER_LAUNCH; m < OM_METER_CORRECTION; m++) {
+	for (uint8_t m = OM_METER_LAUNCH; m <= OM_METER_CORRECTION; m++) {
 		struct sim_register *r;
 
 		if (!(j->meters >> m & 1))

@@ -20,6 +20,7 @@ struct figure {
 /* What one job's day is, all meters together. */
 struct job_day {
 	opcount asked, launched_low, launched_high, device, allocated;
+	opcount sampled, added, taken_low, taken_high; /* the counter meter's; corrections */
 	bool has_device, has_allocation;
 	uint64_t registers;
 };
@@ -53,14 +54,14 @@ static opcount under_roof(const struct job_day *d, opcount roof)
 {
 	opcount everything = 4 * roof;
 	opcount beside_products = d->asked + 4 * minus(roof, d->asked);
-	opcount beside_kernels = d->asked + d->launched_high + 4 * minus(minus(roof, d->asked), d->launched_low / 4);
+	opcount beside_kernels = d->asked + d->launched_high + d->sampled + 4 * minus(minus(roof, d->asked), d->launched_low / 4 + d->sampled);
 
 	return least(everything, least(beside_products, beside_kernels));
 }
 
-static struct figure reconcile(const struct job_day *d)
+static struct figure by_meters(const struct job_day *d)
 {
-	opcount asked_low = d->asked + d->launched_low, asked_high = d->asked + d->launched_high, roof, sure;
+	opcount asked_low = d->asked + d->launched_low + d->sampled, asked_high = d->asked + d->launched_high + d->sampled, roof, sure;
 	struct figure f = { asked_low, asked_high, asked_high };
 	bool by_device = d->has_device && (!d->has_allocation || d->device <= d->allocated);
 
@@ -68,12 +69,21 @@ static struct figure reconcile(const struct job_day *d)
 		return f;
 	roof = by_device ? d->device : d->allocated;
 	sure = least(d->asked, roof);
-	f.low = sure + least(d->launched_low, 4 * (roof - sure));
+	f.low = sure + least(d->launched_low + d->sampled, 4 * (roof - sure));
 	f.ceiling = f.low < asked_low ? asked_high : under_roof(d, roof);
 	if (f.ceiling < f.low)
 		f.ceiling = f.low;
 	f.high = by_device ? f.ceiling : asked_high;
 	return f;
+}
+
+/* Corrections come last, and take nothing below zero. */
+static struct figure reconcile(const struct job_day *d)
+{
+	struct figure f = by_meters(d);
+
+	return (struct figure){ minus(f.low + d->added, d->taken_high), minus(f.high + d->added, d->taken_low),
+				minus(f.ceiling + d->added, d->taken_low) };
 }
 
 static opcount share_down(opcount v, uint32_t ppm)
@@ -148,13 +158,15 @@ static void add_most(struct table *t, const char *tenant, const char *model, opc
 static void add_transients(struct table *t, const struct sim *s, const struct sim_job *j, const struct job_day *d,
 			   const struct figure *all, const struct figure *training, bool moved)
 {
-	opcount asked_low = d->asked + d->launched_low, asked_high = d->asked + d->launched_high;
-	opcount alone = d->has_device ? 4 * d->device : 0; /* the device's word before the products' */
+	opcount asked_low = d->asked + d->launched_low + d->sampled + d->added;
+	opcount asked_high = d->asked + d->launched_high + d->sampled + d->added;
+	opcount alone = d->has_device ? 4 * d->device + d->added : 0; /* the device's word before the products' */
+	bool corrected = d->added || d->taken_high;
 	bool late = j->tell_tick != j->start_tick, disorder = s->config.has_fault[SIM_SHUFFLE];
 	opcount high = training->high, low = training->low;
 
-	if (late || disorder || j->phase == OM_PHASE_UNKNOWN)
-		high = disorder && alone > all->high ? alone : all->high > asked_high ? all->high : asked_high;
+	if (late || disorder || (corrected && training->high) || j->phase == OM_PHASE_UNKNOWN)
+		high = (disorder || corrected) && alone > all->high ? alone : all->high > asked_high ? all->high : asked_high;
 	else if (d->has_device && training->high)
 		high = all->high > asked_high ? all->high : asked_high;
 	if (low)
@@ -211,6 +223,14 @@ static void see(struct job_day *d, const struct sim_register *r)
 	case OM_METER_DEVICE:
 		d->has_device = true;
 		d->device += v->high;
+		break;
+	case OM_METER_COUNTER:
+		d->sampled += (opcount)v->mean;
+		break;
+	case OM_METER_CORRECTION:
+		d->added += v->exact;
+		d->taken_low += v->low;
+		d->taken_high += v->high;
 		break;
 	case OM_METER_ALLOCATION:
 		d->has_allocation = true;

@@ -272,6 +272,17 @@ def expected_alerts(truth, regimes, source, figure="training"):
     return out
 
 
+def expected_lineages(truth, regimes, source):
+    """The same of lineages: what all tenants train of one together."""
+    out = {}
+    for name in sorted({s["lineage"] for s in truth["lineages"]}):
+        low, high = (sum(int(s["training"][b]) for s in truth["lineages"] if s["lineage"] == name) for b in ("low", "high"))
+        for g in regimes:
+            for level in g.levels_met(low, high):
+                out[alert_id(source, g.name, g.version, f"lineage/{name}", level)] = f"{g.name} lineage/{name} {level}"
+    return out
+
+
 def choose_threshold(truth, wanted=4):
     """A threshold that some tenants cross, some reach in part and many do not, and that disorder blurs least."""
     highs = sorted((int(s["training"]["high"]) for s in truth["totals"]), reverse=True)
