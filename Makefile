@@ -99,10 +99,12 @@ $(B)/opmeter: $(B)/userspace/cli/main.o $(B)/libopmeter.a
 
 # What releases are made with: librdkafka 2.15.1, linked in; compiled for 2.0.2, whose interface the later one keeps.
 RDKAFKA_PINNED := $(or $(OPMETER_CACHE),$(HOME)/.cache/opmeter)/librdkafka-2.15.1/lib/librdkafka.a
-release: ## build build/release/opmeter, with librdkafka 2.15.1 in it (YES=1 asks nothing)
-	@tools/deps release
-	@$(MAKE) --no-print-directory $(B)/release/opmeter
+release: $(B)/release/opmeter ## build build/release/opmeter, with librdkafka 2.15.1 in it (YES=1 asks nothing)
 .PHONY: release
+
+# By this make: a second one beside `all` would write the same library.
+$(RDKAFKA_PINNED):
+	@tools/deps release
 
 $(B)/release/opmeter: $(B)/userspace/cli/main.o $(B)/libopmeter.a $(RDKAFKA_PINNED)
 	$(call say,LINK,$@)

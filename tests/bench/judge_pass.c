@@ -137,7 +137,7 @@ int main(void)
 	if (regimes_load("data/regimes", &regimes, &err))
 		return 1;
 	begun = cpu_s();
-	r = law_open(&law, (const char *const[LAW_FILES]){ [LAW_OWNERS] = owners, [LAW_DECLARATIONS] = declarations }, 0, 0, &err);
+	r = law_open(&law, (const char *const[LAW_FILES]){ [LAW_OWNERS] = owners, [LAW_DECLARATIONS] = declarations }, 0, NOW_DAY, &err);
 	read = cpu_s() - begun;
 	unlink(owners);
 	unlink(declarations);
