@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Records that no honest node writes: each is named, counted, kept as a dead letter and said in an alert, and no total moves
-for it."""
+for it. Then versions side by side (tests/lib/fleet_versions.py), at the same broker."""
 import json
 import os
 import subprocess
@@ -11,6 +11,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from fleet import *
+from fleet_versions import check_versions
 
 SIM = ["--seed", "5", "--nodes", "32", "--jobs", "80", "--days", "2", "--faults", "forge,regress"]
 # What the simulated fleet forges, and the name it is refused under. A key of another register and a bare null come as they come.
@@ -102,6 +103,7 @@ def main():
         after = sum(s["all.low"] for at, s in sums(rows).items() if at[0] == "model")
         assert before == after, "operations were lost with their tenant"
         check_overclaims(broker, tmp)
+        print(check_versions(broker, tmp))
     print(f"{sum(truth['forged'].values())} forged records, refused as " + ", ".join(f"{n} {c}" for n, c in sorted(said.items())))
 
 

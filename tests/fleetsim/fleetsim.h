@@ -76,6 +76,7 @@ struct sim_config {
 	bool has_fault[SIM_FAULTS];
 	bool is_plain;	 /* shape meter only: for benchmarks */
 	bool has_more;	 /* corrections and the counter meter, too */
+	bool has_older;	 /* some nodes write the keys of assignments as before 0.2 */
 	bool republish; /* every register once more at the end, as agents do from time to time */
 	bool is_dry;	 /* no broker: the truth alone */
 };

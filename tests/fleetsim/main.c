@@ -94,6 +94,7 @@ int main(int argc, char **argv)
 		  "duplicate,shuffle,replay,regress,restore,clock,torn,late,move,hold,die,forge (none)" },
 		{ "plain", NULL, OPTION_FLAG, &c->is_plain, "the shape meter only" },
 		{ "more-meters", NULL, OPTION_FLAG, &c->has_more, "corrections and the counter meter, too" },
+		{ "older", NULL, OPTION_FLAG, &c->has_older, "every other node writes as those of before 0.2 did" },
 		{ "republish", NULL, OPTION_FLAG, &c->republish, "send every register once more at the end" },
 		{ "dry", NULL, OPTION_FLAG, &c->is_dry, "the truth only; nothing is sent" },
 		{ "reset", NULL, OPTION_FLAG, &is_reset, "delete every topic of opmeter's at the broker, and end" },

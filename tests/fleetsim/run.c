@@ -91,9 +91,11 @@ int sim_send_assignment(struct sim *s, const struct om_assignment *a)
 	json_decref(event);
 	if (!text)
 		return -ENOMEM;
-	ev.key_len = (size_t)snprintf(key, sizeof(key), "%s/%s/%s/%llu/%s", ledger, om_id_format(&a->job, job),
-				      om_assignment_kind_name(a->kind), (unsigned long long)a->from_ns,
-				      a->person[0] ? "person" : "rule");
+	ev.key_len = (size_t)snprintf(key, sizeof(key), "%s/%s/%s", ledger, om_id_format(&a->job, job),
+				      om_assignment_kind_name(a->kind));
+	if (!s->config.has_older || a->ledger.byte[0] % 2)
+		ev.key_len += (size_t)snprintf(key + ev.key_len, sizeof(key) - ev.key_len, "/%llu/%s",
+					       (unsigned long long)a->from_ns, a->person[0] ? "person" : "rule");
 	ev.value = text;
 	ev.value_len = strlen(text);
 	s->assignments++;
