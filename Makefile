@@ -81,10 +81,11 @@ format: ## write the layout of .clang-format
 SOAK ?= 10
 FLEET_RUNS ?= 50
 FLEET_FIRST ?= 1000
-soak: all tests-build ## the fault tests again and again: SOAK=10 rounds of 200 kills and an upgrade, then FLEET_RUNS=50 seeded runs of the fleet
+soak: all tests-build ## the fault tests again and again: SOAK=10 rounds of 200 kills and an upgrade, then FLEET_RUNS=50 seeded runs of the fleet, and leaders of three brokers
 	@for i in $$(seq $(SOAK)); do echo "round $$i of $(SOAK)"; \
 		B=$(B) KILLS=200 tests/e2e/agent_kill.py && B=$(B) tests/e2e/upgrade.py || exit 1; done
 	@B=$(B) tests/fault/fleet_faults.py --first $(FLEET_FIRST) --runs $(FLEET_RUNS)
+	@B=$(B) tests/soak/fleet_replicas.py
 .PHONY: install format soak
 
 include userspace/cupti/rules.mk
