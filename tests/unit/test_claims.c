@@ -388,6 +388,49 @@ static void who_was_away_is_not_suspected(void **state)
 	om_ledger_free(h.ledger);
 }
 
+/* Forty minutes of the whole peak, and the clock goes back to the hour's beginning: they were there all the same. */
+static void a_clock_set_back_takes_nothing_away(void **state)
+{
+	struct om_usage u = usage(OM_METER_SHAPE, OM_FORMAT_BF16);
+	struct holding h = begin_at(BEGIN - DAY_NS);
+
+	h.now_ns = BEGIN + 2400 * SECOND;
+	u.now.exact = (opcount)PEAK * 2400;
+	accrue(&h, &u, 1, BEGIN);
+	h.now_ns = BEGIN + 10 * SECOND;
+	u.now.exact += (opcount)PEAK * 1200;
+	accrue(&h, &u, 1, BEGIN + 2400 * SECOND);
+	assert_true(h.over == 0);
+	publish(&h);
+	om_ledger_each_register(h.ledger, add_shape, &h);
+	assert_true(h.exact == u.now.exact);
+	om_ledger_free(h.ledger);
+}
+
+/* The ledger is begun anew, and the kernel's counts are of days before it: an upper bound, and a whole one. */
+static void what_another_ledger_had_stays_an_upper_bound(void **state)
+{
+	struct om_usage u = usage(OM_METER_SHAPE, OM_FORMAT_BF16);
+	struct holding h = { .now_ns = BEGIN + 20 * 3600 * SECOND };
+	struct error_text err = { 0 };
+
+	assert_int_equal(om_ledger_open(dir, OM_LEDGER_CREATE | OM_LEDGER_EXPECT_BASELINE, h.now_ns, &h.ledger, &err), 0);
+	h.node = (struct om_node_facts){ om_ledger_start_ns(h.ledger), PEAK, 8, 1 };
+	u.now.exact = (opcount)PEAK * 86400; /* the whole peak for a day */
+	accrue(&h, &u, 1, 0);
+	publish(&h);
+	om_ledger_each_register(h.ledger, add_shape, &h);
+	assert_true(h.over == 0 && h.low == 0 && h.high == u.now.exact);
+	/* What comes after it is counted as ever. */
+	h.now_ns += 60 * SECOND;
+	u.now.exact += (opcount)PEAK * 60;
+	accrue(&h, &u, 1, h.now_ns - 60 * SECOND);
+	h.low = 0;
+	om_ledger_each_register(h.ledger, add_shape, &h);
+	assert_true(h.over == 0 && h.low == (opcount)PEAK * 60);
+	om_ledger_free(h.ledger);
+}
+
 static uint64_t worlds; /* each test is one of its own */
 
 static uint64_t dice(uint64_t *state)
@@ -402,8 +445,12 @@ static void nothing_that_is_held_is_refused(void **state)
 	uint64_t seed = ++worlds;
 	static const uint8_t meters[] = { OM_METER_SHAPE, OM_METER_LAUNCH, OM_METER_COUNTER };
 	struct om_usage u[6];
-	struct holding h = begin_at(BEGIN + dice(&seed) % 86400 * SECOND);
+	struct holding h = { .now_ns = BEGIN + dice(&seed) % 86400 * SECOND };
+	struct error_text err = { 0 };
 	uint64_t since = 0;
+
+	assert_int_equal(om_ledger_open(dir, OM_LEDGER_CREATE | (seed % 2 ? OM_LEDGER_EXPECT_BASELINE : 0), h.now_ns, &h.ledger, &err), 0);
+	h.node.ledger_start_ns = om_ledger_start_ns(h.ledger);
 
 	h.node.peak_ops_per_s = dice(&seed) % 3 ? PEAK : 0;
 	h.node.device_count = h.node.peak_ops_per_s ? 8 : 0;
@@ -449,6 +496,8 @@ int main(void)
 		cmocka_unit_test(old_days_are_let_go_and_what_was_said_stays),
 		cmocka_unit_test_setup_teardown(forged_calls_leave_a_job_its_day, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(who_was_away_is_not_suspected, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(a_clock_set_back_takes_nothing_away, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(what_another_ledger_had_stays_an_upper_bound, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(nothing_that_is_held_is_refused, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(nothing_that_is_held_is_refused, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(nothing_that_is_held_is_refused, make_dir, remove_dir),

@@ -55,6 +55,12 @@ uint64_t ledger_hold(struct om_ledger *l, const struct om_usage *u, const struct
 	struct om_value held = *delta;
 	opcount peak, over;
 
+	/* The hour is as long as it was read, though the clock was set back since. */
+	now_ns = known->to_ns > now_ns ? known->to_ns : now_ns;
+	/* What the kernel counted for an earlier ledger is in upper bounds only. Since when nobody knows. */
+	if (l->baseline)
+		from = earlier(from, now_ns - AWAY_UNKNOWN_NS);
+
 	/* More devices than a fleet takes unless it is told: then it is told their peak, too. */
 	if (!om_claim_peak(&l->hold.node, 0, &peak))
 		peak = l->hold.node.peak_ops_per_s ?: OM_DEVICE_PEAK_MAX * (opcount)l->hold.node.device_count;
