@@ -212,13 +212,20 @@ static void windows_are_kept_with_their_buffers(void **state)
 		struct om_shape_usage s = { .m = p->m, .n = p->n, .k = p->k, .batch = p->batch, .types = p->types, .flags = 2 << 8 };
 		struct om_tally_step steps[] = { { hash_of(&s), 3, 1, window, 11, 12 }, { hash_of(&s), 1, 1, window, 11, 13 } };
 
+		assert_false(om_tally_has_window(t, 7, 5, window, 1));
 		assert_int_equal(om_tally_burst(t, 7, 5, window, steps, 1), 0);
+		assert_true(om_tally_has_window(t, 7, 5, window, 1));
+		assert_false(om_tally_has_window(t, 7, 5, window, 2)); /* it went on */
 		assert_int_equal(om_tally_burst(t, 7, 5, window, steps, 2), 0);
+		assert_true(om_tally_has_window(t, 7, 5, window, 2) && om_tally_has_window(t, 7, 5, window, 1));
 		assert_int_equal(om_tally_burst(t, 7, 5, window, steps, 1), 0); /* shorter: left alone */
 	}
 	assert_int_equal(om_tally_windows(t, 7, 5, &found), OM_TALLY_WINDOWS_MAX + 2);
 	assert_true(om_id_equal(&found, &of));
 	assert_int_equal(om_tally_windows(t, 8, 5, &found), 0);
+	assert_false(om_tally_has_window(t, 8, 5, 1, 1));
+	put(t, &r, 7, job(2), 1, false); /* it moved: of the other job it is not there yet */
+	assert_false(om_tally_has_window(t, 7, 5, OM_TALLY_WINDOWS_MAX + 2, 1));
 	assert_int_equal(om_tally_run(t, &of, &got), 0);
 	assert_int_equal(got.step_count, 2 * OM_TALLY_WINDOWS_MAX);
 	for (uint32_t i = 0; i < got.step_count; i++) {

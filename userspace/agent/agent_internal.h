@@ -53,6 +53,7 @@ struct agent_claims {
 };
 
 #define AGENT_GUARDED 4
+struct om_tally;
 struct agent_counter;	  /* agent_counter.c */
 struct agent_collectives; /* agent_collectives.c */
 struct agent_phases;
@@ -142,6 +143,9 @@ int agent_devices_usage(struct agent *a, const struct om_usage *counted, size_t 
 /* agent_claims.c. Before each drain; true: not now, the device sampler has yet to say what there is. */
 bool agent_claims_wait(struct agent *a, bool is_last);
 int agent_claims_say(struct agent *a); /* once it is committed */
+
+/* agent_order.c: windows of the order of products, for the tally and, now and then, the ledger. */
+int agent_order_put(struct agent *a, struct om_tally *t, const struct drain_result *d, uint64_t now_ns);
 
 /* agent_counter.c: readings of collectors, calibrations, estimates. */
 int agent_counter_open(struct agent *a, struct error_text *err);

@@ -15,7 +15,6 @@
 
 #include "../base/text.h"
 #include "../core/ledger_collectives.h"
-#include "../core/ledger_order.h"
 #include "../core/ledger_phases.h"
 #include "agent_internal.h"
 #include "collective.h"
@@ -29,7 +28,6 @@
 #define JOBS_MAX 8192	/* of one day; what others do stays unknown, and that is said */
 #define MOVED_PPM 5000
 #define CONTRADICTED_PPM 50000
-#define WINDOWS_KEPT_EVERY 60
 
 struct job {
 	struct om_phase_hour day;     /* hours of this day that are over */
@@ -428,48 +426,6 @@ static int turn(struct agent *a, uint64_t now_ns)
 	return r ?: om_tally_turn(p->tally);
 }
 
-/* A process's windows go into the ledger ever more rarely, then once an hour: a model does not change by the
- * minute. */
-static bool is_to_keep(uint32_t windows)
-{
-	return windows && ((windows & (windows - 1)) == 0 || windows % WINDOWS_KEPT_EVERY == 0);
-}
-
-static int keep_order(struct agent *a, const struct drain_burst *b, const struct om_tally_step *steps,
-		      uint64_t now_ns)
-{
-	struct om_order_window w = { .map = *probes_map_id(a->probes),
-				     .tgid = b->tgid,
-				     .start_ns = b->start_ns,
-				     .window = b->window,
-				     .steps = steps,
-				     .count = b->count };
-	uint32_t windows = om_tally_windows(a->phases->tally, b->tgid, b->start_ns, &w.job);
-
-	return b->count && is_to_keep(windows) ? om_ledger_store_order(a->ledger, &w, 1, now_ns) : 0;
-}
-
-static int put_bursts(struct agent *a, const struct drain_result *d, uint64_t now_ns)
-{
-	struct agent_phases *p = a->phases;
-	int r = 0;
-
-	for (size_t i = 0; i < d->burst_count && r == 0; i++) {
-		const struct drain_burst *b = &d->bursts[i];
-		_cleanup_free_ struct om_tally_step *steps = calloc(b->count + 1, sizeof(*steps));
-
-		if (!steps)
-			return -ENOMEM;
-		for (size_t k = 0; k < b->count; k++)
-			steps[k] = (struct om_tally_step){ b->steps[k].shape,  b->steps[k].repeat,
-							   b->steps[k].thread, b->steps[k].a,
-							   b->steps[k].b,      b->steps[k].d };
-		r = om_tally_burst(p->tally, b->tgid, b->start_ns, b->window, steps, b->count);
-		r = r ?: keep_order(a, b, steps, now_ns);
-	}
-	return r;
-}
-
 static int put_unshaped(struct agent_phases *p, const struct drain_result *d)
 {
 	int r = 0;
@@ -497,7 +453,7 @@ int agent_phases_look(struct agent *a, const struct drain_result *d, bool had_al
 		return 0;
 	r = om_tally_put(p->tally, d->shapes, d->shape_count);
 	r = r ?: put_unshaped(p, d);
-	r = r ?: put_bursts(a, d, now_ns);
+	r = r ?: agent_order_put(a, p->tally, d, now_ns);
 	r = r ?: put_named(p, d);
 	if (r)
 		return r;

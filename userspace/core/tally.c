@@ -315,6 +315,18 @@ static int burst_put(const struct om_tally *t, struct process *p, uint32_t windo
 	return 0;
 }
 
+bool om_tally_has_window(const struct om_tally *t, uint32_t tgid, uint64_t start_ns, uint32_t window,
+			 size_t n)
+{
+	size_t slot = t->slots ? slot_of(t, tgid, start_ns, NULL) : 0, jobs = 0, has = 0;
+	const struct process *p;
+
+	for (; (p = process_next(t, tgid, start_ns, &slot)); jobs++)
+		for (uint32_t i = 0; i < p->bursts; i++)
+			has += p->burst[i].window == window && p->burst[i].count >= n;
+	return jobs && has == jobs;
+}
+
 uint32_t om_tally_windows(const struct om_tally *t, uint32_t tgid, uint64_t start_ns, struct om_id *ret_job)
 {
 	size_t slot = t->slots ? slot_of(t, tgid, start_ns, NULL) : 0;

@@ -71,6 +71,10 @@ int om_tally_burst(struct om_tally *t, uint32_t tgid, uint64_t start_ns, uint32_
  * OM_TALLY_WINDOWS_MAX; before the first burst. */
 #define OM_TALLY_WINDOWS_MAX 4
 void om_tally_keep_windows(struct om_tally *t, unsigned n);
+/* Are so many steps of that window there already? A process that does no more shows the same one again and
+ * again. */
+bool om_tally_has_window(const struct om_tally *t, uint32_t tgid, uint64_t start_ns, uint32_t window,
+			 size_t n);
 /* Windows of this process since the tally was made, and its job. 0: none. */
 uint32_t om_tally_windows(const struct om_tally *t, uint32_t tgid, uint64_t start_ns, struct om_id *ret_job);
 /* Its last counts are put: after the next judgement only the sum is kept. */
