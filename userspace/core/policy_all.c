@@ -84,25 +84,25 @@ static int judge_known(struct all *a, const struct om_subject_total *s)
 	_cleanup_free_ struct om_forecast_point *points = NULL;
 	struct policy_subject subject;
 	char name[POLICY_NAME_MAX];
+	bool has_clock = s->training_low >= a->least_low || s->training_high >= a->least_high;
 	size_t count = 0;
 	int r;
 
 	if (!a->totals->points ||
 	    (a->least_low == OPCOUNT_MAX && a->least_high == OPCOUNT_MAX && a->least_ahead == OPCOUNT_MAX))
 		return 0;
-	if (s->training_low < a->least_low && s->training_high < a->least_high &&
-	    s->training_high < a->least_ahead) {
-		if (!s->training_high || !declarations_count(a->policy.declarations))
-			return 0;
+	if (!has_clock && s->training_high && declarations_count(a->policy.declarations)) {
 		policy_subject_of(s, name, &subject);
-		if (!declarations_concern(a->policy.declarations, name))
-			return 0;
+		has_clock = declarations_concern(a->policy.declarations, name);
 	}
+	if (!has_clock && s->training_high < a->least_ahead)
+		return 0;
 	r = a->totals->points(a->totals->ctx, s, &points, &count);
 	if (r || !points)
 		return r;
 	kin_subject_of(a->kin, s, name, &subject);
-	r = policy_judge_known(&a->policy, &subject, points, count, a->emit, a->ctx);
+	/* Clocks are looked for day by day, forecasts on the last one only: of those there are many more. */
+	r = has_clock ? policy_judge_known(&a->policy, &subject, points, count, a->emit, a->ctx) : 0;
 	return r ?: policy_judge_forecast(&a->policy, &subject, points, count, a->emit, a->ctx);
 }
 
