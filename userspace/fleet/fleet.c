@@ -199,6 +199,11 @@ static void choose_judge(struct fleet *f)
 	}
 }
 
+static bool is_away(int r)
+{
+	return r == -EIO || r == -ETIMEDOUT;
+}
+
 static int begin_anew(struct fleet *f)
 {
 	struct timespec pause = { 1, 0 };
@@ -207,15 +212,15 @@ static int begin_anew(struct fleet *f)
 
 	f->was_assigned = false;
 	/* The broker may be away just now: it was there at the start, so it is waited for. */
-	while ((r = intake_open(f, &err)) == -EIO && !is_stopping) {
+	while (is_away(r = intake_open(f, &err)) && !is_stopping) {
 		log_warn("%s: tried again", err.text);
 		intake_close(f);
 		err = (struct error_text){ 0 };
 		nanosleep(&pause, NULL);
 	}
-	if (r && r != -EIO)
+	if (r && !is_away(r))
 		log_error("%s", err.text);
-	return r == -EIO ? 0 : r;
+	return is_away(r) ? 0 : r;
 }
 
 /*
