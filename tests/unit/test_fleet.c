@@ -1128,6 +1128,39 @@ static void more_tenants_than_are_kept_are_unknown(void **state)
 	nodes_done(&nodes);
 }
 
+static struct tenant_names *names_of(const char *text)
+{
+	char path[] = "/tmp/opmeter-tenants-XXXXXX";
+	struct tenant_names *t = NULL;
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+	assert_int_equal(tenant_names_load(path, &t), 0);
+	unlink(path);
+	return t;
+}
+
+/* A copy that stalls, a disk that is full: what reads like a shorter file is none, but one that never had an end has none. */
+static void part_of_the_tenants_is_not_taken_for_all(void **state)
+{
+	static const struct {
+		const char *before, *fresh;
+		bool is_taken;
+	} files[] = {
+		{ "acme\nzeta\n", "zeta\n", true }, { "acme\nzeta\n", "acme\nze", false }, { "acme\nzeta\n", "", false },
+		{ "acme\nzeta\n", "# none\n", false }, { "acme\nzeta", "acme", true }, { "", "acme\n", true }, { "", "", true },
+	};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		struct tenant_names *before = names_of(files[i].before), *fresh = names_of(files[i].fresh);
+
+		assert_int_equal(tenant_names_refuse(before, fresh) == NULL, files[i].is_taken);
+		tenant_names_free(before);
+		tenant_names_free(fresh);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1164,6 +1197,7 @@ int main(void)
 		cmocka_unit_test(an_end_that_is_told_twice_is_one_end),
 		cmocka_unit_test(only_nodes_have_heartbeats_and_only_so_many),
 		cmocka_unit_test(a_silence_is_one_alert_whoever_judges),
+		cmocka_unit_test(part_of_the_tenants_is_not_taken_for_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,6 +51,7 @@ const char *refusal_what_to_do(enum refusal r)
 struct tenant_names {
 	char **name; /* sorted */
 	size_t count;
+	bool is_open; /* the last line has no end */
 };
 
 static int compare_names(const void *a, const void *b)
@@ -85,8 +86,10 @@ int tenant_names_load(const char *path, struct tenant_names **ret)
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
-	while (r == 0 && fgets(line, sizeof(line), f))
+	while (r == 0 && fgets(line, sizeof(line), f)) {
+		t->is_open = !strchr(line, '\n');
 		r = add_name(t, line);
+	}
 	if (r) {
 		tenant_names_free(t);
 		return r;
@@ -114,6 +117,15 @@ bool tenant_names_equal(const struct tenant_names *a, const struct tenant_names 
 		if (strcmp(a->name[i], b->name[i]) != 0)
 			return false;
 	return true;
+}
+
+const char *tenant_names_refuse(const struct tenant_names *before, const struct tenant_names *fresh)
+{
+	if (before->count && !fresh->count)
+		return "names nobody any more";
+	if (fresh->is_open && !before->is_open)
+		return "its last line has no end, so it may be a part of it";
+	return NULL;
 }
 
 bool tenant_names_has(const struct tenant_names *t, const char *name)

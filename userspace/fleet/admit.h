@@ -38,6 +38,9 @@ struct tenant_names;
 int tenant_names_load(const char *path, struct tenant_names **ret);
 struct tenant_names *tenant_names_free(struct tenant_names *t);
 bool tenant_names_equal(const struct tenant_names *a, const struct tenant_names *b);
+/* Why what a file says now is not taken in place of what it said: part of a file may read like the whole, and
+ * whoever is in no file loses all totals. NULL: it is. */
+const char *tenant_names_refuse(const struct tenant_names *before, const struct tenant_names *fresh);
 bool tenant_names_has(const struct tenant_names *t, const char *name);
 
 struct admission {

@@ -29,6 +29,7 @@ struct reader {
 	struct study *s;
 	const atomic_bool *is_stopping;
 	struct fleet *f;
+	struct tenant_names *tenants; /* as their file is now; NULL: as it was at the start */
 	struct fleet_config config;
 	rd_kafka_t *rk;
 	rd_kafka_topic_partition_list_t *list;
@@ -70,6 +71,7 @@ static void reader_done(struct reader *r)
 		rd_kafka_topic_partition_list_destroy(r->list);
 	if (r->rk)
 		rd_kafka_destroy_flags(r->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	tenant_names_free(r->tenants);
 	key_map_done(&r->jobs, key_node_free);
 	history_free(r->history);
 	snapshot_unref(r->before);
@@ -453,6 +455,17 @@ static int cite(struct reader *r)
 	return s->as_of && s->brief ? 0 : -ENOMEM;
 }
 
+/* The aggregators read them anew, too: by others no sum would come to their totals. */
+static struct tenant_names *tenants_now(struct reader *r)
+{
+	const char *path = r->api->config->tenants_path;
+
+	if (path && tenant_names_load(path, &r->tenants) == 0 &&
+	    tenant_names_refuse(r->api->tenants, r->tenants))
+		r->tenants = tenant_names_free(r->tenants);
+	return r->tenants ?: r->api->tenants;
+}
+
 static int reader_init(struct reader *r)
 {
 	const struct api_config *c = r->api->config;
@@ -470,7 +483,7 @@ static int reader_init(struct reader *r)
 					   .registers_max = c->registers_max,
 					   .node_devices = c->node_devices };
 	r->f->config = &r->config;
-	r->f->tenants = r->api->tenants;
+	r->f->tenants = tenants_now(r);
 	r->f->producer = &nowhere;
 	if (intake_partitions(r->f, r->rk, OM_TOPIC_READINGS, &r->f->partitions, &err))
 		return -EIO;

@@ -232,6 +232,7 @@ static int look_at_tenants(struct fleet *f, bool is_forced)
 	struct tenant_names *fresh = NULL;
 	struct error_text err = { 0 };
 	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC);
+	const char *why;
 	int r;
 
 	if (!f->config->tenants_path || !reload_is_due(&f->tenants_file, now, is_forced))
@@ -239,6 +240,9 @@ static int look_at_tenants(struct fleet *f, bool is_forced)
 	r = tenant_names_load(f->config->tenants_path, &fresh);
 	if (r)
 		error_set(&err, r, "%s: cannot be read: %s", f->config->tenants_path, strerror(-r));
+	why = r ? NULL : tenant_names_refuse(f->tenants, fresh);
+	if (why)
+		r = error_set(&err, -EINVAL, "%s: %s", f->config->tenants_path, why);
 	if (reload_tried(&f->tenants_file, now, r, &err)) {
 		if (r)
 			log_error("%s: the tenants stay as they were", err.text);
