@@ -384,6 +384,13 @@ static void who_was_away_is_not_suspected(void **state)
 	u.now.exact += (opcount)PEAK * 48 * 3600;
 	accrue(&h, &u, 1, h.now_ns - 48 * 3600 * SECOND);
 	assert_true(h.over == 0);
+	/* Killed again, over a long weekend. */
+	om_ledger_free(h.ledger);
+	h.now_ns += 80 * 3600 * SECOND;
+	h.ledger = open_at(h.now_ns);
+	u.now.exact += (opcount)PEAK * 80 * 3600;
+	accrue(&h, &u, 1, 0);
+	assert_true(h.over == 0);
 	publish(&h);
 	om_ledger_free(h.ledger);
 }
@@ -428,6 +435,28 @@ static void what_another_ledger_had_stays_an_upper_bound(void **state)
 	h.low = 0;
 	om_ledger_each_register(h.ledger, add_shape, &h);
 	assert_true(h.over == 0 && h.low == (opcount)PEAK * 60);
+	om_ledger_free(h.ledger);
+}
+
+/* An agent that ends each hour, and a tenant that forges each time: no start makes the day longer than it is. */
+static void starts_do_not_add_up(void **state)
+{
+	struct om_usage u = usage(OM_METER_SHAPE, OM_FORMAT_BF16);
+	struct holding h = begin_at(BEGIN - DAY_NS);
+
+	h.now_ns = BEGIN;
+	for (int hour = 0; hour < 48; hour++) {
+		om_ledger_free(h.ledger);
+		h.now_ns = BEGIN + (uint64_t)hour * 3600 * SECOND + SECOND;
+		h.ledger = open_at(h.now_ns);
+		u.now.exact += (opcount)1 << 90;
+		accrue(&h, &u, 1, 0);
+		h.now_ns += 3598 * SECOND;
+		u.now.exact += (opcount)1 << 90;
+		accrue(&h, &u, 1, h.now_ns - 3598 * SECOND);
+		publish(&h);
+	}
+	assert_true(h.over > 0);
 	om_ledger_free(h.ledger);
 }
 
@@ -477,6 +506,7 @@ static void nothing_that_is_held_is_refused(void **state)
 		since = dice(&seed) % 20 ? h.now_ns : 0;
 		if (!since) {
 			om_ledger_free(h.ledger);
+			h.now_ns += dice(&seed) % 2 ? dice(&seed) % 900000 * SECOND : 0; /* and was away for up to ten days */
 			h.ledger = open_at(h.now_ns);
 		}
 	}
@@ -496,6 +526,7 @@ int main(void)
 		cmocka_unit_test(old_days_are_let_go_and_what_was_said_stays),
 		cmocka_unit_test_setup_teardown(forged_calls_leave_a_job_its_day, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(who_was_away_is_not_suspected, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(starts_do_not_add_up, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(a_clock_set_back_takes_nothing_away, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(what_another_ledger_had_stays_an_upper_bound, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(nothing_that_is_held_is_refused, make_dir, remove_dir),

@@ -73,7 +73,7 @@ struct om_ledger {
 		struct om_node_facts node;
 		void (*fn)(void *ctx, const struct om_usage *u, opcount over);
 		void *ctx;
-		uint64_t hour_before; /* the last one that had registers when this was opened; 0: none */
+		uint64_t read_until_ns; /* the last that had been read when this was opened; 0: nothing */
 	} hold;
 	struct om_id id;
 	uint8_t secret[32]; /* keys the job ids and the row checksums */
@@ -118,6 +118,8 @@ int ledger_meta_put(struct om_ledger *l, const char *key, const void *value, siz
 /* 0, or -ENOENT; -EUCLEAN if the length differs. */
 int ledger_meta_get(struct om_ledger *l, const char *key, void *value, size_t len);
 
+/* What an hour's row is stored under. */
+#define LEDGER_SCOPE_HOUR(h) ((h) << 2 | 1)
 /* Row form of a value: what it is stored under goes into the checksum. */
 void ledger_row_encode(const struct om_ledger *l, const struct om_register_key *key, uint64_t scope,
 		       const struct om_value *v, uint8_t out[LEDGER_ROW_SIZE]);

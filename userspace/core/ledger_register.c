@@ -13,7 +13,6 @@
 #define NS_PER_HOUR 3600000000000ULL
 
 /* The checksum of a row covers where it belongs: hour, day or cursor. */
-#define SCOPE_HOUR(h) ((h) << 2 | 1)
 #define SCOPE_DAY(d) ((uint64_t)(d) << 2 | 2)
 
 static uint64_t scope_cursor(const struct om_usage *u)
@@ -98,7 +97,7 @@ static int add_to_hour(struct om_ledger *l, const struct om_register_key *key, c
 	if (!s)
 		return ledger_errno(l);
 	bind_register(s, key, hour);
-	r = get_row(l, s, SCOPE_HOUR(hour), &v);
+	r = get_row(l, s, LEDGER_SCOPE_HOUR(hour), &v);
 	if (r && r != -ENOENT)
 		return r;
 	if (u && l->hold.is_on)
@@ -108,7 +107,7 @@ static int add_to_hour(struct om_ledger *l, const struct om_register_key *key, c
 	r = om_value_add(&v, &d);
 	if (r)
 		return r;
-	ledger_row_encode(l, key, SCOPE_HOUR(hour), &v, row);
+	ledger_row_encode(l, key, LEDGER_SCOPE_HOUR(hour), &v, row);
 	s = ledger_stmt(l, ST_REGISTER_PUT);
 	if (!s)
 		return ledger_errno(l);
@@ -324,7 +323,7 @@ static int sum_day(struct om_ledger *l, const struct om_register_key *key, struc
 		uint64_t hour = (uint64_t)sqlite3_column_int64(s, 0);
 		struct om_value v;
 
-		if (ledger_row_decode(l, SCOPE_HOUR(hour), sqlite3_column_blob(s, 1),
+		if (ledger_row_decode(l, LEDGER_SCOPE_HOUR(hour), sqlite3_column_blob(s, 1),
 				      sqlite3_column_bytes(s, 1), NULL, &v) ||
 		    om_value_add(ret, &v)) {
 			sqlite3_reset(s);
@@ -506,7 +505,7 @@ int om_ledger_each_hour(struct om_ledger *l,
 		struct om_register_key key;
 		struct om_value v;
 
-		r = ledger_row_decode(l, SCOPE_HOUR(hour), sqlite3_column_blob(s, 1),
+		r = ledger_row_decode(l, LEDGER_SCOPE_HOUR(hour), sqlite3_column_blob(s, 1),
 				      sqlite3_column_bytes(s, 1), &key, &v);
 		r = r ?: fn(ctx, &key, hour, &v);
 		if (r)
