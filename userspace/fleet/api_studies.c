@@ -14,6 +14,8 @@
 #define KEPT_MAX 8
 #define FRESH_NS (60 * 1000000000ULL)
 #define LOOK_S 5
+/* While readings come in a total is another one each time: it is not read anew for each who asks. */
+#define BEHIND_NS (10 * 1000000000ULL)
 
 struct wish {
 	struct wish *next;
@@ -46,6 +48,13 @@ static struct study *ref(struct study *one)
 	return one;
 }
 
+static bool is_fresh(struct studies *s, const struct study *one, uint64_t now)
+{
+	uint64_t age = now - one->made_ns;
+
+	return age < FRESH_NS && (age < BEHIND_NS || !study_is_behind(s->api, one));
+}
+
 static struct study *find_kept(struct studies *s, const struct study_ask *ask, const char *id)
 {
 	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC);
@@ -56,7 +65,7 @@ static struct study *find_kept(struct studies *s, const struct study_ask *ask, c
 			return ref(one);
 		}
 	for (struct study *one = s->kept; one; one = one->next)
-		if (answers(&one->ask, ask) && now - one->made_ns < FRESH_NS)
+		if (answers(&one->ask, ask) && is_fresh(s, one, now))
 			return ref(one);
 	return NULL;
 }

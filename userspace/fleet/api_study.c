@@ -396,6 +396,16 @@ static bool is_equal(const opcount a[STUDY_FIGURES], const opcount b[STUDY_FIGUR
 	return !memcmp(a, b, STUDY_FIGURES * sizeof(*a));
 }
 
+bool study_is_behind(struct api *a, const struct study *s)
+{
+	struct snapshot *state = NULL;
+	opcount now[STUDY_FIGURES];
+	bool is_behind = total_now(a, &s->ask, now, &state) && !is_equal(s->sum, now);
+
+	snapshot_unref(state);
+	return is_behind;
+}
+
 /* What was read, against the total that the aggregators made: two ways to one figure. Where readings come in
  * all the while the total before is below and the one after above. */
 static void compare(struct reader *r)

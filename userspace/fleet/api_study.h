@@ -92,11 +92,14 @@ struct api;
 int study_read(struct api *a, const struct study_ask *ask, const atomic_bool *is_stopping,
 	       struct study **ret);
 struct study *study_unref(struct study *s);
+/* The total of what was asked for is another one now. */
+bool study_is_behind(struct api *a, const struct study *s);
 /* NULL: nothing is known of it. */
 const struct study_subject *study_find(const struct study *s, const char *first, const char *second);
 void study_figures(const struct om_subject_total *t, opcount ret[STUDY_FIGURES]);
 
-/* One reads at a time; what was read is kept for a minute, or as long as somebody pages through it. */
+/* One reads at a time; what was read is kept for a minute, or as long as somebody pages through it. A new
+ * question is answered from it while its total is what it was, and within ten seconds in any case. */
 struct studies;
 struct studies *studies_new(struct api *a);
 /* Everybody who waits is answered with -ECANCELED, and who comes later with -EBUSY. */
