@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from fleet import *
 
 SIM = ["--seed", "17", "--nodes", "24", "--jobs", "60", "--days", "2", "--more-meters"]
-SENDING_S = 8
+SENDING_S = 15
 MINUTE = 60 * 10**9
 STEPS_MIN = (50, 30 * 24 * 60, -20 * 60, 10, 0)
 REFUSED_MIN = 60  # Kafka's message.timestamp.after.max.ms
