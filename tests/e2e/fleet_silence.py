@@ -12,11 +12,12 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+from api import Api, Description, make_token
 from fleet import *
 
 PEAK, INTERVAL_S = 8 * 10**15, 2
 SIM = ["--seed", "7", "--nodes", "40", "--jobs", "40", "--days", "1", "--faults", "die", "--beat", f"{INTERVAL_S}s", "--node-peak", str(PEAK)]
-SENDING_S, LINGER_S = 4, 120
+SENDING_S, LINGER_S = 4, 240
 
 
 def seconds(time_):
@@ -34,9 +35,10 @@ def judges(p):
 
 def wait_for(fn, what, timeout=60):
     end = time.monotonic() + timeout
-    while not fn():
+    while not (found := fn()):
         assert time.monotonic() < end, f"waited for {what}"
         time.sleep(0.1)
+    return found
 
 
 def last_beats(follower):
@@ -58,6 +60,57 @@ def check(alerts, dead, beats):
     assert any(a["value"]["data"]["tenants"] not in ([], ["unknown"]) for a in alerts), "no dead node names a tenant: the test shows nothing"
 
 
+def check_totals(rows, dead, beats):
+    """Each total tells of the dead nodes that ran its tenant's jobs, and of no living one; the sum of what they can have done."""
+    told = 0
+    for row in rows:
+        of = [beats[s] for s in dead if row["tenant"] in beats[s]["data"]["tenants"]]
+        silent = row.get("silent")
+        assert bool(silent) == bool(of), (row, of)
+        if not of:
+            continue
+        times, at = [seconds(b["time"]) for b in of], seconds(silent["as_of"])
+        assert silent["nodes"] == len(of) and silent["bounded"] and abs(seconds(silent["since"]) - min(times)) <= 2, (silent, of)
+        assert abs(int(silent["operations"]) - sum(PEAK * (at - t) for t in times)) <= 2 * PEAK * len(of), (silent, times)
+        told += 1
+    assert 0 < told < len(rows), f"{told} of {len(rows)} totals tell of silent nodes: the test shows nothing"
+
+
+def check_in_time(rows, dead, follower, timeout=60):
+    """A machine under load may hold up living nodes for a moment."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            return check_totals(rows(), dead, last_beats(follower))
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
+
+
+def read_once(broker):
+    rows = subprocess.run([OPMETER, "totals", "--brokers", broker.brokers, "--name", "silence", "--json"], check=True, capture_output=True, text=True,
+                          timeout=90).stdout
+    return [json.loads(line) for line in rows.splitlines()]
+
+
+def check_api(broker, fleet, tmp, dead, follower):
+    token = make_token(os.path.join(tmp, "tokens"), "all", "all")
+    api = Api(tmp, broker.brokers, "silence", fleet.regimes, os.path.join(tmp, "tokens"), description=Description.load())
+    try:
+        api.await_ready()
+        totals = lambda: api.pages("/v1/totals", token, "totals")[0]
+        check_in_time(totals, dead, follower)
+        check_in_time(lambda: api.pages("/v1/totals", token, "totals", group="tenant")[0], dead, follower)
+        # It grows while the totals rest.
+        latest = lambda: max((t["silent"]["as_of"] for t in totals() if "silent" in t), default="")
+        first = latest()
+        wait_for(lambda: latest() > first, "the server to tell of more silence")
+        check_in_time(totals, dead, follower)
+    finally:
+        api.close()
+
+
 def main():
     with Broker() as broker, tempfile.TemporaryDirectory(prefix="opmeter-silence-") as tmp:
         subprocess.run([OPMETER, "topics", "create", "--brokers", broker.brokers, "--partitions", "3", "--replication", "1"], check=True, stdout=subprocess.DEVNULL)
@@ -73,7 +126,8 @@ def main():
                                     "--linger", f"{LINGER_S}s", *SIM])
             wait_for(lambda: len(last_beats(follower)) == len(plan["nodes_told"]), "every node's first heartbeat")
             time.sleep(SENDING_S)
-            fleet.stop(next(p for p in procs if judges(p)), signal.SIGKILL)
+            # While the instances share anew there may be none for a moment.
+            fleet.stop(wait_for(lambda: next((p for p in procs if judges(p)), None), "a judge to kill"), signal.SIGKILL)
             wait_for(lambda: len(follower.data_alerts(fleet.source, "silent-node")) >= len(dead), "the dead nodes' alerts")
             for p in list(fleet.procs):
                 assert fleet.stop(p) == 0, "an instance does not end well"
@@ -83,6 +137,9 @@ def main():
             assert sim.poll() is None, "the living nodes ended before the judge did"
             assert "silent-node" not in once, once
             check(follower.data_alerts(fleet.source, "silent-node"), dead, last_beats(follower))
+            check_in_time(lambda: read_once(broker), dead, follower)
+            check_api(broker, fleet, tmp, dead, follower)
+            assert sim.poll() is None, "the living nodes ended before that"
         except BaseException:
             print(fleet.logs(), file=sys.stderr)
             raise

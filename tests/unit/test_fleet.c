@@ -1059,7 +1059,10 @@ static void silence_is_in_the_ceilings_of_who_ran_there(void **state)
 {
 	struct om_member members[] = { { .tenant = "acme" }, { .tenant = "birch" }, { .tenant = "cedar" } };
 	struct om_subject_total lineage = { .group = OM_GROUP_LINEAGE, .members = members, .member_count = 3 };
+	struct om_subject_total dogwood = { .group = OM_GROUP_MODEL, .tenant = "dogwood" }, elm = { .group = OM_GROUP_MODEL, .tenant = "elm" };
 	struct key_map nodes = { 0 };
+	struct silence_told told;
+	json_t *total = json_object();
 	struct silence *s;
 	bool bounded;
 
@@ -1076,6 +1079,14 @@ static void silence_is_in_the_ceilings_of_who_ran_there(void **state)
 	assert_true(ceiling_of(&nodes, "unknown", NOW + 200 * SECOND, &bounded) == 7 + 200 * (3 + 2) && !bounded);
 	s = silence_new(&nodes, NOW + 200 * SECOND);
 	silence_widen(s, &lineage);
+	assert_true(silence_tell(s, &lineage, &told) && told.nodes == 3 && told.since_ns == NOW && !told.is_unbounded);
+	assert_true(told.most == 200 * (5 + 3) + 200 * 5);
+	assert_true(silence_tell(s, &dogwood, &told) && told.nodes == 1 && told.most == 0 && told.is_unbounded);
+	assert_int_equal(silence_put(s, &elm, total), 0);
+	assert_int_equal(json_object_size(total), 0);
+	assert_int_equal(silence_put(s, &dogwood, total), 0);
+	assert_true(json_is_false(json_object_get(json_object_get(total, "silent"), "bounded")));
+	json_decref(total);
 	silence_free(s);
 	assert_true(lineage.training_ceiling == 200 * (5 + 3) + 200 * 5);
 	/* It is heard again; another one is gone for good. */

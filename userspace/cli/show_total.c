@@ -29,6 +29,19 @@ static void put_meters(const json_t *total)
 	json_array_foreach(list, i, one) printf("%s%s", i ? "," : "", json_string_value(one) ?: "?");
 }
 
+/* What is in none of the figures: jobs on nodes that are silent go on. */
+static void put_silent(const json_t *total)
+{
+	const json_t *silent = json_object_get(total, "silent");
+	char most[OPCOUNT_STRLEN];
+
+	if (silent)
+		printf("  (%lld silent nodes: %s%s more by now)",
+		       (long long)json_integer_value(json_object_get(silent, "nodes")),
+		       json_is_true(json_object_get(silent, "bounded")) ? "up to " : "at least ",
+		       opcount_human(show_total_figure(silent, "operations", NULL), most));
+}
+
 void show_total(const json_t *total, const char *rate)
 {
 	const char *lineage = json_string_value(json_object_get(total, "lineage"));
@@ -51,5 +64,7 @@ void show_total(const json_t *total, const char *rate)
 	       opcount_format(show_total_figure(total, "losses", NULL), losses),
 	       opcount_format(show_total_figure(total, "registers", NULL), registers));
 	put_meters(total);
-	printf("%s\n", json_is_true(json_object_get(total, "attempted")) ? " *" : "");
+	printf("%s", json_is_true(json_object_get(total, "attempted")) ? " *" : "");
+	put_silent(total);
+	printf("\n");
 }

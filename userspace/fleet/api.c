@@ -192,7 +192,7 @@ static int emit(struct snapshot *s, int (*fn)(void *ctx, struct json_t *total), 
 
 	for (int g = 0; g < 2; g++)
 		for (size_t i = 0; r == 0 && i < s->count[g]; i++) {
-			json_t *o = om_total_json(&s->total[g][i], -1);
+			json_t *o = snapshot_json(s, &s->total[g][i]);
 
 			r = o ? fn(ctx, o) : -ENOMEM;
 			json_decref(o);

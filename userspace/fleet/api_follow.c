@@ -22,6 +22,7 @@
 #define GROUP_NS (10 * SECOND_NS)
 #define GROUP_MS 8000
 #define CONTACT_MAX_NS (30 * SECOND_NS)
+#define SILENCE_NS (15 * SECOND_NS) /* what silent nodes can have done grows: told anew after that */
 
 static const enum om_topic topics[FOLLOWED_END] = { [FOLLOWED_TOTALS] = OM_TOPIC_TOTALS,
 						    [FOLLOWED_ALERTS] = OM_TOPIC_ALERTS,
@@ -42,6 +43,10 @@ struct follow {
 	uint64_t contact_ns;				   /* CLOCK_REALTIME of the broker's last word */
 	uint64_t records, strange;
 	uint32_t unread;
+	/* What the snapshot says of silent nodes is of then; how many there were; whether that is no more so.
+	 */
+	uint64_t silence_ns, silent;
+	bool is_silence_due;
 	bool asked_group;
 	int error;
 	pthread_mutex_t lock; /* of what follows */
@@ -115,7 +120,7 @@ int follow_open(const struct api_config *config, struct api_alerts *alerts, stru
 		return r;
 	f->answers = rd_kafka_queue_new(f->rk);
 	f->list = rd_kafka_topic_partition_list_new(64);
-	for (int t = 0; r == 0 && t < (alerts ? FOLLOWED_END : FOLLOWED_TOTALS + 1); t++)
+	for (int t = 0; r == 0 && t < (alerts ? FOLLOWED_END : FOLLOWED_ALERTS + 1); t++)
 		r = add_topic(f, (enum followed)t, err);
 	if (r)
 		return r;
@@ -155,7 +160,7 @@ static void take_event(struct follow *f, const rd_kafka_message_t *m, bool is_sh
 	int r;
 
 	if (!type || strcmp(type, alert_type_name(ALERT_HEARTBEAT))) {
-		r = o ? api_alerts_take(f->alerts, o, is_shadow) : 1;
+		r = o && f->alerts ? api_alerts_take(f->alerts, o, is_shadow) : 1;
 	} else {
 		r = nodes_hear(&f->nodes, m, o, !f->unread);
 		f->strange += r == 1;
@@ -247,16 +252,20 @@ static void say_what_is_missing(struct follow *f)
 
 static int renew(struct follow *f)
 {
-	uint64_t before = fleet_now_ns(CLOCK_MONOTONIC), took;
+	uint64_t before = fleet_now_ns(CLOCK_MONOTONIC), now = fleet_now_ns(CLOCK_REALTIME), took;
 	struct snapshot *s = NULL, *old;
 	int r;
 
 	if (before < f->next_ns || f->unread || !view_is_whole(f->view) ||
-	    (!view_is_changed(f->view) && f->snapshot))
+	    (!view_is_changed(f->view) && f->snapshot && !f->is_silence_due))
 		return 0;
-	r = snapshot_make(f->view, f->config->name, f->partitions[FOLLOWED_TOTALS], f->head_offset, &s);
+	f->silent = silence_count(&f->nodes, now);
+	r = snapshot_make(f->view, f->config->name, f->partitions[FOLLOWED_TOTALS], f->head_offset,
+			  silence_new(&f->nodes, now), &s);
 	if (r)
 		return r;
+	f->silence_ns = before;
+	f->is_silence_due = false;
 	took = fleet_now_ns(CLOCK_MONOTONIC) - before;
 	f->next_ns = before + (10 * took > SNAPSHOT_NS ? 10 * took : SNAPSHOT_NS);
 	pthread_mutex_lock(&f->lock);
@@ -309,6 +318,10 @@ static void look_at_state(struct follow *f)
 
 	if (!f->unread)
 		silent = silence_count(&f->nodes, fleet_now_ns(CLOCK_REALTIME));
+	/* While the broker is silent nobody can be heard. */
+	if (fleet_now_ns(CLOCK_REALTIME) - f->contact_ns < CONTACT_MAX_NS)
+		f->is_silence_due |= silent != f->silent ||
+				     (silent && fleet_now_ns(CLOCK_MONOTONIC) - f->silence_ns >= SILENCE_NS);
 	for (int t = 0; t < FOLLOWED_END; t++)
 		lag[t] = lag_of(f, (enum followed)t);
 	pthread_mutex_lock(&f->lock);

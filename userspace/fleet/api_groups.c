@@ -105,6 +105,10 @@ static int put_tenant(struct page *p, const struct om_subject_total *t, size_t m
 	if (o) {
 		json_object_set_new(o, "tenant", json_string(t->tenant));
 		json_object_set_new(o, "models", json_integer((json_int_t)models));
+		if (silence_put(p->c->snapshot->silence, t, o)) {
+			json_decref(o);
+			return -ENOMEM;
+		}
 	}
 	return put(p->f, o, p->count++ == 0);
 }

@@ -58,15 +58,16 @@ struct snapshot {
 	struct snapshot_head *head;
 	uint32_t partitions;
 	uint64_t time_ns;	     /* of the latest head */
+	struct silence *silence;     /* what silent nodes can have done by when it was made */
 	char view[API_VIEW_STRLEN];  /* names this state: a hash over epochs and rounds */
 	char *as_of;		     /* JSON object: what an answer cites */
 	char *brief;		     /* likewise, for who may not see how much the whole fleet does */
 	struct arena_block *strings; /* what the names and members point into */
 };
 
-/* Of a whole view; offsets: of each partition's head. 0, -ENOMEM. */
+/* Of a whole view; offsets: of each partition's head; silence: is taken over in any case. 0, -ENOMEM. */
 int snapshot_make(struct view *v, const char *fleet, uint32_t partitions, const int64_t *offsets,
-		  struct snapshot **ret);
+		  struct silence *silence, struct snapshot **ret);
 struct snapshot *snapshot_ref(struct snapshot *s);
 struct snapshot *snapshot_unref(struct snapshot *s);
 static inline void snapshot_unrefp(struct snapshot **s)
@@ -79,6 +80,8 @@ size_t snapshot_at(const struct snapshot *s, enum om_group group, const char *fi
 const struct om_subject_total *snapshot_find(const struct snapshot *s, enum om_group group, const char *first,
 					     const char *second);
 
+/* With what silent nodes can have done. The caller's; NULL: out of memory. */
+json_t *snapshot_json(const struct snapshot *s, const struct om_subject_total *t);
 /* The total's JSON: a loan, as long as the snapshot. NULL: out of memory. From any thread. */
 const char *snapshot_text(const struct snapshot *s, const struct om_subject_total *t);
 

@@ -131,6 +131,17 @@ static int prepare_texts(struct snapshot *s)
 	return 0;
 }
 
+json_t *snapshot_json(const struct snapshot *s, const struct om_subject_total *t)
+{
+	json_t *o = om_total_json(t, -1);
+
+	if (o && silence_put(s->silence, t, o)) {
+		json_decref(o);
+		o = NULL;
+	}
+	return o;
+}
+
 /* Two that make it at once make the same. */
 const char *snapshot_text(const struct snapshot *s, const struct om_subject_total *t)
 {
@@ -140,7 +151,7 @@ const char *snapshot_text(const struct snapshot *s, const struct om_subject_tota
 
 	if (text)
 		return text;
-	o = om_total_json(t, -1);
+	o = snapshot_json(s, t);
 	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
 	if (text && !atomic_compare_exchange_strong(at, &none, text)) {
@@ -221,14 +232,17 @@ static int cite(struct snapshot *s, const char *fleet)
 }
 
 int snapshot_make(struct view *v, const char *fleet, uint32_t partitions, const int64_t *offsets,
-		  struct snapshot **ret)
+		  struct silence *silence, struct snapshot **ret)
 {
-	struct snapshot *s = calloc(1, sizeof(*s));
+	struct snapshot *s = silence ? calloc(1, sizeof(*s)) : NULL;
 	struct copying c = { .s = s };
 	int r;
 
-	if (!s)
+	if (!s) {
+		silence_free(silence);
 		return -ENOMEM;
+	}
+	s->silence = silence;
 	atomic_init(&s->refs, 1);
 	s->partitions = partitions;
 	r = view_each(v, OM_GROUP_MODEL, copy_total, &c);
@@ -266,6 +280,7 @@ struct snapshot *snapshot_unref(struct snapshot *s)
 		free(s->text[g]);
 		free(s->total[g]);
 	}
+	silence_free(s->silence);
 	free(s->by_size);
 	free(s->head);
 	free(s->as_of);

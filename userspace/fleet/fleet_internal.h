@@ -402,5 +402,15 @@ static inline void silence_freep(struct silence **s)
 /* Adds it to a tenant's ceilings, and to a lineage's for each of its tenants: devices of two of them count
  * twice. */
 void silence_widen(const struct silence *s, struct om_subject_total *t);
+/* The same as figures. Of a lineage a node that ran several of its tenants' jobs is there for each. */
+struct silence_told {
+	uint64_t nodes, since_ns; /* since: of the one that is silent for longest, Unix time */
+	opcount most;		  /* what those with a known peak can have done */
+	bool is_unbounded;	  /* some have none */
+};
+/* False: none of its nodes is silent. */
+bool silence_tell(const struct silence *s, const struct om_subject_total *t, struct silence_told *ret);
+/* Puts it into a total's JSON as "silent" (docs/api.md), if there is something to tell. 0, -ENOMEM. */
+int silence_put(const struct silence *s, const struct om_subject_total *t, json_t *total);
 
 #endif

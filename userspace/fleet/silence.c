@@ -238,8 +238,7 @@ size_t silence_count(struct key_map *nodes, uint64_t now_ns)
 /* What a tenant's silent nodes can have done. */
 struct width {
 	struct key_node node; /* key: the tenant */
-	opcount most;
-	bool is_unbounded;
+	struct silence_told told;
 };
 
 struct silence {
@@ -255,7 +254,16 @@ struct silence *silence_free(struct silence *s)
 	return NULL;
 }
 
-static int add_width(struct silence *s, const char *tenant, bool is_bounded, opcount most)
+static void add_told(struct silence_told *sum, const struct silence_told *one)
+{
+	sum->nodes += one->nodes;
+	if (!sum->since_ns || one->since_ns < sum->since_ns)
+		sum->since_ns = one->since_ns;
+	opcount_add_saturating(&sum->most, one->most);
+	sum->is_unbounded |= one->is_unbounded;
+}
+
+static int add_width(struct silence *s, const char *tenant, const struct silence_told *one)
 {
 	struct width *w = (struct width *)key_map_find(&s->tenants, tenant, strlen(tenant));
 
@@ -266,8 +274,7 @@ static int add_width(struct silence *s, const char *tenant, bool is_bounded, opc
 			return -ENOMEM;
 		}
 	}
-	w->is_unbounded |= !is_bounded;
-	opcount_add_saturating(&w->most, most);
+	add_told(&w->told, one);
 	return 0;
 }
 
@@ -275,15 +282,14 @@ static int add_node(void *ctx, struct key_node *n)
 {
 	struct silence *s = ctx;
 	const struct node_sign *sign = (const struct node_sign *)n;
-	opcount most = 0;
-	bool is_bounded;
+	struct silence_told one = { .nodes = 1, .since_ns = sign->seen_ns };
 	int r = 0;
 
 	if (!node_is_silent(sign, s->now_ns))
 		return 0;
-	is_bounded = bound_of(sign, s->now_ns, &most);
+	one.is_unbounded = !bound_of(sign, s->now_ns, &one.most);
 	for (const char *name = sign->tenants; r == 0 && name && *name; name += strlen(name) + 1)
-		r = add_width(s, name, is_bounded, most);
+		r = add_width(s, name, &one);
 	return r;
 }
 
@@ -297,22 +303,46 @@ struct silence *silence_new(struct key_map *nodes, uint64_t now_ns)
 	return key_map_each(nodes, add_node, s) ? silence_free(s) : s;
 }
 
-static void widen_by(const struct silence *s, const char *tenant, struct om_subject_total *t)
+static void tell_tenant(const struct silence *s, const char *tenant, struct silence_told *ret)
 {
 	const struct width *w = (const struct width *)key_map_find(&s->tenants, tenant, strlen(tenant));
 
-	if (!w)
-		return;
-	opcount_add_saturating(&t->training_ceiling, w->most);
-	opcount_add_saturating(&t->all_ceiling, w->most);
-	if (w->is_unbounded)
-		t->is_bounded = false;
+	if (w)
+		add_told(ret, &w->told);
+}
+
+bool silence_tell(const struct silence *s, const struct om_subject_total *t, struct silence_told *ret)
+{
+	*ret = (struct silence_told){ 0 };
+	if (t->group == OM_GROUP_MODEL)
+		tell_tenant(s, t->tenant, ret);
+	for (size_t i = 0; t->group == OM_GROUP_LINEAGE && i < t->member_count; i++)
+		tell_tenant(s, t->members[i].tenant, ret);
+	return ret->nodes > 0;
 }
 
 void silence_widen(const struct silence *s, struct om_subject_total *t)
 {
-	if (t->group == OM_GROUP_MODEL)
-		widen_by(s, t->tenant, t);
-	for (size_t i = 0; t->group == OM_GROUP_LINEAGE && i < t->member_count; i++)
-		widen_by(s, t->members[i].tenant, t);
+	struct silence_told told;
+
+	if (!silence_tell(s, t, &told))
+		return;
+	opcount_add_saturating(&t->training_ceiling, told.most);
+	opcount_add_saturating(&t->all_ceiling, told.most);
+	if (told.is_unbounded)
+		t->is_bounded = false;
+}
+
+int silence_put(const struct silence *s, const struct om_subject_total *t, json_t *total)
+{
+	char most[OPCOUNT_STRLEN], since[OM_TIME_STRLEN], now[OM_TIME_STRLEN];
+	struct silence_told told;
+	json_t *o;
+
+	if (!silence_tell(s, t, &told))
+		return 0;
+	o = json_pack("{s:I,s:s,s:s,s:s,s:b}", "nodes", (json_int_t)told.nodes, "since",
+		      om_time_format(told.since_ns, since), "operations", opcount_format(told.most, most),
+		      "as_of", om_time_format(s->now_ns, now), "bounded", !told.is_unbounded);
+	return o && json_object_set_new(total, "silent", o) == 0 ? 0 : -ENOMEM;
 }
