@@ -63,7 +63,7 @@ static int serve(int argc, char **argv)
 		  "regimes whose thresholds are forecast (" OPMETER_DATADIR
 		  "/regimes); read anew when they change" },
 		{ "tenants", "FILE", OPTION_STRING, &c.tenants_path,
-		  "names of all tenants, as the aggregators have it (none)" },
+		  "names of all tenants, as the aggregators have it; read anew when it changes (none)" },
 		{ "owners", "FILE", OPTION_STRING, &c.owners_path,
 		  "who owns whom, as the aggregators have it: totals of families are told (none)" },
 		{ "connections", "N", OPTION_UINT, &c.connections_max, "at once (256)" },

@@ -99,6 +99,23 @@ int tenant_names_load(const char *path, struct tenant_names **ret)
 	return 0;
 }
 
+struct tenant_names *tenant_names_copy(const struct tenant_names *t)
+{
+	_cleanup_(tenant_names_freep) struct tenant_names *copy = calloc(1, sizeof(*copy));
+
+	if (copy)
+		copy->name = calloc(t->count + 1, sizeof(*copy->name));
+	if (!copy || !copy->name)
+		return NULL;
+	copy->is_open = t->is_open;
+	for (; copy->count < t->count; copy->count++) {
+		copy->name[copy->count] = strdup(t->name[copy->count]);
+		if (!copy->name[copy->count])
+			return NULL;
+	}
+	return TAKE_PTR(copy);
+}
+
 struct tenant_names *tenant_names_free(struct tenant_names *t)
 {
 	for (size_t i = 0; t && i < t->count; i++)
@@ -126,6 +143,11 @@ const char *tenant_names_refuse(const struct tenant_names *before, const struct 
 	if (fresh->is_open && !before->is_open)
 		return "its last line has no end, so it may be a part of it";
 	return NULL;
+}
+
+const char *tenant_names_at(const struct tenant_names *t, size_t i)
+{
+	return i < t->count ? t->name[i] : NULL;
 }
 
 bool tenant_names_has(const struct tenant_names *t, const char *name)

@@ -36,11 +36,19 @@ const char *refusal_what_to_do(enum refusal r);
 /* Names of tenants, one a line; `#` begins a comment. */
 struct tenant_names;
 int tenant_names_load(const char *path, struct tenant_names **ret);
-struct tenant_names *tenant_names_free(struct tenant_names *t);
+/* NULL: out of memory. */
+struct tenant_names *tenant_names_copy(const struct tenant_names *t);
+struct tenant_names *tenant_names_free(struct tenant_names *t); /* NULL is fine; returns NULL */
+static inline void tenant_names_freep(struct tenant_names **t)
+{
+	*t = tenant_names_free(*t);
+}
 bool tenant_names_equal(const struct tenant_names *a, const struct tenant_names *b);
 /* Why what a file says now is not taken in place of what it said: part of a file may read like the whole, and
  * whoever is in no file loses all totals. NULL: it is. */
 const char *tenant_names_refuse(const struct tenant_names *before, const struct tenant_names *fresh);
+/* A loan, in their order; NULL: there are no more. */
+const char *tenant_names_at(const struct tenant_names *t, size_t i);
 bool tenant_names_has(const struct tenant_names *t, const char *name);
 
 struct admission {

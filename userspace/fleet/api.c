@@ -68,6 +68,41 @@ static void look_at_law(struct api *a, bool forced)
 	}
 }
 
+/* Likewise the names of tenants, by which readings of the topics take assignments. */
+static void look_at_tenants(struct api *a, bool forced)
+{
+	_cleanup_(tenant_names_freep) struct tenant_names *fresh = NULL;
+	const char *path = a->config->tenants_path;
+	uint64_t now = fleet_now_ns(CLOCK_MONOTONIC);
+	struct error_text err = { 0 };
+	struct tenant_names *old;
+	const char *why;
+	int r;
+
+	if (!path || !reload_is_due(&a->tenants_file, now, forced))
+		return;
+	r = tenant_names_load(path, &fresh);
+	if (r)
+		error_set(&err, r, "%s: cannot be read: %s", path, strerror(-r));
+	why = r ? NULL : tenant_names_refuse(a->tenants, fresh);
+	if (why)
+		r = error_set(&err, -EINVAL, "%s: %s", path, why);
+	if (reload_tried(&a->tenants_file, now, r, &err)) {
+		if (r)
+			log_error("%s: the tenants stay as they were", err.text);
+		else
+			log_info("tenants: %s was read anew", path);
+	}
+	if (r || tenant_names_equal(a->tenants, fresh))
+		return;
+	pthread_rwlock_wrlock(&a->law_lock);
+	old = a->tenants;
+	a->tenants = TAKE_PTR(fresh);
+	atomic_fetch_add(&a->tenants_serial, 1);
+	pthread_rwlock_unlock(&a->law_lock);
+	tenant_names_free(old);
+}
+
 static int api_open(struct api *a, struct error_text *err)
 {
 	const struct api_config *c = a->config;
@@ -79,6 +114,7 @@ static int api_open(struct api *a, struct error_text *err)
 	if (r)
 		return -EINVAL;
 	r = open_law(a, err);
+	reload_begin(&a->tenants_file, c->tenants_path, fleet_now_ns(CLOCK_MONOTONIC));
 	if (r == 0 && c->tenants_path && tenant_names_load(c->tenants_path, &a->tenants))
 		r = error_set(err, -EINVAL, "%s: cannot be read", c->tenants_path);
 	if (r)
@@ -121,6 +157,7 @@ static void reload(struct api *a)
 	}
 	reload_certificate(a);
 	look_at_law(a, true);
+	look_at_tenants(a, true);
 }
 
 static int loop(struct api *a)
@@ -147,6 +184,7 @@ static int loop(struct api *a)
 			second = fleet_now_ns(CLOCK_MONOTONIC) + SECOND_NS;
 			api_http_reap(a->http);
 			look_at_law(a, false);
+			look_at_tenants(a, false);
 			if (a->is_certificate_due)
 				reload_certificate(a);
 		}

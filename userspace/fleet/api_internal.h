@@ -190,8 +190,10 @@ int api_consumer(const struct api_config *config, int wait_ms, rd_kafka_t **ret,
 
 struct api {
 	const struct api_config *config;
+	pthread_rwlock_t law_lock; /* of `law` and `tenants`: held while one answers by it */
 	struct tenant_names *tenants;
-	pthread_rwlock_t law_lock; /* of `law`: held while one answers by it */
+	struct reload tenants_file;
+	atomic_ullong tenants_serial; /* how often they became others */
 	struct law law;
 	struct api_alerts alerts;
 	struct follow *follow;

@@ -52,6 +52,8 @@ static bool is_fresh(struct studies *s, const struct study *one, uint64_t now)
 {
 	uint64_t age = now - one->made_ns;
 
+	if (one->tenants_serial != atomic_load(&s->api->tenants_serial))
+		return false;
 	return age < FRESH_NS && (age < BEHIND_NS || !study_is_behind(s->api, one));
 }
 

@@ -29,7 +29,6 @@ struct reader {
 	struct study *s;
 	const atomic_bool *is_stopping;
 	struct fleet *f;
-	struct tenant_names *tenants; /* as their file is now; NULL: as it was at the start */
 	struct fleet_config config;
 	rd_kafka_t *rk;
 	rd_kafka_topic_partition_list_t *list;
@@ -66,12 +65,13 @@ static void reader_done(struct reader *r)
 {
 	for (uint32_t i = 0; r->f && i < r->f->partitions; i++)
 		part_free(r->f->parts[i]);
+	if (r->f)
+		tenant_names_free(r->f->tenants);
 	free(r->f);
 	if (r->list)
 		rd_kafka_topic_partition_list_destroy(r->list);
 	if (r->rk)
 		rd_kafka_destroy_flags(r->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-	tenant_names_free(r->tenants);
 	key_map_done(&r->jobs, key_node_free);
 	history_free(r->history);
 	snapshot_unref(r->before);
@@ -444,6 +444,7 @@ static int cite(struct reader *r)
 			: r->after;
 	unsigned char digest[crypto_hash_sha256_BYTES];
 	crypto_hash_sha256_state hash;
+	const char *name;
 
 	if (!state)
 		return -EAGAIN;
@@ -460,20 +461,28 @@ static int cite(struct reader *r)
 
 		crypto_hash_sha256_update(&hash, (const unsigned char *)line, (size_t)n);
 	}
+	/* Other names make another reading of the same records. */
+	for (size_t i = 0; r->f->tenants && (name = tenant_names_at(r->f->tenants, i)); i++)
+		crypto_hash_sha256_update(&hash, (const unsigned char *)name, strlen(name) + 1);
 	crypto_hash_sha256_final(&hash, digest);
 	sodium_bin2hex(s->id, sizeof(s->id), digest, (sizeof(s->id) - 1) / 2);
 	return s->as_of && s->brief ? 0 : -ENOMEM;
 }
 
-/* The aggregators read them anew, too: by others no sum would come to their totals. */
-static struct tenant_names *tenants_now(struct reader *r)
+/* A reading goes by the names that there are at its beginning. */
+static int take_tenants(struct reader *r)
 {
-	const char *path = r->api->config->tenants_path;
+	struct api *a = r->api;
+	int rc = 0;
 
-	if (path && tenant_names_load(path, &r->tenants) == 0 &&
-	    tenant_names_refuse(r->api->tenants, r->tenants))
-		r->tenants = tenant_names_free(r->tenants);
-	return r->tenants ?: r->api->tenants;
+	pthread_rwlock_rdlock(&a->law_lock);
+	r->s->tenants_serial = atomic_load(&a->tenants_serial);
+	if (a->tenants) {
+		r->f->tenants = tenant_names_copy(a->tenants);
+		rc = r->f->tenants ? 0 : -ENOMEM;
+	}
+	pthread_rwlock_unlock(&a->law_lock);
+	return rc;
 }
 
 static int reader_init(struct reader *r)
@@ -493,8 +502,9 @@ static int reader_init(struct reader *r)
 					   .registers_max = c->registers_max,
 					   .node_devices = c->node_devices };
 	r->f->config = &r->config;
-	r->f->tenants = tenants_now(r);
 	r->f->producer = &nowhere;
+	if (take_tenants(r))
+		return -ENOMEM;
 	if (intake_partitions(r->f, r->rk, OM_TOPIC_READINGS, &r->f->partitions, &err))
 		return -EIO;
 	r->s->partitions = r->f->partitions;

@@ -74,6 +74,7 @@ struct study {
 	char id[STUDY_ID_STRLEN];  /* names this reading */
 	char *as_of;		   /* the state of the totals that it was compared with, or ended at; JSON */
 	char *brief;		   /* likewise, without the partitions */
+	uint64_t tenants_serial;   /* of struct api, when it was begun */
 	uint64_t made_ns, used_ns; /* CLOCK_MONOTONIC; used: by a page that goes on in it */
 	struct study *next;	   /* in the cache */
 };
