@@ -135,6 +135,16 @@ static struct declaration make(enum declaration_kind kind, const char *subject, 
 	return d;
 }
 
+/* The file and its head. */
+static void unlink_both(const char *path)
+{
+	char head[64];
+
+	snprintf(head, sizeof(head), "%s.head", path);
+	unlink(path);
+	unlink(head);
+}
+
 static void refused(const char *path, struct declaration d, const char *why)
 {
 	struct error_text err = { 0 };
@@ -182,8 +192,7 @@ static void appending_keeps_the_chain(void **state)
 	assert_true(c->high == 7);
 	assert_true(declarations_concern(d, "a/m") && !declarations_concern(d, "a") && !declarations_concern(d, "b"));
 	declarations_free(d);
-	unlink(path);
-	unlink(strcat(path, ".head"));
+	unlink_both(path);
 }
 
 /* A disk that fills within a line: the file is as it was, and goes on when there is room. */
@@ -211,8 +220,7 @@ static void half_a_line_is_taken_back(void **state)
 	assert_int_equal(declarations_count(d), 2);
 	declarations_free(d);
 	close(fd);
-	unlink(path);
-	unlink(strcat(path, ".head"));
+	unlink_both(path);
 }
 
 /* The chain alone does not see that its end is gone: the head does, whoever reads. */

@@ -94,7 +94,8 @@ int tenant_names_load(const char *path, struct tenant_names **ret)
 		tenant_names_free(t);
 		return r;
 	}
-	qsort(t->name, t->count, sizeof(*t->name), compare_names);
+	if (t->count)
+		qsort(t->name, t->count, sizeof(*t->name), compare_names);
 	*ret = t;
 	return 0;
 }
