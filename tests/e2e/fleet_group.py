@@ -47,15 +47,17 @@ def wait_for(fn, what, timeout=60):
     raise AssertionError(f"waited {timeout} s for {what}")
 
 
-def rebuilt(fleet):
-    """One instance alone, from the topics."""
+def rebuilt(fleet, follower):
+    """One instance alone, from the topics. That a threshold will be met goes by days that have rested, so it may come now for the first time."""
+    with follower.lock:
+        told = {r["value"]["id"] for r in follower.alerts if isinstance(r["value"], dict)}
     out = subprocess.run([OPMETER, "fleet", "--brokers", fleet.broker.brokers, "--name", fleet.name, "--regimes", fleet.regimes,
                           "--once", "--json"], check=True, capture_output=True, text=True, timeout=120).stdout
     rows = [json.loads(line) for line in out.splitlines()]
-    again = [r for r in rows if "specversion" in r]
+    again = [r for r in rows if "specversion" in r and (r["type"] != "opmeter.alert.forecast.v1" or r["id"] in told)]
     assert not again, f"said again after a restart: {again}"
     got = {}
-    for r in rows:
+    for r in (r for r in rows if "group" in r):
         at = ("lineage", r["lineage"]) if r["group"] == "lineage" else ("model", r["tenant"], r["model"])
         got[at] = {f: int(r[f.split(".")[0]][f.split(".")[1]]) for f in FIELDS} | {"registers": int(r["registers"])}
     return got
@@ -117,7 +119,7 @@ def main():
             for p in list(fleet.procs):
                 assert fleet.stop(p) == 0, "an instance does not end well"
             time.sleep(1)
-            lines = differences(truth_sums(truth), rebuilt(fleet))
+            lines = differences(truth_sums(truth), rebuilt(fleet, follower))
             assert not lines, "rebuilt: " + "\n".join(lines[:10])
             lines = check_alerts(follower, fleet.source, expected, allowed)
             assert not lines, "\n".join(lines[:10])
