@@ -39,7 +39,7 @@ def check(answer):
     assert not bad, bad
 
 
-def allow(brokers, principal, *rights):
+def acls(principal, rights):
     """Each "TYPE:OPERATION:NAME"; a name that ends in * is a prefix."""
     body = struct.pack(">i", len(rights))
     for right in rights:
@@ -47,18 +47,16 @@ def allow(brokers, principal, *rights):
         pattern = PREFIXED if name.endswith("*") else LITERAL
         body += struct.pack(">b", TYPES[kind]) + text(name.rstrip("*")) + struct.pack(">b", pattern)
         body += text(principal) + text("*") + struct.pack(">bb", OPERATIONS[operation], ALLOW)
-    check(ask(brokers, CREATE_ACLS, 1, body))
+    return body
+
+
+def allow(brokers, principal, *rights):
+    check(ask(brokers, CREATE_ACLS, 1, acls(principal, rights)))
 
 
 def revoke(brokers, principal, *rights):
     """What allow() gave: each filter finds one."""
-    body = struct.pack(">i", len(rights))
-    for right in rights:
-        kind, operation, name = right.split(":")
-        pattern = PREFIXED if name.endswith("*") else LITERAL
-        body += struct.pack(">b", TYPES[kind]) + text(name.rstrip("*")) + struct.pack(">b", pattern)
-        body += text(principal) + text("*") + struct.pack(">bb", OPERATIONS[operation], ALLOW)
-    answer = ask(brokers, DELETE_ACLS, 1, body)
+    answer = ask(brokers, DELETE_ACLS, 1, acls(principal, rights))
     count, code = struct.unpack_from(">ih", answer, 4)
     assert count == len(rights) and code == 0, (count, code)
 
