@@ -98,6 +98,18 @@ static void add_day(struct json_out *o, const char *key, int32_t day)
 		json_out_string(o, date_format(day, text));
 }
 
+void policy_add_day_figures(struct json_out *o, opcount limit, const struct om_forecast_point *point,
+			    opcount declared)
+{
+	add_count(o, "limit", limit);
+	json_out_key(o, "observed");
+	json_out_open(o, '{');
+	add_count(o, "low", point->low);
+	add_count(o, "high", point->high);
+	json_out_close(o, '}');
+	add_count(o, "declared", declared);
+}
+
 void policy_add_forecast(struct json_out *o, const struct om_forecast *f, uint32_t horizon_days)
 {
 	json_out_key(o, "forecast");

@@ -100,17 +100,7 @@ static int say_ahead(const struct judgement *j, const struct ahead *a)
 	tell(j, a, sentence, sizeof(sentence));
 	json_out_member(o, "as_of_day", date_format(a->today, day));
 	json_out_member(o, "verdict", a->verdict);
-	json_out_key(o, "limit");
-	json_out_count(o, a->limit);
-	json_out_key(o, "observed");
-	json_out_open(o, '{');
-	json_out_key(o, "low");
-	json_out_count(o, a->point->low);
-	json_out_key(o, "high");
-	json_out_count(o, a->point->high);
-	json_out_close(o, '}');
-	json_out_key(o, "declared");
-	json_out_count(o, a->declared);
+	policy_add_day_figures(o, a->limit, a->point, a->declared);
 	policy_add_forecast(o, &a->forecast, j->p->notice_days);
 	json_out_key(o, "demo");
 	json_out_bool(o, a->regime->demo);

@@ -79,6 +79,9 @@ const char *policy_due(const struct regime_notice *d, int32_t day, uint64_t from
 		       char out[OM_TIME_STRLEN]);
 /* The first day at whose end the level is met, of the days that p->days gives; INT32_MIN: not known. */
 int32_t policy_met_on(const struct judgement *j, const struct regime *g, const struct regime_level *level);
+/* Members `limit`, `observed` (at the end of that day) and `declared`. */
+void policy_add_day_figures(struct json_out *o, opcount limit, const struct om_forecast_point *point,
+			    opcount declared);
 /* A member `forecast`. */
 void policy_add_forecast(struct json_out *o, const struct om_forecast *f, uint32_t horizon_days);
 void policy_add_retention(struct json_out *o, const struct regime *g);

@@ -85,12 +85,6 @@ static const char *day_text(int32_t day, char buf[16])
 	return day == OM_FORECAST_NEVER ? "never" : date_format(day, buf);
 }
 
-static void add_count(struct json_out *o, const char *key, opcount v)
-{
-	json_out_key(o, key);
-	json_out_count(o, v);
-}
-
 static void tell_forecast(struct text_out *t, const struct om_forecast *f)
 {
 	char day[16];
@@ -156,13 +150,7 @@ static int emit_clock(const struct judgement *j, const struct regime *g, const s
 	json_out_member(o, "duty_citation", d->citation);
 	json_out_member(o, "duty_evidence", d->evidence);
 	json_out_member(o, "verdict", k->verdict);
-	add_count(o, "limit", k->limit);
-	json_out_key(o, "observed");
-	json_out_open(o, '{');
-	add_count(o, "low", k->point->low);
-	add_count(o, "high", k->point->high);
-	json_out_close(o, '}');
-	add_count(o, "declared", k->declared);
+	policy_add_day_figures(o, k->limit, k->point, k->declared);
 	if (is_known)
 		policy_add_forecast(o, &k->forecast, POLICY_KNOWN_DAYS);
 	json_out_key(o, "demo");
