@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/little_endian.h"
 #include "ledger_internal.h"
 
 #define STEP_SIZE 17 /* in the row */
@@ -28,37 +29,22 @@ int ledger_make_order_tables(struct om_ledger *l)
  * again and again, so this is a third of the steps themselves.
  */
 
-static void put_number(uint8_t *p, uint32_t v, int bytes)
-{
-	for (int i = 0; i < bytes; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
-}
-
-static uint32_t number(const uint8_t *p, int bytes)
-{
-	uint32_t v = 0;
-
-	for (int i = 0; i < bytes; i++)
-		v |= (uint32_t)p[i] << 8 * i;
-	return v;
-}
-
 static void step_encode(const struct om_tally_step *s, uint8_t out[STEP_SIZE])
 {
-	put_number(out, s->hash, 4);
-	put_number(out + 4, s->thread, 1);
-	put_number(out + 5, s->a, 4);
-	put_number(out + 9, s->b, 4);
-	put_number(out + 13, s->d, 4);
+	le_put(out, s->hash, 4);
+	le_put(out + 4, s->thread, 1);
+	le_put(out + 5, s->a, 4);
+	le_put(out + 9, s->b, 4);
+	le_put(out + 13, s->d, 4);
 }
 
 static struct om_tally_step step_decode(const uint8_t in[STEP_SIZE])
 {
-	return (struct om_tally_step){ .hash = number(in, 4),
+	return (struct om_tally_step){ .hash = (uint32_t)le_get(in, 4),
 				       .thread = in[4],
-				       .a = number(in + 5, 4),
-				       .b = number(in + 9, 4),
-				       .d = number(in + 13, 4) };
+				       .a = (uint32_t)le_get(in + 5, 4),
+				       .b = (uint32_t)le_get(in + 9, 4),
+				       .d = (uint32_t)le_get(in + 13, 4) };
 }
 
 static bool is_same(const struct om_tally_step *x, const struct om_tally_step *y)
@@ -102,13 +88,13 @@ static int pack(const struct om_order_window *w, uint8_t **ret, size_t *ret_len)
 		}
 		which[i] = index[slot] - 1;
 	}
-	put_number(out, (uint32_t)count, 4);
+	le_put(out, (uint32_t)count, 4);
 	at = out + 4;
 	for (size_t i = 0; i < count; i++, at += STEP_SIZE)
 		step_encode(&kinds[i], at);
 	for (size_t i = 0; i < w->count; i++, at += PLACE_SIZE) {
-		put_number(at, which[i], 2);
-		put_number(at + 2, w->steps[i].repeat, 2);
+		le_put(at, which[i], 2);
+		le_put(at + 2, w->steps[i].repeat, 2);
 	}
 	*ret_len = (size_t)(at - out);
 	*ret = TAKE_PTR(out);
@@ -118,7 +104,7 @@ static int pack(const struct om_order_window *w, uint8_t **ret, size_t *ret_len)
 static int unpack(const uint8_t *row, size_t len, size_t count, struct om_tally_step **ret)
 {
 	_cleanup_free_ struct om_tally_step *steps = calloc(count, sizeof(*steps));
-	size_t kinds = len >= 4 ? number(row, 4) : 0;
+	size_t kinds = len >= 4 ? le_get(row, 4) : 0;
 	const uint8_t *at;
 
 	if (!steps)
@@ -127,12 +113,12 @@ static int unpack(const uint8_t *row, size_t len, size_t count, struct om_tally_
 		return -EUCLEAN;
 	at = row + 4 + kinds * STEP_SIZE;
 	for (size_t i = 0; i < count; i++, at += PLACE_SIZE) {
-		size_t which = number(at, 2);
+		size_t which = le_get(at, 2);
 
 		if (which >= kinds)
 			return -EUCLEAN;
 		steps[i] = step_decode(row + 4 + which * STEP_SIZE);
-		steps[i].repeat = (uint16_t)number(at + 2, 2);
+		steps[i].repeat = (uint16_t)le_get(at + 2, 2);
 	}
 	*ret = TAKE_PTR(steps);
 	return 0;
