@@ -6,9 +6,9 @@
  */
 #include <stdio.h>
 
+#include "../base/cleanup.h"
 #include "agent_internal.h"
 
-#define NAMED_AT_ONCE 16
 /* So long the first drain waits for the device sampler to say what there is: a minute's claims under a peak
  * that is not known would stand against the peak that comes to be known. The kernel keeps the counts
  * meanwhile. */
@@ -22,7 +22,7 @@ static void on_over(void *ctx, const struct om_usage *u, opcount over)
 	for (size_t i = 0; i < c->named; i++)
 		if (c->cgroup_id[i] == u->cgroup_id)
 			return;
-	if (c->named < NAMED_AT_ONCE)
+	if (c->named < ARRAY_SIZE(c->cgroup_id))
 		c->cgroup_id[c->named++] = u->cgroup_id;
 }
 

@@ -48,7 +48,7 @@ struct agent_claims {
 	opcount over;		/* in the ledger, by this agent */
 	uint64_t drains;	/* in which there was any */
 	opcount over_now;	/* in this drain */
-	uint64_t cgroup_id[16]; /* whose, in this drain */
+	uint64_t cgroup_id[16]; /* whose, in this drain; more are not named */
 	size_t named;
 };
 
