@@ -49,6 +49,7 @@ struct job_rank {
 	/* Filled in by job_judge(). */
 	struct phase_judgement phase;
 	struct model_fingerprint model;
+	uint64_t from_ns, to_ns; /* what its counts are of; job_combine() only */
 };
 
 struct job_judgement {
@@ -67,5 +68,10 @@ struct job_judgement {
  * ranks; -ENOMEM, -EOVERFLOW. */
 int job_judge(struct job_rank *ranks, size_t count, uint32_t world, const struct architectures *known,
 	      struct job_judgement *ret);
+
+/* The same of ranks that were judged by themselves, on their nodes: phase, model, groups and the time that
+ * they are of are given, and there is no run. A stage without the head takes its passes from one with it, by
+ * the time that both are of. */
+int job_combine(const struct job_rank *ranks, size_t count, uint32_t world, struct job_judgement *ret);
 
 #endif
