@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a node's devices can have done at most: of one register, which is refused, and of a day, which is said. */
+/* What a node's devices can have done at most: of one register, which is refused, and of a day, which is
+ * said. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +28,9 @@ static struct om_reading reading(uint8_t meter)
 
 	memset(r.key.ledger.byte, 0x5a, 16);
 	r.value = (struct om_value){ .from_ns = BEGIN, .to_ns = BEGIN + DAY_NS };
-	r.node = (struct om_node_facts){ .ledger_start_ns = BEGIN - 300 * DAY_NS, .peak_ops_per_s = PEAK, .device_count = 8 };
+	r.node = (struct om_node_facts){ .ledger_start_ns = BEGIN - 300 * DAY_NS,
+					 .peak_ops_per_s = PEAK,
+					 .device_count = 8 };
 	return r;
 }
 
@@ -103,7 +106,8 @@ static void what_a_node_does_not_tell_is_bounded_all_the_same(void **state)
 	assert_true(claim_is_possible(&r, NOW, 0));
 	r.node.peak_ops_per_s++;
 	assert_false(claim_is_possible(&r, NOW, 0));
-	r.node = (struct om_node_facts){ .peak_ops_per_s = PEAK, .device_count = OM_UNITS_A_DEVICE * OM_DEVICES_MAX };
+	r.node = (struct om_node_facts){ .peak_ops_per_s = PEAK,
+					 .device_count = OM_UNITS_A_DEVICE * OM_DEVICES_MAX };
 	assert_true(claim_is_possible(&r, NOW, 0));
 	r.node.device_count++;
 	assert_false(claim_is_possible(&r, NOW, 0));
@@ -114,7 +118,8 @@ static void what_a_node_does_not_tell_is_bounded_all_the_same(void **state)
 	assert_true(claim_is_possible(&r, NOW, 0));
 }
 
-/* What each meter's fields may be, docs/formats.md: no honest one is refused, whatever it is an upper bound of. */
+/* What each meter's fields may be, docs/formats.md: no honest one is refused, whatever it is an upper bound
+ * of. */
 static void each_meter_is_held_to_what_it_can_say(void **state)
 {
 	struct om_reading r = reading(OM_METER_ALLOCATION);
@@ -133,7 +138,8 @@ static void each_meter_is_held_to_what_it_can_say(void **state)
 	r.value.low = 0;
 	r.value.high = 17 * day;
 	assert_false(claim_is_possible(&r, NOW, 0));
-	r = reading(OM_METER_LAUNCH); /* textbook operations: four for one that is executed; above, names alone tell */
+	r = reading(OM_METER_LAUNCH); /* textbook operations: four for one that is executed; above, names
+					 alone tell */
 	r.value.low = 8 * day;
 	r.value.high = OPCOUNT_MAX;
 	assert_true(claim_is_possible(&r, NOW, 0));
@@ -148,7 +154,8 @@ static void each_meter_is_held_to_what_it_can_say(void **state)
 	r.value.mean = 0;
 	r.value.variance *= 9;
 	assert_false(claim_is_possible(&r, NOW, 0));
-	r = reading(OM_METER_CORRECTION); /* what is taken back was counted once, so it is within what could be */
+	r = reading(
+		OM_METER_CORRECTION); /* what is taken back was counted once, so it is within what could be */
 	r.value.exact = 8 * day;
 	r.value.low = r.value.high = OPCOUNT_MAX / 2;
 	assert_true(claim_is_possible(&r, NOW, 0));
@@ -188,7 +195,8 @@ static void the_jobs_of_a_day_must_fit_together(void **state)
 	json_array_append_new(list, json_pack("{s:s,s:i}", "ledger", "x", "day", 4));
 	assert_int_equal(claims_decode(list, told), 1);
 	json_decref(list);
-	assert_true(told[0].ledger.byte[0] == 1 && told[0].day == DAY && told[0].possible == most && told[0].claimed == most + 1);
+	assert_true(told[0].ledger.byte[0] == 1 && told[0].day == DAY && told[0].possible == most &&
+		    told[0].claimed == most + 1);
 	assert_int_equal(claims_decode(NULL, told), 0);
 	claims_done(&c);
 }
@@ -248,7 +256,7 @@ static int remove_dir(void **state)
 struct holding {
 	struct om_ledger *ledger;
 	struct om_node_facts node;
-	opcount over, exact, low, high; /* told; published, over all registers of the shape meter */
+	opcount over, cut, exact, low, high; /* told; published, over all registers of the shape meter */
 	uint64_t now_ns;
 	size_t registers;
 };
@@ -263,9 +271,12 @@ static struct om_ledger *open_at(uint64_t now_ns)
 	return l;
 }
 
-static void on_over(void *ctx, const struct om_usage *u, opcount over)
+static void on_over(void *ctx, const struct om_usage *u, const struct om_claim_over *over)
 {
-	opcount_add_saturating(&((struct holding *)ctx)->over, over);
+	struct holding *h = ctx;
+
+	opcount_add_saturating(&h->over, over->over);
+	opcount_add_saturating(&h->cut, over->cut);
 }
 
 static void on_published(void *ctx, const struct om_reading *r)
@@ -278,7 +289,8 @@ static void on_published(void *ctx, const struct om_reading *r)
 		char e[OPCOUNT_STRLEN], u[OPCOUNT_STRLEN];
 
 		fail_msg("meter %u, day %u: %s at least, %s at most, is refused", r->key.meter, r->key.day,
-			 opcount_format(om_value_lower(&r->value), e), opcount_format(om_value_upper(&r->value), u));
+			 opcount_format(om_value_lower(&r->value), e),
+			 opcount_format(om_value_upper(&r->value), u));
 	}
 	om_reading_encode(r, wire);
 	assert_int_equal(om_reading_decode(wire, sizeof(wire), &back), 0); /* no bounds that cross */
@@ -327,7 +339,8 @@ static void accrue(struct holding *h, const struct om_usage *u, size_t n, uint64
 	assert_int_equal(om_ledger_accrue(h->ledger, u, n, since_ns, h->now_ns, NULL), 0);
 }
 
-/* A tenant that asks for what nobody can do is in the totals all the same: bounded from below and from above. */
+/* A tenant that asks for what nobody can do is in the totals all the same: bounded from below and from above.
+ */
 static void forged_calls_leave_a_job_its_day(void **state)
 {
 	struct om_usage u = usage(OM_METER_SHAPE, OM_FORMAT_BF16);
@@ -346,6 +359,7 @@ static void forged_calls_leave_a_job_its_day(void **state)
 	om_ledger_each_register(h.ledger, add_shape, &h);
 	assert_true(h.low >= honest && h.low <= (opcount)PEAK * (601 + 1800));
 	assert_true(h.high >= h.low && h.high <= 8 * (opcount)PEAK * (601 + 1800));
+	assert_true(h.high + h.cut == u.now.exact); /* what is in no figure is counted */
 	/* The next hour is a day like any other. */
 	h.now_ns += 3600 * SECOND;
 	h.over = h.exact = 0;
@@ -395,7 +409,8 @@ static void who_was_away_is_not_suspected(void **state)
 	om_ledger_free(h.ledger);
 }
 
-/* Forty minutes of the whole peak, and the clock goes back to the hour's beginning: they were there all the same. */
+/* Forty minutes of the whole peak, and the clock goes back to the hour's beginning: they were there all the
+ * same. */
 static void a_clock_set_back_takes_nothing_away(void **state)
 {
 	struct om_usage u = usage(OM_METER_SHAPE, OM_FORMAT_BF16);
@@ -414,14 +429,17 @@ static void a_clock_set_back_takes_nothing_away(void **state)
 	om_ledger_free(h.ledger);
 }
 
-/* The ledger is begun anew, and the kernel's counts are of days before it: an upper bound, and a whole one. */
+/* The ledger is begun anew, and the kernel's counts are of days before it: an upper bound, and a whole one.
+ */
 static void what_another_ledger_had_stays_an_upper_bound(void **state)
 {
 	struct om_usage u = usage(OM_METER_SHAPE, OM_FORMAT_BF16);
 	struct holding h = { .now_ns = BEGIN + 20 * 3600 * SECOND };
 	struct error_text err = { 0 };
 
-	assert_int_equal(om_ledger_open(dir, OM_LEDGER_CREATE | OM_LEDGER_EXPECT_BASELINE, h.now_ns, &h.ledger, &err), 0);
+	assert_int_equal(
+		om_ledger_open(dir, OM_LEDGER_CREATE | OM_LEDGER_EXPECT_BASELINE, h.now_ns, &h.ledger, &err),
+		0);
 	h.node = (struct om_node_facts){ om_ledger_start_ns(h.ledger), PEAK, 8, 1 };
 	u.now.exact = (opcount)PEAK * 86400; /* the whole peak for a day */
 	accrue(&h, &u, 1, 0);
@@ -438,7 +456,8 @@ static void what_another_ledger_had_stays_an_upper_bound(void **state)
 	om_ledger_free(h.ledger);
 }
 
-/* An agent that ends each hour, and a tenant that forges each time: no start makes the day longer than it is. */
+/* An agent that ends each hour, and a tenant that forges each time: no start makes the day longer than it is.
+ */
 static void starts_do_not_add_up(void **state)
 {
 	struct om_usage u = usage(OM_METER_SHAPE, OM_FORMAT_BF16);
@@ -478,7 +497,9 @@ static void nothing_that_is_held_is_refused(void **state)
 	struct error_text err = { 0 };
 	uint64_t since = 0;
 
-	assert_int_equal(om_ledger_open(dir, OM_LEDGER_CREATE | (seed % 2 ? OM_LEDGER_EXPECT_BASELINE : 0), h.now_ns, &h.ledger, &err), 0);
+	assert_int_equal(om_ledger_open(dir, OM_LEDGER_CREATE | (seed % 2 ? OM_LEDGER_EXPECT_BASELINE : 0),
+					h.now_ns, &h.ledger, &err),
+			 0);
 	h.node.ledger_start_ns = om_ledger_start_ns(h.ledger);
 
 	h.node.peak_ops_per_s = dice(&seed) % 3 ? PEAK : 0;
@@ -506,7 +527,8 @@ static void nothing_that_is_held_is_refused(void **state)
 		since = dice(&seed) % 20 ? h.now_ns : 0;
 		if (!since) {
 			om_ledger_free(h.ledger);
-			h.now_ns += dice(&seed) % 2 ? dice(&seed) % 900000 * SECOND : 0; /* and was away for up to ten days */
+			h.now_ns += dice(&seed) % 2 ? dice(&seed) % 900000 * SECOND
+						    : 0; /* and was away for up to ten days */
 			h.ledger = open_at(h.now_ns);
 		}
 	}
@@ -528,7 +550,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(who_was_away_is_not_suspected, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(starts_do_not_add_up, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(a_clock_set_back_takes_nothing_away, make_dir, remove_dir),
-		cmocka_unit_test_setup_teardown(what_another_ledger_had_stays_an_upper_bound, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(what_another_ledger_had_stays_an_upper_bound, make_dir,
+						remove_dir),
 		cmocka_unit_test_setup_teardown(nothing_that_is_held_is_refused, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(nothing_that_is_held_is_refused, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(nothing_that_is_held_is_refused, make_dir, remove_dir),

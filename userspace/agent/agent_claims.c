@@ -14,15 +14,29 @@
  * meanwhile. */
 #define SAMPLER_WAIT_NS 5000000000ULL
 
-static void on_over(void *ctx, const struct om_usage *u, opcount over)
+static bool has(const uint64_t *ids, size_t count, uint64_t id)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
+
+static void add(struct om_claim_over *to, const struct om_claim_over *over)
+{
+	opcount_add_saturating(&to->over, over->over);
+	opcount_add_saturating(&to->cut, over->cut);
+}
+
+/* Those that were said give way to others: who forges under many cgroups hides nobody behind the first. */
+static void on_over(void *ctx, const struct om_usage *u, const struct om_claim_over *over)
 {
 	struct agent_claims *c = &((struct agent *)ctx)->claims;
+	size_t said = c->said_count < ARRAY_SIZE(c->said) ? c->said_count : ARRAY_SIZE(c->said);
 
-	opcount_add_saturating(&c->over_now, over);
-	for (size_t i = 0; i < c->named; i++)
-		if (c->cgroup_id[i] == u->cgroup_id)
-			return;
-	if (c->named < ARRAY_SIZE(c->cgroup_id))
+	add(&c->now, over);
+	if (c->named < ARRAY_SIZE(c->cgroup_id) && !has(c->cgroup_id, c->named, u->cgroup_id) &&
+	    !has(c->said, said, u->cgroup_id))
 		c->cgroup_id[c->named++] = u->cgroup_id;
 }
 
@@ -34,7 +48,7 @@ bool agent_claims_wait(struct agent *a, bool is_last)
 		device_get_totals(a->devices, &t);
 	if (!is_last && !t.has_spoken && agent_boot_ns() - a->started_ns < SAMPLER_WAIT_NS)
 		return true;
-	a->claims.over_now = 0;
+	a->claims.now = (struct om_claim_over){ 0 };
 	a->claims.named = 0;
 	om_ledger_hold(a->ledger, &a->node, on_over, a);
 	return false;
@@ -45,15 +59,18 @@ int agent_claims_say(struct agent *a)
 	struct agent_claims *c = &a->claims;
 	int r = 0;
 
-	if (!c->over_now)
+	if (!c->now.over && !c->now.cut)
 		return 0;
 	c->drains++;
-	opcount_add_saturating(&c->over, c->over_now);
-	for (size_t i = 0; i < c->named && r == 0; i++)
+	add(&c->all, &c->now);
+	for (size_t i = 0; i < c->named && r == 0; i++) {
 		r = agent_say(
 			a, "more was asked for than the node's devices can do",
 			cgroups_path(a->cgroups, c->cgroup_id[i]) ?: "a cgroup",
-			"Forged or failed calls: what is over counts in the upper bound only; see `opmeter "
-			"ledger export --readings`.");
+			"Forged or failed calls: what is over counts in the upper bound only, past eight "
+			"times in none; see `opmeter ledger export --readings`.");
+		if (r == 0)
+			c->said[c->said_count++ % ARRAY_SIZE(c->said)] = c->cgroup_id[i];
+	}
 	return r;
 }

@@ -45,11 +45,13 @@ struct agent_device_line {
 
 /* What was asked for beyond what the node can do: agent_claims.c. */
 struct agent_claims {
-	opcount over;		/* in the ledger, by this agent */
-	uint64_t drains;	/* in which there was any */
-	opcount over_now;	/* in this drain */
-	uint64_t cgroup_id[16]; /* whose, in this drain; more are not named */
+	struct om_claim_over all; /* in the ledger, by this agent */
+	uint64_t drains;	  /* in which there was any */
+	struct om_claim_over now; /* in this drain */
+	uint64_t cgroup_id[16];	  /* whose, in this drain, of those that were not said yet */
 	size_t named;
+	uint64_t said[1024]; /* the latest */
+	size_t said_count;
 };
 
 #define AGENT_GUARDED 4

@@ -107,8 +107,11 @@ static void render_self(struct agent *a)
 	counter(a, "opmeter_drain_failures",
 		"Drains that could not be committed; the kernel kept the counts.", (double)a->drain_failures);
 	counter(a, "opmeter_overclaimed_operations",
-		"Operations asked for beyond what the node's devices can do: in upper bounds only.",
-		opcount_to_double(a->claims.over));
+		"Operations asked for beyond what the node's devices can do: in no lower bound.",
+		opcount_to_double(a->claims.all.over));
+	counter(a, "opmeter_overclaimed_cut_operations",
+		"Operations asked for beyond eight times what the devices can do: in no bound.",
+		opcount_to_double(a->claims.all.cut));
 	counter(a, "opmeter_overclaimed_drains", "Drains in which there were such operations.",
 		(double)a->claims.drains);
 	counter(a, "opmeter_regressions", "Counts below their cursor: never subtracted.",

@@ -74,23 +74,35 @@ static opcount hold_mean(const struct om_value *known, struct om_value *delta, o
 	return over < 1e38 ? (opcount)over : OPCOUNT_MAX;
 }
 
-opcount om_claim_hold(uint8_t meter, const struct om_value *known, struct om_value *delta, opcount possible)
+/* What no device can have done, however many share it. */
+static opcount cut_highest(const struct om_value *known, struct om_value *delta, opcount possible)
 {
-	opcount most = times(possible, om_claim_factor(meter)), over, from_low, from_exact, widest;
+	opcount widest = times(possible, OM_CLAIM_SHARED_BY), before = om_value_upper(delta);
 
-	if (meter == OM_METER_COUNTER)
-		return hold_mean(known, delta, most);
-	if (meter != OM_METER_SHAPE && meter != OM_METER_LAUNCH)
+	if (before <= less(widest, om_value_upper(known)))
 		return 0;
+	delta->high = opcount_max(less(less(widest, om_value_upper(known)), delta->exact),
+				  less(delta->low, less(known->high, known->low)));
+	return less(before, om_value_upper(delta));
+}
+
+struct om_claim_over om_claim_hold(uint8_t meter, const struct om_value *known, struct om_value *delta,
+				   opcount possible)
+{
+	opcount most = times(possible, om_claim_factor(meter)), over, from_low, from_exact;
+
+	if (meter == OM_METER_COUNTER) {
+		over = hold_mean(known, delta, most);
+		return (struct om_claim_over){ over, over };
+	}
+	if (meter != OM_METER_SHAPE && meter != OM_METER_LAUNCH)
+		return (struct om_claim_over){ 0 };
 	over = less(om_value_lower(delta), less(most, om_value_lower(known)));
 	from_low = smaller(over, delta->low);
 	from_exact = over - from_low;
 	delta->low -= from_low;
 	delta->exact -= from_exact;
 	delta->high = add(delta->high, from_exact); /* what was low stands in high already */
-	widest = times(possible, OM_CLAIM_SHARED_BY);
-	if (meter == OM_METER_SHAPE && om_value_upper(delta) > less(widest, om_value_upper(known)))
-		delta->high = opcount_max(less(less(widest, om_value_upper(known)), delta->exact),
-					  less(delta->low, less(known->high, known->low)));
-	return over;
+	return (struct om_claim_over){ over,
+				       meter == OM_METER_SHAPE ? cut_highest(known, delta, possible) : 0 };
 }

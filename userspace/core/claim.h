@@ -41,10 +41,15 @@ opcount om_claim_hour(opcount peak_ops_per_s, uint64_t ledger_start_ns, uint64_t
 /*
  * Takes out of *delta, which is to be added to *known (one hour's register), what `possible` leaves no room
  * for. From what was done at least it goes to what was done at most; past OM_CLAIM_SHARED_BY times `possible`
- * (launches by name apart, which nobody bounds) it goes nowhere, since no device can have done it. Only
- * shape, launch and counter are held: of the others no tenant says anything. Returns what is no longer in
- * exact + low, or in the mean.
+ * (launches by name apart, which nobody bounds) it goes nowhere, since no device can have done it, nor does
+ * what a counter's mean has no room for. Only shape, launch and counter are held: of the others no tenant
+ * says anything.
  */
-opcount om_claim_hold(uint8_t meter, const struct om_value *known, struct om_value *delta, opcount possible);
+struct om_claim_over {
+	opcount over; /* no longer in exact + low, or in the mean */
+	opcount cut;  /* was in no figure but `high` or the mean, and is in none now */
+};
+struct om_claim_over om_claim_hold(uint8_t meter, const struct om_value *known, struct om_value *delta,
+				   opcount possible);
 
 #endif

@@ -25,6 +25,7 @@
 
 #include "../base/cleanup.h"
 #include "../base/log.h"
+#include "claim.h"
 #include "register.h"
 
 struct om_ledger;
@@ -111,7 +112,8 @@ int om_ledger_accrue(struct om_ledger *l, const struct om_usage *u, size_t n, ui
  * changed.
  */
 void om_ledger_hold(struct om_ledger *l, const struct om_node_facts *node,
-		    void (*fn)(void *ctx, const struct om_usage *u, opcount over), void *ctx);
+		    void (*fn)(void *ctx, const struct om_usage *u, const struct om_claim_over *over),
+		    void *ctx);
 
 /*
  * The kernel's counts may already be in a ledger that this one replaces, or in

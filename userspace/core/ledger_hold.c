@@ -31,7 +31,8 @@ static uint64_t read_until(struct om_ledger *l)
 }
 
 void om_ledger_hold(struct om_ledger *l, const struct om_node_facts *node,
-		    void (*fn)(void *ctx, const struct om_usage *u, opcount over), void *ctx)
+		    void (*fn)(void *ctx, const struct om_usage *u, const struct om_claim_over *over),
+		    void *ctx)
 {
 	if (!l->hold.is_on)
 		l->hold.read_until_ns = read_until(l);
@@ -64,7 +65,8 @@ uint64_t ledger_hold(struct om_ledger *l, const struct om_usage *u, const struct
 	uint64_t from = earlier(known->from_ns, since_ns) ?: now_ns,
 		 away = since_ns ? 0 : away_from(l, now_ns);
 	struct om_value held = *delta;
-	opcount peak, over;
+	struct om_claim_over over;
+	opcount peak;
 
 	/* The hour is as long as it was read, though the clock was set back since. */
 	now_ns = known->to_ns > now_ns ? known->to_ns : now_ns;
@@ -77,7 +79,7 @@ uint64_t ledger_hold(struct om_ledger *l, const struct om_usage *u, const struct
 		peak = l->hold.node.peak_ops_per_s ?: OM_DEVICE_PEAK_MAX * (opcount)l->hold.node.device_count;
 	over = om_claim_hold(u->meter, known, &held, om_claim_hour(peak, l->start_ns, from, now_ns));
 	/* Too much for the time since the start: then it was done before. */
-	if (over && away && away < from) {
+	if (over.over && away && away < from) {
 		from = away;
 		held = *delta;
 		over = om_claim_hold(u->meter, known, &held, om_claim_hour(peak, l->start_ns, from, now_ns));
@@ -85,7 +87,7 @@ uint64_t ledger_hold(struct om_ledger *l, const struct om_usage *u, const struct
 		from = 0;
 	}
 	*delta = held;
-	if (over && l->hold.fn)
-		l->hold.fn(l->hold.ctx, u, over);
+	if ((over.over || over.cut) && l->hold.fn)
+		l->hold.fn(l->hold.ctx, u, &over);
 	return from;
 }

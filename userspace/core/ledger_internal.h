@@ -71,7 +71,7 @@ struct om_ledger {
 	struct {
 		bool is_on;
 		struct om_node_facts node;
-		void (*fn)(void *ctx, const struct om_usage *u, opcount over);
+		void (*fn)(void *ctx, const struct om_usage *u, const struct om_claim_over *over);
 		void *ctx;
 		uint64_t read_until_ns; /* the last that had been read when this was opened; 0: nothing */
 	} hold;
