@@ -32,6 +32,13 @@
 		__taken;                                                                                     \
 	})
 
+#define SWAP(a, b)                                                                                           \
+	do {                                                                                                 \
+		typeof(a) __swapped = (a);                                                                   \
+		(a) = (b);                                                                                   \
+		(b) = __swapped;                                                                             \
+	} while (0)
+
 static inline void freep(void *p)
 {
 	free(*(void **)p);

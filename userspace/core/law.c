@@ -59,6 +59,12 @@ static int check_end(const struct law *l, const struct owners *o, const struct l
 	return 0;
 }
 
+static void exchange(const struct law *l, bool begins)
+{
+	if (l->exchange)
+		l->exchange(l->exchange_ctx, begins);
+}
+
 static int load_owners(struct law *l, int32_t today, struct law_news *news, struct error_text *err)
 {
 	_cleanup_(owners_freep) struct owners *o = NULL;
@@ -76,8 +82,9 @@ static int load_owners(struct law *l, int32_t today, struct law_news *news, stru
 	if (r)
 		return r;
 	news->has_other_days = !l->owners || !owners_change_alike(l->owners, o);
-	owners_free(l->owners);
-	l->owners = TAKE_PTR(o);
+	exchange(l, true);
+	SWAP(l->owners, o);
+	exchange(l, false);
 	l->end = end;
 	return 0;
 }
@@ -95,8 +102,9 @@ static int load_declarations(struct law *l, struct error_text *err)
 				 "%s: the %zu records that were read before do not all stand there as they "
 				 "did: the file only grows",
 				 path, declarations_count(l->declarations));
-	declarations_free(l->declarations);
-	l->declarations = TAKE_PTR(d);
+	exchange(l, true);
+	SWAP(l->declarations, d);
+	exchange(l, false);
 	return 0;
 }
 
@@ -121,8 +129,9 @@ static int load_regimes(struct law *l, int32_t today, struct error_text *err)
 				"not to hold is of mode 'off'",
 				path, old->id, old->version);
 	}
-	regimes_free(l->regimes);
-	l->regimes = TAKE_PTR(g);
+	exchange(l, true);
+	SWAP(l->regimes, g);
+	exchange(l, false);
 	return 0;
 }
 

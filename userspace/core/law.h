@@ -30,6 +30,10 @@ struct law {
 	struct regimes *regimes;	   /* NULL likewise */
 	struct reload file[LAW_FILES];
 	struct law_end end; /* of the owners that are in use */
+	/* Before and after what others may be reading is exchanged, by law_look() alone: files are read
+	 * outside of it. NULL: nobody else reads it. */
+	void (*exchange)(void *ctx, bool begins);
+	void *exchange_ctx;
 };
 
 /* Paths are loans, by enum law_file, NULL: none. now_ns: of a clock that does not step; today: days since

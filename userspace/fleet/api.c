@@ -38,23 +38,35 @@ static void api_close(struct api *a)
 	pthread_rwlock_destroy(&a->tokens_lock);
 }
 
+static void lock_law(void *ctx, bool begins)
+{
+	struct api *a = ctx;
+
+	if (begins)
+		pthread_rwlock_wrlock(&a->law_lock);
+	else
+		pthread_rwlock_unlock(&a->law_lock);
+}
+
 static int open_law(struct api *a, struct error_text *err)
 {
 	const char *paths[LAW_FILES] = {
 		[LAW_OWNERS] = a->config->owners_path, [LAW_REGIMES] = a->config->regimes_dir
 	};
 
-	return law_open(&a->law, paths, fleet_now_ns(CLOCK_MONOTONIC), fleet_today(), err);
+	int r = law_open(&a->law, paths, fleet_now_ns(CLOCK_MONOTONIC), fleet_today(), err);
+
+	a->law.exchange = lock_law;
+	a->law.exchange_ctx = a;
+	return r;
 }
 
-/* Read anew when a file changed, while nobody answers by it; what cannot be read leaves what there was. */
+/* Read anew when a file changed, while answers go on by what there was; what cannot be read leaves that. */
 static void look_at_law(struct api *a, bool forced)
 {
 	struct law_news news;
 
-	pthread_rwlock_wrlock(&a->law_lock);
 	law_look(&a->law, fleet_now_ns(CLOCK_MONOTONIC), fleet_today(), forced, &news);
-	pthread_rwlock_unlock(&a->law_lock);
 	for (int i = 0; i < LAW_FILES; i++) {
 		const struct reload *l = &a->law.file[i];
 		const char *name = law_file_name((enum law_file)i);
