@@ -130,7 +130,9 @@ def check_running(broker, port, cert):
         (tmp / "tenants").write_text("\n".join(sorted({k[1] for k in want if k[0] == "model"})) + "\n")
         f.p.send_signal(signal.SIGHUP)
         sums_equal(follower, want, "the right is back", 180)
-        f.wait("the alert", lambda: follower.data_alerts("/opmeter/rights", "refused-by-broker"))
+        said = f.wait("the alert", lambda: follower.data_alerts("/opmeter/rights", "refused-by-broker"))
+        subjects = {a["value"]["subject"] for a in said}
+        assert len(subjects) == 1 and subjects.pop().startswith("instance/"), f"one instance of two partitions is said as {said}"
     finally:
         f.close()
         follower.close()

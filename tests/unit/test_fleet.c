@@ -838,6 +838,7 @@ static void what_is_left_out_or_goes_back_is_said_once_a_day(void **state)
 	assert_int_equal(said_count, 4);
 	assert_string_equal(said[2].cause, "assignment-lost");
 	assert_string_equal(said[3].cause, "refused-by-broker");
+	assert_string_equal(said[3].subject, "instance/0000000000000007");
 	assert_true(view_head(f.view, 0)->unsent == 5 && view_head(f.view, 0)->settings_unchecked);
 	bench_free(b);
 }

@@ -269,8 +269,6 @@ static const struct loss {
 	  "assignments that hold are no longer on the topic, and something older stands under their keys",
 	  "assign again: the owner's log names their offsets; whoever reads the topic anew goes by the "
 	  "older" },
-	{ "refused-by-broker", "the broker's ACLs refused something to the instance that keeps it",
-	  "give the fleet's user the rights that docs/fleet.md lists: what it may not read is in no total" },
 };
 
 /* Once for each partition and day of the last of them. */
@@ -291,6 +289,41 @@ static int say_loss(struct findings *j, uint32_t partition, const struct loss *l
 				       "partition", (int)partition));
 }
 
+/* An instance counts over all its partitions: the first of them says it. */
+static bool is_first_of_instance(const struct findings *j, uint32_t partition)
+{
+	uint64_t instance = view_head(j->view, partition)->epoch.instance;
+
+	for (uint32_t p = 0; p < partition; p++)
+		if (view_head(j->view, p)->epoch.instance == instance)
+			return false;
+	return true;
+}
+
+/* Once for each instance and day. */
+static int say_refused(struct findings *j, uint32_t partition)
+{
+	const struct view_head *h = view_head(j->view, partition);
+	const struct refusal_count *c = &h->refused_by_broker;
+	char subject[64], sentence[300], day[16], count[24];
+
+	if (!c->count || !is_first_of_instance(j, partition))
+		return 0;
+	snprintf(subject, sizeof(subject), "instance/%016" PRIx64, h->epoch.instance);
+	snprintf(count, sizeof(count), "%" PRIu64, c->count);
+	date_format((int32_t)(c->last_ms / 86400000), day);
+	snprintf(sentence, sizeof(sentence),
+		 "The broker's ACLs refused something %s times to the instance that keeps partition %" PRIu32
+		 ", the last on %s.",
+		 count, partition, day);
+	return findings_emit(
+		j, subject, "refused-by-broker", day, sentence,
+		json_pack("{s:s,s:s,s:i}", "count", count, "what_to_do",
+			  "give the fleet's user the rights that docs/fleet.md lists: what it may "
+			  "not read is in no total",
+			  "partition", (int)partition));
+}
+
 int findings_losses(struct findings *j)
 {
 	int r = 0;
@@ -301,7 +334,7 @@ int findings_losses(struct findings *j)
 		r = say_loss(j, p, &losses[0], &h->regressed);
 		r = r ?: say_loss(j, p, &losses[1], &h->left_out);
 		r = r ?: say_loss(j, p, &losses[2], &h->lost_words);
-		r = r ?: say_loss(j, p, &losses[3], &h->refused_by_broker);
+		r = r ?: say_refused(j, p);
 	}
 	return r;
 }
