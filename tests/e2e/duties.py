@@ -11,6 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "../lib"), str(HERE / "../data")]
+from day import await_day
 from opm import *
 import scenarios
 
@@ -39,6 +40,7 @@ def replayed(s, *until):
 
 def main():
     need_live()
+    await_day(60)
     begun = date.today() - timedelta(days=DAYS)
     known = begun + timedelta(days=first_known() - 1)
     with Rig("duties") as rig:

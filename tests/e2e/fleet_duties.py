@@ -18,6 +18,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../data"))
 from fleet import *
 import scenarios
+from day import await_day
+
+await_day(150)
 
 PARTITIONS = 4
 BEGUN = date.today() - timedelta(days=60)

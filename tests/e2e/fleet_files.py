@@ -16,6 +16,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../data"))
 from fleet import *
 import scenarios
+from day import await_day
+
+await_day(100)
 
 START = date.today() - timedelta(days=100)
 SOLD = START + timedelta(days=50)

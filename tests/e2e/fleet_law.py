@@ -19,6 +19,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../data"))
 from fleet import *
 import scenarios
+from day import await_day
+
+await_day(110)
 
 TODAY = date.today()
 TOPICS = ("opmeter.alerts.v1", "opmeter.alerts.shadow.v1", "opmeter.cases.v1")
