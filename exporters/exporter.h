@@ -26,6 +26,7 @@ enum om_topic {
 	OM_TOPIC_DEADLETTERS,
 	OM_TOPIC_CHECKPOINTS,
 	OM_TOPIC_NEAR,
+	OM_TOPIC_PROCESSES,
 	OM_TOPIC_END,
 };
 /* "opmeter.readings.v1" ... (docs/formats.md; exporters/topic.h has the table) */

@@ -45,6 +45,9 @@ static const struct om_topic_spec specs[OM_TOPIC_END] = {
 				   .retention_ms = -1 },
 	[OM_TOPIC_NEAR] = { "opmeter.near.v1", "hints: whose registers nodes send each second",
 			    .is_compacted = true, .is_single = true },
+	[OM_TOPIC_PROCESSES] = { "opmeter.processes.v1",
+				 "what each process does: phase, model, communicators", .is_compacted = true,
+				 .is_by_job = true, .is_restricted = true, .compaction_lag_ms = 7 * DAY_MS },
 };
 
 const struct om_topic_spec *om_topic_spec(enum om_topic topic)

@@ -36,6 +36,9 @@ def golden():
         yield "total", load(name), member
     event = {"specversion": "1.0", "id": "assignment-1", "source": "/opmeter/x", "type": "opmeter.assignment.v1"}
     yield "assignment", {**event, "data": load("assignment_v1")}, "data"
+    process = {**event, "id": "process-1", "type": "opmeter.process.v1", "data": load("process_v1")}
+    yield "process", process, "data"
+    yield "process", {**process, "data": {**process["data"], "model": None}}, "type"
     for line in open("tests/golden/alerts_v1.jsonl"):
         alert = json.loads(line)
         yield "case" if alert["type"] == "opmeter.case.v1" else "alert", alert, "time"

@@ -10,6 +10,7 @@ FUZZ_SEEDS_elf = $(FAKE_LIBS)
 FUZZ_SEEDS_yaml = $(wildcard data/regimes/*.yaml tests/demo/*.yaml)
 FUZZ_SEEDS_regime = $(wildcard data/regimes/*.yaml tests/demo/regimes/*.yaml)
 FUZZ_SEEDS_declaration = tests/golden/declarations_v1.jsonl
+FUZZ_SEEDS_process_record = tests/golden/process_v1.json
 FUZZ_SEEDS_seen = tests/golden/checkpoint_v1.note
 FUZZ_SEEDS_run = $(wildcard tests/data/runs/*.gz tests/phases/runs/square*.gz)
 

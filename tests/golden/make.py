@@ -87,6 +87,26 @@ def days(of, **names):
             "days": [["2026-11-21", "0", "0"], ["2026-11-22", str(10**25), str(10**25 + 1)], ["2026-11-28", str(2**100), str(2**101)]]}
 
 
+def process():
+    """One rank of sixteen; the third weight is of experts, its `active` another than its copies."""
+    both = lambda low, high: {"low": low, "high": high}
+    three = lambda low, best, high: {"low": low, "best": best, "high": high}
+    return {
+        "v": 1, "ledger": LEDGER.hex(), "job": JOB.hex(), "process": bytes(range(0xC0, 0xD0)).hex(), "from": "2026-11-23T18:00:00Z",
+        "to": "2026-11-23T18:12:00Z", "at": "2026-11-23T18:12:01.500000000Z", "ended": False, "tenant": "acme", "model_name": "lm/\u00e9", "lineage": None,
+        "phase": {"verdict": "training", "confidence": "high", "training": both("0.7228", "0.883301"), "recomputed": three("0", "0.1", "0.12"),
+                  "executed": str(10**26 + 1), "suspicion": None, "evidence": "24 weights are there in all three forms."},
+        "model": {"hidden": 768, "feed_forward": 3072, "key_value": 0, "vocabulary": 50257, "experts": 8, "experts_here": 2, "layers": 12, "tensor_parallel": 1,
+                  "passes": "123.5", "has_passes": True, "seen_in_order": 0, "by_tokens": 0, "by_buffers": True, "certain": True,
+                  "parameters": three("123532032", "123532033", "1.23532034e+11"), "active": three("5", "6", "7"), "tokens": three("0", "1048576", "1048576"),
+                  "check": "1.02", "weights": [{"small": 768, "large": 3072, "copies": "24"}, {"small": 768, "large": 50257, "copies": "1"},
+                                               {"small": 64, "large": 768, "copies": "24.5", "active": "6", "experts": True, "narrows": True}],
+                  "weights_left_out": 2, "evidence": "3 weights explain 99.1 % of the operations."},
+        "communicators": [{"id": bytes(range(16, 32)).hex(), "ranks": 16, "rank": 3, "time": "2026-11-23T17:59:58Z"},
+                          {"id": bytes(range(32, 48)).hex(), "ranks": 2, "rank": -1, "time": "2026-11-23T18:05:00.000000001Z"}],
+        "communicators_left_out": 1, "groups": [{"ranks": 16, "kind": "allreduce", "bytes": str((2**64 - 1) * 3)}, {"ranks": 2, "kind": "sendrecv", "bytes": "0"}]}
+
+
 def leaf():
     salt, payload = bytes(range(32)), b'{"v":1,"act":"off"}'
     return b"OPLF" + struct.pack("<HHQQI", 1, 5, 1795456800000000000, 3, len(payload)) + hashlib.sha256(salt + payload).digest()
@@ -191,7 +211,7 @@ def main():
     (HERE / "carry_key_v1.hex").write_text(carry_key().hex() + "\n")
     (HERE / "carry_v1.hex").write_text(carry().hex() + "\n")
     asked = days("model", tenant="acme", model="lm-7b")
-    for name, t in (("days_v3", asked), ("days_lineage_v3", {**days("lineage", lineage="l-6f1c"), "folded": True}),
+    for name, t in (("process_v1", process()), ("days_v3", asked), ("days_lineage_v3", {**days("lineage", lineage="l-6f1c"), "folded": True}),
                     ("ask_v3", {k: v for k, v in {**asked, "group": "ask"}.items() if k != "days"}), ("total_v1", total(1)), ("total_v2", total(2)), ("total_lineage_v2", lineage(2)), ("total_v3", total(3)),
                     ("total_lineage_v3", lineage(3))):
         (HERE / f"{name}.json").write_text(json.dumps(t, indent=1) + "\n")

@@ -133,6 +133,7 @@ static int keep_weights(struct judging *j)
 			.active = j->pair[i].active,
 			.is_experts = j->pair[i].is_experts,
 			.narrows = j->by_side && j->pair[i].over_small.calls <= 0,
+			.widens = j->by_side && j->pair[i].over_large.calls <= 0,
 		};
 	qsort(all, j->count, sizeof(*all), by_parameters);
 	f->weights = j->count < MODEL_WEIGHTS_MAX ? j->count : MODEL_WEIGHTS_MAX;
@@ -309,7 +310,7 @@ static uint32_t shared_by(const struct model_fingerprint *f)
 	return best;
 }
 
-static void name_dims(struct model_fingerprint *f)
+void model_name_dims(struct model_fingerprint *f)
 {
 	double feed = 0, layers = f->layers ? f->layers : 1;
 
@@ -378,7 +379,7 @@ static int conclude(struct judging *j)
 	if (rc)
 		return rc;
 	add_parameters(j, tokens);
-	name_dims(f);
+	model_name_dims(f);
 	f->tokens.best = f->tokens.low = f->tokens.high = tokens_seen(j, passes, tokens);
 	if (f->seen_in_order)
 		f->tokens.high *= f->seen_in_order;

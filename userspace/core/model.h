@@ -38,7 +38,9 @@ struct model_weight {
 	double copies;	 /* in one pass; of experts: all of them */
 	double active;	 /* that one token meets */
 	bool is_experts; /* each copy meets its own number of tokens */
-	bool narrows; /* forward goes from the larger side to the smaller one only, as far as that is seen */
+	/* Forward goes from the larger side to the smaller one only, or the other way only, as far as that is
+	 * seen. */
+	bool narrows, widens;
 };
 
 #define MODEL_WEIGHTS_MAX 256
@@ -90,6 +92,10 @@ int model_judge(const struct run *r, const struct phase_judgement *p, const stru
 /* The same where another rank tells how many passes were made (core/job_model.h). */
 int model_judge_passes(const struct run *r, const struct phase_judgement *p,
 		       const struct architectures *known, double passes, struct model_fingerprint *ret);
+/* The same of what model_judge() has told, the run being gone: `passes` that another rank tells for the same
+ * time. False, and nothing is changed: weights would not come to whole numbers of copies, so bounds are all
+ * that is known. */
+bool model_scale(struct model_fingerprint *f, double passes);
 /* Fills in `match`. */
 void model_match(const struct architectures *known, struct model_fingerprint *f);
 

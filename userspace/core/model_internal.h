@@ -102,6 +102,9 @@ struct answers {
 	bool is_asked; /* false: nobody goes back, so nothing is told */
 };
 
+/* model.c. From the weights and layers, `vocabulary` being 0 before. */
+void model_name_dims(struct model_fingerprint *f);
+
 /* model_sides.c. Negative: -ENOMEM. */
 int model_dims_make(const struct run *r, struct dims *ret);
 double model_ops_of(const struct run_product *p);
