@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Ranks of one job together: what one that is seen says of those that are not, and what no rank alone can say. */
 #include <errno.h>
+#include <glob.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,8 +12,11 @@
 
 #include "userspace/base/cleanup.h"
 #include "userspace/core/job_model.h"
+#include "userspace/core/process_record.h"
 
-#define RANKS_MAX 8
+#define RANKS_MAX 32
+#define HOUR_NS UINT64_C(3600000000000)
+#define T0 (UINT64_C(1796050800) * 1000000000)
 
 struct job {
 	struct run run[RANKS_MAX];
@@ -136,6 +141,137 @@ static void no_ranks_are_no_job(void **state)
 	struct job_judgement x;
 
 	assert_int_equal(job_judge(NULL, 0, 8, NULL, &x), -EINVAL);
+	assert_int_equal(job_combine(NULL, 0, 8, &x), -EINVAL);
+}
+
+/* --- the same of ranks that were judged on their nodes --- */
+
+struct told {
+	struct process_record record[RANKS_MAX];
+	struct job_rank rank[RANKS_MAX];
+	size_t count;
+};
+
+/* As a node judges one process and sends it: `times` as much of the run, in so much of the hour. */
+static void tell(struct told *t, struct run *run, uint64_t times)
+{
+	static struct process_record p;
+	_cleanup_free_ char *text = NULL;
+	struct process_record *q = &t->record[t->count];
+
+	for (size_t i = 0; i < run->product_count; i++)
+		run->products[i].calls *= times;
+	for (size_t i = 0; times > 1 && i < run->step_count; i++)
+		run->steps[i].repeat *= (uint32_t)times;
+	memset(&p, 0, sizeof(p));
+	p.from_ns = T0;
+	p.to_ns = p.at_ns = T0 + times * HOUR_NS / 8;
+	assert_int_equal(phase_judge(run, &p.phase), 0);
+	assert_int_equal(model_judge(run, &p.phase, NULL, &p.model), 0);
+	p.has_model = p.model.weights > 0;
+	text = process_record_encode(&p);
+	assert_int_equal(process_record_decode(text, strlen(text), q), 0);
+	t->rank[t->count++] = (struct job_rank){ .phase = q->phase, .model = q->model, .from_ns = q->from_ns, .to_ns = q->to_ns };
+}
+
+static void assert_near(double a, double b, double by)
+{
+	if (fabs(a - b) > by * fmax(fabs(a), fabs(b)))
+		fail_msg("%.9g is not %.9g", a, b);
+}
+
+static void assert_same_job(const char *name, const struct job_judgement *x, const struct job_judgement *y)
+{
+	print_message("%s: %u ranks, %u x %u x %u x %u, %.6g parameters\n", name, x->ranks, x->tensor, x->pipeline, x->expert, x->data, x->parameters.best);
+	assert_int_equal(x->verdict, y->verdict);
+	assert_int_equal(x->learning, y->learning);
+	assert_int_equal(x->inferring, y->inferring);
+	assert_true(x->executed == y->executed);
+	/* Shares are rounded away from each other. */
+	assert_true(y->training_low <= x->training_low && y->training_high >= x->training_high);
+	assert_near(opcount_to_double(x->training_low), opcount_to_double(y->training_low), 1e-4);
+	assert_int_equal(x->tensor, y->tensor);
+	assert_int_equal(x->pipeline, y->pipeline);
+	assert_int_equal(x->expert, y->expert);
+	assert_int_equal(x->data, y->data);
+	assert_near(x->parameters.best, y->parameters.best, 1e-6);
+	assert_true(y->parameters.low <= y->parameters.best * 1.000001 && y->parameters.high >= y->parameters.best * 0.999999);
+}
+
+/* So that shapes tell, and layers are counted by the passes. */
+static void forget_buffers(struct run *run)
+{
+	for (size_t i = 0; i < run->step_count; i++)
+		run->steps[i].a = run->steps[i].b = run->steps[i].d = 0;
+}
+
+static void check_recorded(char **paths, size_t count, const char *name, bool has_buffers)
+{
+	_cleanup_(job_done) struct job j = { 0 };
+	_cleanup_free_ struct told *t = calloc(1, sizeof(*t));
+	struct job_judgement x, y;
+
+	for (size_t i = 0; i < count; i++) {
+		add(&j, paths[i]);
+		if (!has_buffers)
+			forget_buffers(&j.run[i]);
+		tell(t, &j.run[i], 1);
+	}
+	judge(&j, 0, &x);
+	assert_int_equal(job_combine(t->rank, t->count, 0, &y), 0);
+	assert_same_job(name, &x, &y);
+}
+
+static size_t name_len(const char *path)
+{
+	return (size_t)(strrchr(path, '_') - path);
+}
+
+static void records_of_ranks_tell_what_their_runs_do(void **state)
+{
+	glob_t g;
+	size_t jobs = 0;
+
+	assert_int_equal(glob("tests/phases/ranks/ranks_*.run.gz", 0, NULL, &g), 0);
+	for (size_t i = 0, end; i < g.gl_pathc; i = end, jobs++) {
+		size_t len = name_len(g.gl_pathv[i]);
+
+		for (end = i; end < g.gl_pathc && name_len(g.gl_pathv[end]) == len && !memcmp(g.gl_pathv[i], g.gl_pathv[end], len); end++)
+			;
+		check_recorded(g.gl_pathv + i, end - i, g.gl_pathv[i], true);
+		check_recorded(g.gl_pathv + i, end - i, g.gl_pathv[i], false);
+	}
+	globfree(&g);
+	assert_true(jobs >= 12);
+}
+
+/* Stages that were looked at at different times: their passes follow from how long each record is. */
+static void stages_are_compared_by_time(void **state)
+{
+	static const char *const there[] = { RANK("pp4_00"), RANK("pp4_01"), RANK("pp4_02"), RANK("pp4_03") };
+	_cleanup_(job_done) struct job j = { 0 };
+	_cleanup_free_ struct told *t = calloc(1, sizeof(*t));
+	struct job_judgement x, y;
+
+	for (size_t i = 0; i < 4; i++) {
+		add(&j, there[i]);
+		forget_buffers(&j.run[i]);
+	}
+	judge(&j, 0, &x);
+	for (size_t i = 0; i < 4; i++)
+		tell(t, &j.run[i], i + 1);
+	assert_int_equal(job_combine(t->rank, 4, 0, &y), 0);
+	assert_int_equal(y.pipeline, 4);
+	assert_near(x.parameters.best, y.parameters.best, 1e-6);
+	/* A little off, it is the same; a fifth less work in the time comes to no whole number of layers. */
+	t->rank[0].to_ns += HOUR_NS / 8 / 50;
+	assert_int_equal(job_combine(t->rank, 4, 0, &y), 0);
+	assert_near(x.parameters.best, y.parameters.best, 1e-6);
+	assert_true(y.parameters.low < x.parameters.best && y.parameters.high > x.parameters.best);
+	t->rank[0].to_ns += HOUR_NS / 8 / 5;
+	assert_int_equal(job_combine(t->rank, 4, 0, &y), 0);
+	assert_true(y.parameters.best <= 0);
+	assert_true(y.parameters.low < x.parameters.best && y.parameters.high > x.parameters.best);
 }
 
 int main(void)
@@ -147,6 +283,8 @@ int main(void)
 		cmocka_unit_test(doubt_in_one_rank_is_doubt_in_all_that_serve),
 		cmocka_unit_test(frozen_and_trained_ranks_are_named_by_the_most),
 		cmocka_unit_test(no_ranks_are_no_job),
+		cmocka_unit_test(records_of_ranks_tell_what_their_runs_do),
+		cmocka_unit_test(stages_are_compared_by_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

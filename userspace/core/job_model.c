@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../base/cleanup.h"
 
 #define DEGREE_MAX 4096
+#define PACE_DIFFERS 0.05 /* of stages with the head that were looked at at different times */
 
 static bool learns(const struct job_rank *r)
 {
@@ -62,31 +64,47 @@ static bool counts(const struct job_rank *r, const struct job_judgement *j)
 	return j->learning == 0 || learns(r);
 }
 
-/* Passes that the stages with a head have made; 0: there is none, or they differ. */
-static double passes_of_head(const struct job_rank *r, size_t count, const struct job_judgement *j)
+static bool is_headless(const struct job_rank *r)
 {
-	double passes = 0;
+	return !r->model.has_passes || !r->model.vocabulary;
+}
+
+/* What a rank's counts are of: runs are of one time. 0: nothing. */
+static double span_of(const struct job_rank *r)
+{
+	if (r->run)
+		return 1;
+	return r->to_ns > r->from_ns ? (double)(r->to_ns - r->from_ns) : 0;
+}
+
+/* Passes in each unit of time that the stages with a head have made; 0: there is none, or they differ. */
+static double pace_of_head(const struct job_rank *r, size_t count, double differ,
+			   const struct job_judgement *j)
+{
+	double pace = 0, sum = 0, heads = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		const struct model_fingerprint *f = &r[i].model;
+		double span = span_of(&r[i]);
 
-		if (!counts(&r[i], j) || !f->has_passes || !f->vocabulary)
+		if (!counts(&r[i], j) || is_headless(&r[i]) || !(span > 0))
 			continue;
-		if (passes > 0 && fabs(passes - f->passes) > 0.02 * passes)
+		if (pace > 0 && fabs(pace - r[i].model.passes / span) > differ * pace)
 			return 0;
-		passes = f->passes;
+		pace = r[i].model.passes / span;
+		sum += pace;
+		heads++;
 	}
-	return passes;
+	return heads > 0 ? sum / heads : 0;
 }
 
 static int judge_headless(struct job_rank *r, size_t count, const struct job_judgement *j,
 			  const struct architectures *known)
 {
-	double passes = passes_of_head(r, count, j);
+	double passes = pace_of_head(r, count, 0.02, j);
 	int rc = 0;
 
 	for (size_t i = 0; i < count && rc == 0 && passes > 0; i++)
-		if (counts(&r[i], j) && (!r[i].model.has_passes || !r[i].model.vocabulary))
+		if (counts(&r[i], j) && is_headless(&r[i]))
 			rc = model_judge_passes(r[i].run, &r[i].phase, known, passes, &r[i].model);
 	return rc;
 }
@@ -107,6 +125,7 @@ static uint32_t largest_group(const struct job_rank *r, size_t count, enum run_c
 struct tallied {
 	uint32_t ranks, heads, tensor;
 	bool has_experts, tensor_differs;
+	bool is_open; /* of a stage without the head bounds are all that is known */
 	double dense, routed, low, high, largest_low, largest_high;
 	double expert; /* degree; 0: not told */
 };
@@ -121,9 +140,8 @@ static double routed_parameters(const struct model_fingerprint *f)
 	return sum;
 }
 
-static void tally_rank(const struct job_rank *r, struct tallied *t)
+static void tally_model(const struct model_fingerprint *f, struct tallied *t)
 {
-	const struct model_fingerprint *f = &r->model;
 	double routed = routed_parameters(f);
 
 	t->ranks++;
@@ -174,7 +192,7 @@ static void add_parameters(const struct tallied *t, struct job_judgement *j)
 
 	j->parameters.low = t->largest_low;
 	j->parameters.high = t->largest_high * j->world;
-	if (!j->data || (t->has_experts && !j->expert) || j->ranks < j->world)
+	if (!j->data || (t->has_experts && !j->expert) || j->ranks < j->world || t->is_open)
 		return;
 	held_by = (double)t->ranks / (j->tensor * j->pipeline);
 	j->parameters.best = t->dense / held_by;
@@ -207,17 +225,30 @@ static void say(struct job_judgement *j)
 		 j->unknown, degrees);
 }
 
-int job_judge(struct job_rank *ranks, size_t count, uint32_t world, const struct architectures *known,
-	      struct job_judgement *ret)
+static int begin(size_t count, uint32_t world, struct job_judgement *ret)
 {
-	struct tallied t = { 0 };
-	int rc = 0;
-
 	*ret = (struct job_judgement){ .ranks = (uint32_t)count, .world = (uint32_t)count };
 	if (!count || count > UINT32_MAX)
 		return -EINVAL;
 	if (world > ret->world)
 		ret->world = world;
+	return 0;
+}
+
+static void conclude(const struct job_rank *r, size_t count, const struct tallied *t,
+		     struct job_judgement *ret)
+{
+	find_degrees(r, count, t, ret);
+	add_parameters(t, ret);
+	say(ret);
+}
+
+int job_judge(struct job_rank *ranks, size_t count, uint32_t world, const struct architectures *known,
+	      struct job_judgement *ret)
+{
+	struct tallied t = { 0 };
+	int rc = begin(count, world, ret);
+
 	for (size_t i = 0; i < count && rc == 0; i++) {
 		rc = phase_judge(ranks[i].run, &ranks[i].phase);
 		rc = rc ?: model_judge(ranks[i].run, &ranks[i].phase, known, &ranks[i].model);
@@ -230,9 +261,43 @@ int job_judge(struct job_rank *ranks, size_t count, uint32_t world, const struct
 		return rc;
 	for (size_t i = 0; i < count; i++)
 		if (counts(&ranks[i], ret))
-			tally_rank(&ranks[i], &t);
-	find_degrees(ranks, count, &t, ret);
-	add_parameters(&t, ret);
-	say(ret);
+			tally_model(&ranks[i].model, &t);
+	conclude(ranks, count, &t, ret);
 	return 0;
+}
+
+/* A stage without the head made as many passes as the one with it in the same time. */
+static int tally_headless(const struct job_rank *r, double pace, struct tallied *t)
+{
+	_cleanup_free_ struct model_fingerprint *f = malloc(sizeof(*f));
+
+	if (!f)
+		return -ENOMEM;
+	*f = r->model;
+	t->is_open |= !(pace > 0) || !model_scale(f, pace * span_of(r));
+	tally_model(f, t);
+	return 0;
+}
+
+int job_combine(const struct job_rank *ranks, size_t count, uint32_t world, struct job_judgement *ret)
+{
+	struct tallied t = { 0 };
+	int rc = begin(count, world, ret);
+	double pace;
+
+	if (rc)
+		return rc;
+	add_phases(ranks, count, ret);
+	pace = pace_of_head(ranks, count, PACE_DIFFERS, ret);
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		if (!counts(&ranks[i], ret))
+			continue;
+		if (is_headless(&ranks[i]))
+			rc = tally_headless(&ranks[i], pace, &t);
+		else
+			tally_model(&ranks[i].model, &t);
+	}
+	if (rc == 0)
+		conclude(ranks, count, &t, ret);
+	return rc;
 }
