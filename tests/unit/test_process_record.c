@@ -302,6 +302,67 @@ struct change {
 	int want;
 };
 
+static const struct change changes[] = {
+	{ "unheard_of", "{\"a\":[1]}", 0 },
+	{ "v", "2", -EPROTONOSUPPORT },
+	{ "v", "0", -EBADMSG },
+	{ "v", "\"1\"", -EBADMSG },
+	{ "v", NULL, -EBADMSG },
+	{ "ledger", "\"00\"", -EBADMSG },
+	{ "process", NULL, -EBADMSG },
+	{ "to", "\"2026-11-23T17:00:00Z\"", -EBADMSG }, /* before from */
+	{ "at", "\"2026-11-23T18:00:00Z\"", -EBADMSG }, /* before to */
+	{ "to", "\"9999-11-23T17:00:00Z\"", -EBADMSG }, /* past 2^64 ns */
+	{ "at", "\"2026-11-23T18:12:61Z\"", -EBADMSG },
+	{ "from", "null", -EBADMSG },
+	{ "ended", "0", -EBADMSG },
+	{ "tenant", "\"\"", -EBADMSG },
+	{ "tenant", "null", -EBADMSG },
+	{ "lineage", "\"\"", -EBADMSG },
+	{ "lineage", "\"l-1\"", 0 },
+	{ "phase", "[]", -EBADMSG },
+	{ "phase/verdict", "\"learning\"", -EBADMSG },
+	{ "phase/confidence", "\"some\"", -EBADMSG },
+	{ "phase/training/low", "\"0.9\"", -EBADMSG }, /* over high */
+	{ "phase/training/high", "\"1.000001\"", -EBADMSG },
+	{ "phase/training/high", "\"nan\"", -EBADMSG },
+	{ "phase/training/high", "1", -EBADMSG },
+	{ "phase/training/low", "\"-0\"", -EBADMSG },
+	{ "phase/training/low", "\"0.1234567\"", -EBADMSG },
+	{ "phase/recomputed/best", "\"0.2\"", -EBADMSG },
+	{ "phase/executed", "\"1e26\"", -EBADMSG },
+	{ "phase/executed", "\"340282366920938463463374607431768211456\"", -EBADMSG },
+	{ "phase/suspicion", "\"\"", -EBADMSG },
+	{ "model", "null", 0 },
+	{ "model", "false", -EBADMSG },
+	{ "model", NULL, -EBADMSG },
+	{ "model/hidden", "-1", -EBADMSG },
+	{ "model/hidden", "9007199254740993", -EBADMSG },
+	{ "model/layers", "4294967296", -EBADMSG },
+	{ "model/passes", "\"0x10\"", -EBADMSG },
+	{ "model/passes", "\"inf\"", -EBADMSG },
+	{ "model/passes", "\"1e41\"", -EBADMSG },
+	{ "model/passes", "\" 1\"", -EBADMSG },
+	{ "model/passes", "\"1.\"", -EBADMSG },
+	{ "model/parameters/low", "\"1e30\"", -EBADMSG },
+	{ "model/certain", "null", -EBADMSG },
+	{ "model/weights", "{}", -EBADMSG },
+	{ "model/weights/0/small", "0", -EBADMSG },
+	{ "model/weights/0/small", "99999999", -EBADMSG },
+	{ "model/weights/0/copies", "\"0\"", -EBADMSG },
+	{ "model/weights/0/experts", "1", -EBADMSG },
+	{ "communicators", "null", -EBADMSG },
+	{ "communicators/0/rank", "16", -EBADMSG },
+	{ "communicators/0/rank", "-2", -EBADMSG },
+	{ "communicators/0/ranks", "16777217", -EBADMSG },
+	{ "communicators/0/ranks", "0", -EBADMSG },
+	{ "communicators/0/id", "\"x\"", -EBADMSG },
+	{ "communicators_left_out", "-1", -EBADMSG },
+	{ "groups/0/ranks", "0", -EBADMSG },
+	{ "groups/0/kind", "\"AllReduce\"", -EBADMSG },
+	{ "groups/0/bytes", "5", -EBADMSG },
+};
+
 static void apply(json_t *o, const struct change *c)
 {
 	_cleanup_free_ char *path = strdup(c->where);
@@ -318,66 +379,6 @@ static void apply(json_t *o, const struct change *c)
 
 static void what_is_out_of_its_range_is_refused(void **state)
 {
-	static const struct change changes[] = {
-		{ "unheard_of", "{\"a\":[1]}", 0 },
-		{ "v", "2", -EPROTONOSUPPORT },
-		{ "v", "0", -EBADMSG },
-		{ "v", "\"1\"", -EBADMSG },
-		{ "v", NULL, -EBADMSG },
-		{ "ledger", "\"00\"", -EBADMSG },
-		{ "process", NULL, -EBADMSG },
-		{ "to", "\"2026-11-23T17:00:00Z\"", -EBADMSG }, /* before from */
-		{ "at", "\"2026-11-23T18:00:00Z\"", -EBADMSG }, /* before to */
-		{ "to", "\"9999-11-23T17:00:00Z\"", -EBADMSG }, /* past 2^64 ns */
-		{ "at", "\"2026-11-23T18:12:61Z\"", -EBADMSG },
-		{ "from", "null", -EBADMSG },
-		{ "ended", "0", -EBADMSG },
-		{ "tenant", "\"\"", -EBADMSG },
-		{ "tenant", "null", -EBADMSG },
-		{ "lineage", "\"\"", -EBADMSG },
-		{ "lineage", "\"l-1\"", 0 },
-		{ "phase", "[]", -EBADMSG },
-		{ "phase/verdict", "\"learning\"", -EBADMSG },
-		{ "phase/confidence", "\"some\"", -EBADMSG },
-		{ "phase/training/low", "\"0.9\"", -EBADMSG }, /* over high */
-		{ "phase/training/high", "\"1.000001\"", -EBADMSG },
-		{ "phase/training/high", "\"nan\"", -EBADMSG },
-		{ "phase/training/high", "1", -EBADMSG },
-		{ "phase/training/low", "\"-0\"", -EBADMSG },
-		{ "phase/training/low", "\"0.1234567\"", -EBADMSG },
-		{ "phase/recomputed/best", "\"0.2\"", -EBADMSG },
-		{ "phase/executed", "\"1e26\"", -EBADMSG },
-		{ "phase/executed", "\"340282366920938463463374607431768211456\"", -EBADMSG },
-		{ "phase/suspicion", "\"\"", -EBADMSG },
-		{ "model", "null", 0 },
-		{ "model", "false", -EBADMSG },
-		{ "model", NULL, -EBADMSG },
-		{ "model/hidden", "-1", -EBADMSG },
-		{ "model/hidden", "9007199254740993", -EBADMSG },
-		{ "model/layers", "4294967296", -EBADMSG },
-		{ "model/passes", "\"0x10\"", -EBADMSG },
-		{ "model/passes", "\"inf\"", -EBADMSG },
-		{ "model/passes", "\"1e41\"", -EBADMSG },
-		{ "model/passes", "\" 1\"", -EBADMSG },
-		{ "model/passes", "\"1.\"", -EBADMSG },
-		{ "model/parameters/low", "\"1e30\"", -EBADMSG },
-		{ "model/certain", "null", -EBADMSG },
-		{ "model/weights", "{}", -EBADMSG },
-		{ "model/weights/0/small", "0", -EBADMSG },
-		{ "model/weights/0/small", "99999999", -EBADMSG },
-		{ "model/weights/0/copies", "\"0\"", -EBADMSG },
-		{ "model/weights/0/experts", "1", -EBADMSG },
-		{ "communicators", "null", -EBADMSG },
-		{ "communicators/0/rank", "16", -EBADMSG },
-		{ "communicators/0/rank", "-2", -EBADMSG },
-		{ "communicators/0/ranks", "16777217", -EBADMSG },
-		{ "communicators/0/ranks", "0", -EBADMSG },
-		{ "communicators/0/id", "\"x\"", -EBADMSG },
-		{ "communicators_left_out", "-1", -EBADMSG },
-		{ "groups/0/ranks", "0", -EBADMSG },
-		{ "groups/0/kind", "\"AllReduce\"", -EBADMSG },
-		{ "groups/0/bytes", "5", -EBADMSG },
-	};
 	_cleanup_free_ struct process_record *p = malloc(sizeof(*p));
 	_cleanup_free_ char *text = golden_json("process_v1.json");
 
