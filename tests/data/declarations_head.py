@@ -42,6 +42,14 @@ def main():
         one(0, 4, "--keys", keys)
         whole = (file.read_text(), head.read_text())
         assert "5 records, in order; the head names all of them, signed for example.org/declarations" in listed(0, "--key", public)
+        # A fleet starts with what a key of its own signed, and with nothing else.
+        fleet = lambda *more: opmeter(2, "fleet", "--brokers", "127.0.0.1:1", "--regimes", "data/regimes", *more)
+        other = Path(d, "other-public")
+        other.write_text("# of somebody else\n" + opmeter(0, "evidence", "keygen", "--keys", Path(d, "other"), "--origin", "example.org/other"))
+        assert "of --declarations, which is not given" in fleet("--declaration-keys", public)
+        assert "none of the keys" in fleet("--declarations", file, "--declaration-keys", other)
+        assert "has no key" in fleet("--declarations", file, "--declaration-keys", "/dev/null")
+        assert "is no key" in fleet("--declarations", file, "--declaration-keys", head)
         # Whoever can write both files takes the record away and the head with it, puts an older head there, or makes one.
         head.unlink()
         file.write_text(states[2][0])

@@ -57,23 +57,46 @@ def levels(f, subject):
     return {e["data"]["level"] for e in f.events("alert.level", subject) if e["data"]["regime"] == "us-bis-4e091"}
 
 
+def declare(d, *words):
+    scenarios.run("declare", *words, "--by", "Jane Doe", "--file", d / "declarations.jsonl", "--keys", d / "keys")
+
+
+def taken_back(f, d, good):
+    """The last record and its head taken away by who can write both: the head that is left is older, of nobody, or not there."""
+    file, head = d / "declarations.jsonl", d / "declarations.jsonl.head"
+    whole = head.read_text()
+    less = "".join(good.splitlines(True)[:-1])
+    unsigned = f"opmeter/declarations\n{less.count(chr(10))}\n" + whole.splitlines()[2] + "\n"
+    for text, why in ((None, "is not there"), (unsigned, "not those that its head")):
+        n = len(f.files("declarations", "refused"))
+        head.unlink() if text is None else replace(head, text)
+        replace(file, less)
+        f.p.send_signal(signal.SIGHUP)
+        f.wait(f"refused: {why}", lambda: len(f.files("declarations", "refused")) > n)
+        assert why in f.files("declarations", "refused")[-1]["error"], f.files("declarations", "refused")[-1]
+    replace(head, whole)
+    replace(file, good)
+
+
 def declarations(f, d):
     file = d / "declarations.jsonl"
     before = len(f.events("alert.level"))
     acme = len(f.events("alert.level", "acme/lm"))
-    scenarios.run("declare", "external-operations", "zeta/lm", "--provider", "elsewhere", "--operations", "7e25", "--evidence-file",
-                  d / "letter.txt", "--by", "Jane Doe", "--file", file)
+    declare(d, "external-operations", "zeta/lm", "--provider", "elsewhere", "--operations", "7e25", "--evidence-file", d / "letter.txt")
     f.wait("what is declared of zeta", lambda: "exceeded" in levels(f, "zeta/lm"))
     assert len(f.events("alert.level", "acme/lm")) == acme, "a declaration of zeta moved acme"
     assert len(f.events("alert.level")) > before
     good = file.read_text()
     replace(file, good.replace("7" + 25 * "0", "1" + 25 * "0", 1) + good)  # tampered with, and said again behind it
     bad = f.wait("a tampered file is refused", lambda: f.files("declarations", "refused"))
-    assert "declarations.jsonl:2:" in bad[0]["error"], bad
+    assert "declarations.jsonl:3:" in bad[0]["error"], bad
     said = f.wait("and is said", lambda: f.events("alert.data", "file/declarations"))
-    assert said[0]["data"]["cause"] == "file-refused" and "jsonl:2" not in json.dumps(said), said
+    assert said[0]["data"]["cause"] == "file-refused" and "jsonl:3" not in json.dumps(said), said
     replace(file, good)
     f.wait("the right one is read", lambda: len(f.files("declarations", "read")) > 1)
+    n = len(f.files("declarations", "read"))
+    taken_back(f, d, good)
+    f.wait("the whole one is read again", lambda: len(f.files("declarations", "read")) > n)
 
 
 def late_fact(f, d):
@@ -171,8 +194,10 @@ def main():
                        stdout=subprocess.DEVNULL)
         subprocess.run([BUILD / "tests/tools/publish", broker.brokers, d / "readings", d / "assignments.jsonl"], check=True,
                        stdout=subprocess.DEVNULL)
+        (d / "public").write_text(scenarios.run("evidence", "keygen", "--keys", d / "keys", "--origin", "example.org/declarations"))
+        declare(d, "parent", "elsewhere/lm", "--parent", "elsewhere/base")
         f = Watched(broker, d, "files", "--node-devices", "65536", "--regimes", s.regimes("old", LAW), "--owners", d / "owners.yaml",
-                    "--declarations", d / "declarations.jsonl")
+                    "--declarations", d / "declarations.jsonl", "--declaration-keys", d / "public")
         try:
             f.wait("acme's total", lambda: "exceeded" in levels(f, "acme/lm"))
             assert not levels(f, "zeta/lm"), levels(f, "zeta/lm")

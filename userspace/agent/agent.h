@@ -17,11 +17,12 @@ struct agent_config {
 	bool standalone; /* policy is judged here; otherwise the fleet does it */
 	const char *dir; /* of the ledger */
 	const char *pin_dir;
-	const char *tenants_path;      /* NULL: every job is tenant `unknown` */
-	const char *identity_path;     /* rules of identity and whom to ask; NULL: nobody is asked */
-	const char *regimes_dir;       /* NULL: no policy */
-	const char *owners_path;       /* NULL: every owner is unknown */
-	const char *declarations_path; /* what people declared; NULL: nothing */
+	const char *tenants_path;	   /* NULL: every job is tenant `unknown` */
+	const char *identity_path;	   /* rules of identity and whom to ask; NULL: nobody is asked */
+	const char *regimes_dir;	   /* NULL: no policy */
+	const char *owners_path;	   /* NULL: every owner is unknown */
+	const char *declarations_path;	   /* what people declared; NULL: nothing */
+	const char *declaration_keys_path; /* public keys; NULL: its head need not be signed */
 	const char *offsets_path;
 	const char *kernels_path;     /* NULL: kernels.csv beside the offsets */
 	const char *peaks_path;	      /* NULL: peaks.csv beside the offsets */

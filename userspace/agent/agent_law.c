@@ -18,7 +18,7 @@ int agent_law_open(struct agent *a, struct error_text *err)
 					       [LAW_DECLARATIONS] = c->declarations_path,
 					       [LAW_REGIMES] = c->regimes_dir };
 
-	return law_open(&a->law, paths, agent_steady_ns(), today(), err);
+	return law_open_signed(&a->law, paths, c->declaration_keys_path, agent_steady_ns(), today(), err);
 }
 
 /* The log says what is wrong: that may name an owner, and an alert goes to those who run the machines. */

@@ -23,6 +23,10 @@ static int check_config(const struct agent_config *c)
 		log_error("--checkpoint must be at least --drain");
 		return -EINVAL;
 	}
+	if (c->declaration_keys_path && !c->declarations_path) {
+		log_error("--declaration-keys is of --declarations, which is not given");
+		return -EINVAL;
+	}
 	if (!c->standalone && !c->brokers && !c->file_path) {
 		log_error("agent: readings have nowhere to go: give --brokers HOST:PORT or --file PATH, "
 			  "or run `opmeter standalone`");
@@ -45,7 +49,7 @@ static void set_defaults(struct agent_config *c)
 		c->regimes_dir = OPMETER_DATADIR "/regimes";
 }
 
-/* Of the options the last three are cut off for `agent`: owners never reach nodes. */
+/* Of the options the last four are cut off for `agent`: owners never reach nodes. */
 static const char footer[] =
 	"Counting goes on in the kernel while the agent is stopped or replaced; --detach ends it.\n"
 	"Needs root, or CAP_SYS_ADMIN, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.";
@@ -105,6 +109,9 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		  "legal entities and their parents (none)" },
 		{ "declarations", "FILE", OPTION_STRING, &c->declarations_path,
 		  "what people declared, as `opmeter declare` writes it (none)" },
+		{ "declaration-keys", "FILE", OPTION_STRING, &c->declaration_keys_path,
+		  "public keys, one a line: the declarations' head must name all and be signed by one "
+		  "(none)" },
 		{ 0 },
 	};
 	struct option_spec spec = { .verb = verb, .summary = summary, .options = options, .footer = footer };
@@ -112,7 +119,7 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 
 	set_defaults(c);
 	if (!c->standalone)
-		options[sizeof(options) / sizeof(options[0]) - 4].name = NULL;
+		options[sizeof(options) / sizeof(options[0]) - 5].name = NULL;
 	r = options_parse(&spec, argc, argv, &operand);
 	if (r)
 		return r;

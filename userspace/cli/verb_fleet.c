@@ -20,6 +20,10 @@ static bool is_usable(const struct fleet_config *c)
 		log_error("fleet: --name is 1 to 60 of A-Z a-z 0-9 . _ -, not '%s'", c->name);
 		return false;
 	}
+	if (c->declaration_keys_path && !c->declarations_path) {
+		log_error("fleet: --declaration-keys is of --declarations, which is not given");
+		return false;
+	}
 	if (c->node_devices > CLAIM_DEVICES_SETTABLE) {
 		log_error("fleet: --node-devices is at most %d", CLAIM_DEVICES_SETTABLE);
 		return false;
@@ -54,6 +58,9 @@ int verb_fleet(int argc, char **argv)
 		  "legal entities and their parents; read anew when it changes (none)" },
 		{ "declarations", "FILE", OPTION_STRING, &c.declarations_path,
 		  "what people declared (opmeter declare); read anew when it changes (none)" },
+		{ "declaration-keys", "FILE", OPTION_STRING, &c.declaration_keys_path,
+		  "public keys, one a line: the declarations' head must name all and be signed by one "
+		  "(none)" },
 		{ "tenants", "FILE", OPTION_STRING, &c.tenants_path,
 		  "names of all tenants, one a line; assignments to others are refused; read anew when it "
 		  "changes (none)" },

@@ -66,6 +66,10 @@ struct declarations;
 /* -EINVAL with FILE:LINE, or where FILE.head (declaration_head.h) names what is not there. A file that is not
  * there is -ENOENT. */
 int declarations_load(const char *path, struct declarations **ret, struct error_text *err);
+/* The same where FILE.head must name all of them, signed by one of the public keys that stand in the file
+ * `keys`, one a line. Read while nobody appends: `wait` until that is so, else -EAGAIN. */
+int declarations_load_signed(const char *path, const char *keys, bool wait, struct declarations **ret,
+			     struct error_text *err);
 int declarations_parse(const char *name, const void *text, size_t len, struct declarations **ret,
 		       struct error_text *err);
 struct declarations *declarations_free(struct declarations *d);

@@ -95,6 +95,30 @@ int declaration_head_verify(const char *path, const struct declaration_head *h, 
 	return 0;
 }
 
+int declaration_head_keys(const char *path, struct om_note_key ret[DECLARATION_KEYS_MAX], size_t *ret_count,
+			  struct error_text *err)
+{
+	_cleanup_free_ char *text = NULL;
+	char *rest, *line;
+	size_t len;
+	int r = om_file_get(AT_FDCWD, path, HEAD_MAX, &text, &len);
+
+	*ret_count = 0;
+	if (r)
+		return error_set(err, -EINVAL, "%s: cannot be read: %s", path, strerror(-r));
+	for (rest = text; (line = strsep(&rest, "\n"));) {
+		if (!*line || *line == '#')
+			continue;
+		if (*ret_count == DECLARATION_KEYS_MAX)
+			return error_set(err, -EINVAL, "%s: more than %d keys", path, DECLARATION_KEYS_MAX);
+		r = om_note_key_parse(line, strlen(line), &ret[*ret_count]);
+		if (r || ret[(*ret_count)++].has_secret)
+			return error_set(err, -EINVAL, "%s: key %zu is %s", path, *ret_count + (r != 0),
+					 r ? "no key" : "a private one");
+	}
+	return *ret_count ? 0 : error_set(err, -EINVAL, "%s: has no key", path);
+}
+
 static int root_at(void *ctx, uint64_t size, uint8_t ret[OM_HASH_SIZE])
 {
 	if (size > declarations_count(ctx))

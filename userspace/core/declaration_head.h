@@ -30,6 +30,12 @@ int declaration_head_check(const char *path, const struct declaration_head *h, c
 int declaration_head_verify(const char *path, const struct declaration_head *h, const struct declarations *d,
 			    const struct om_note_key *keys, size_t count, struct error_text *err);
 
+/* Public keys of a file, one a line; empty lines and # are none. -EINVAL: it has none, too many, a private
+ * one, or what is no key. */
+#define DECLARATION_KEYS_MAX 16
+int declaration_head_keys(const char *path, struct om_note_key ret[DECLARATION_KEYS_MAX], size_t *ret_count,
+			  struct error_text *err);
+
 /* Before a record is appended: whether a head of it may be written then. keys: their directory; NULL: none,
  * which is refused where the head is signed. -EINVAL. */
 int declaration_head_may_grow(const char *path, const struct declaration_head *h,

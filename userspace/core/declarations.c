@@ -269,6 +269,33 @@ int declarations_load(const char *path, struct declarations **ret, struct error_
 	return load_open(fd, path, &head, ret, &len, err);
 }
 
+int declarations_load_signed(const char *path, const char *keys, bool wait, struct declarations **ret,
+			     struct error_text *err)
+{
+	_cleanup_(declaration_head_done) struct declaration_head head = { .text = NULL };
+	_cleanup_(declarations_freep) struct declarations *d = NULL;
+	struct om_note_key key[DECLARATION_KEYS_MAX];
+	_cleanup_close_ int fd = -1;
+	size_t len, count;
+	int r = declaration_head_keys(keys, key, &count, err);
+
+	if (r)
+		return r;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(err, -errno, "%s: cannot be read: %m", path);
+	/* Between a record and its head the head names one less. */
+	if (flock(fd, LOCK_SH | (wait ? 0 : LOCK_NB)))
+		return error_set(err, errno == EWOULDBLOCK ? -EAGAIN : -errno, "%s: cannot be locked: %m",
+				 path);
+	r = declaration_head_read(path, &head, err);
+	r = r ?: load_open(fd, path, &head, &d, &len, err);
+	r = r ?: declaration_head_verify(path, &head, d, key, count, err);
+	if (r == 0)
+		*ret = TAKE_PTR(d);
+	return r;
+}
+
 static size_t first_of(const struct declarations *d, const char *subject)
 {
 	size_t lo = 0, hi = d->count;

@@ -93,7 +93,9 @@ static int load_declarations(struct law *l, struct error_text *err)
 {
 	_cleanup_(declarations_freep) struct declarations *d = NULL;
 	const char *path = l->file[LAW_DECLARATIONS].path;
-	int r = declarations_load(path, &d, err);
+	int r = l->declaration_keys
+			? declarations_load_signed(path, l->declaration_keys, !l->declarations, &d, err)
+			: declarations_load(path, &d, err);
 
 	if (r)
 		return r;
@@ -152,10 +154,16 @@ static int load(struct law *l, enum law_file which, int32_t today, struct law_ne
 int law_open(struct law *l, const char *const path[LAW_FILES], uint64_t now_ns, int32_t today,
 	     struct error_text *err)
 {
+	return law_open_signed(l, path, NULL, now_ns, today, err);
+}
+
+int law_open_signed(struct law *l, const char *const path[LAW_FILES], const char *declaration_keys,
+		    uint64_t now_ns, int32_t today, struct error_text *err)
+{
 	struct law_news news = { 0 };
 	int r = 0;
 
-	*l = (struct law){ 0 };
+	*l = (struct law){ .declaration_keys = declaration_keys };
 	for (int i = 0; i < LAW_FILES; i++)
 		reload_begin(&l->file[i], path[i], now_ns);
 	for (int i = 0; r == 0 && i < LAW_FILES; i++)

@@ -29,7 +29,8 @@ struct law {
 	struct declarations *declarations; /* NULL likewise */
 	struct regimes *regimes;	   /* NULL likewise */
 	struct reload file[LAW_FILES];
-	struct law_end end; /* of the owners that are in use */
+	struct law_end end;	      /* of the owners that are in use */
+	const char *declaration_keys; /* a loan; NULL: their head need not be signed */
 	/* Before and after what others may be reading is exchanged, by law_look() alone: files are read
 	 * outside of it. NULL: nobody else reads it. */
 	void (*exchange)(void *ctx, bool begins);
@@ -40,6 +41,10 @@ struct law {
  * 1970-01-01, UTC: nobody accepts a regime on a day to come. -EINVAL with *err. */
 int law_open(struct law *l, const char *const path[LAW_FILES], uint64_t now_ns, int32_t today,
 	     struct error_text *err);
+/* The same where the declarations' head must name all of them and be signed by a key of that file
+ * (declarations_load_signed()); NULL: as above. The keys are read with each reading of the declarations. */
+int law_open_signed(struct law *l, const char *const path[LAW_FILES], const char *declaration_keys,
+		    uint64_t now_ns, int32_t today, struct error_text *err);
 void law_close(struct law *l);
 
 struct law_news {

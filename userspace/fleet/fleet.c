@@ -89,7 +89,8 @@ static int load_files(struct fleet *f, struct error_text *err)
 	const char *const paths[LAW_FILES] = { [LAW_OWNERS] = c->owners_path,
 					       [LAW_DECLARATIONS] = c->declarations_path,
 					       [LAW_REGIMES] = c->regimes_dir };
-	int r = law_open(&f->law, paths, fleet_now_ns(CLOCK_MONOTONIC), fleet_today(), err);
+	int r = law_open_signed(&f->law, paths, c->declaration_keys_path, fleet_now_ns(CLOCK_MONOTONIC),
+				fleet_today(), err);
 
 	if (r)
 		return -EINVAL;

@@ -17,9 +17,10 @@ struct fleet_config {
 	const char *brokers;
 	const char *kafka_config; /* NULL: none */
 	const char *regimes_dir;
-	const char *owners_path;       /* NULL: owners are not judged */
-	const char *declarations_path; /* NULL: nothing is declared */
-	const char *tenants_path;      /* NULL: any tenant's name is taken */
+	const char *owners_path;	   /* NULL: owners are not judged */
+	const char *declarations_path;	   /* NULL: nothing is declared */
+	const char *declaration_keys_path; /* public keys; NULL: their head need not be signed */
+	const char *tenants_path;	   /* NULL: any tenant's name is taken */
 	const char *log_keys_path; /* public keys of the nodes' logs; NULL: their heads are not compared */
 	uint64_t log_history_ns;   /* heads that are older are not read; 0: all are */
 	uint64_t log_silent_ns;	   /* a log of a node that works is silent after so long; 0: never */
