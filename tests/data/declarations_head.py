@@ -48,7 +48,8 @@ def main():
         other.write_text("# of somebody else\n" + opmeter(0, "evidence", "keygen", "--keys", Path(d, "other"), "--origin", "example.org/other"))
         assert "of --declarations, which is not given" in fleet("--declaration-keys", public)
         assert "none of the keys" in fleet("--declarations", file, "--declaration-keys", other)
-        assert "has no key" in fleet("--declarations", file, "--declaration-keys", "/dev/null")
+        Path(d, "none").write_text("# of nobody\n")
+        assert "has no key" in fleet("--declarations", file, "--declaration-keys", Path(d, "none"))
         assert "is no key" in fleet("--declarations", file, "--declaration-keys", head)
         # Whoever can write both files takes the record away and the head with it, puts an older head there, or makes one.
         head.unlink()

@@ -98,20 +98,17 @@ int agent_options_parse(const char *verb, const char *summary, int argc, char **
 		{ "listen", "ADDR:PORT", OPTION_STRING, &c->listen, "OpenMetrics endpoint (none)" },
 		{ "seconds", "N", OPTION_UINT, &c->seconds, "end by itself after N seconds (0: never)" },
 		{ "budget", "PERCENT", OPTION_UINT, &c->budget,
-		  "of the node's processors for the probes of one meter; over it, the meter goes off (5; 0: "
-		  "no guard)" },
+		  "of the processors for a meter's probes; over it, the meter goes off (5; 0: no guard)" },
 		{ "detach", NULL, OPTION_FLAG, &c->detach, "at the end also remove the probes" },
 		{ "json", NULL, OPTION_FLAG, &c->json, "print alerts as JSON lines" },
 		{ "debug", NULL, OPTION_FLAG, &debug, "log more" },
 		{ "regimes", "DIR", OPTION_STRING, &c->regimes_dir,
 		  "regimes to judge by (" OPMETER_DATADIR "/regimes)" },
-		{ "owners", "FILE", OPTION_STRING, &c->owners_path,
-		  "legal entities and their parents (none)" },
+		{ "owners", "FILE", OPTION_STRING, &c->owners_path, "legal entities and parents (none)" },
 		{ "declarations", "FILE", OPTION_STRING, &c->declarations_path,
 		  "what people declared, as `opmeter declare` writes it (none)" },
 		{ "declaration-keys", "FILE", OPTION_STRING, &c->declaration_keys_path,
-		  "public keys, one a line: the declarations' head must name all and be signed by one "
-		  "(none)" },
+		  "one of them must have signed the declarations' head (none)" },
 		{ 0 },
 	};
 	struct option_spec spec = { .verb = verb, .summary = summary, .options = options, .footer = footer };

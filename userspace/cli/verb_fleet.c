@@ -59,8 +59,7 @@ int verb_fleet(int argc, char **argv)
 		{ "declarations", "FILE", OPTION_STRING, &c.declarations_path,
 		  "what people declared (opmeter declare); read anew when it changes (none)" },
 		{ "declaration-keys", "FILE", OPTION_STRING, &c.declaration_keys_path,
-		  "public keys, one a line: the declarations' head must name all and be signed by one "
-		  "(none)" },
+		  "one of them must have signed the declarations' head (none)" },
 		{ "tenants", "FILE", OPTION_STRING, &c.tenants_path,
 		  "names of all tenants, one a line; assignments to others are refused; read anew when it "
 		  "changes (none)" },
