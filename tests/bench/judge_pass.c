@@ -2,7 +2,8 @@
 /*
  * What one pass of the fleet's judge costs: 10,000 tenants, 3,000 of them with an entity and an ultimate parent of its own (the others are unknown), a tenth of these
  * sold in mid-run, 5,000 declarations, 1,000 lineages; and what reading those files anew costs. A pass in which everything was told
- * before is what is done each second; against judging the models alone.
+ * before is what is done each second; against judging the models alone. Then the day's first pass over 20,000 tenants whose days are
+ * told: whether a threshold will be met, against the same pass without their days.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include "userspace/core/law.h"
 #include "userspace/core/policy.h"
 
-enum { SUBJECTS = 10000, OWNED = 3000, LINEAGES = 1000, DECLARED = 5000, NOW_DAY = 20780, SOLD_DAY = 20700 };
+enum { GROWING = 20000, GROWN_DAYS = 60, SUBJECTS = 10000, OWNED = 3000, LINEAGES = 1000, DECLARED = 5000, NOW_DAY = 20780, SOLD_DAY = 20700 };
 #define DAY_NS 86400000000000ULL
 
 static double cpu_s(void)
@@ -95,6 +96,44 @@ static int give(void *ctx, enum om_group group, int (*fn)(void *ctx, const struc
 	return r;
 }
 
+/* A tenant that grows evenly, at a rate of its own: some meet a threshold soon, most do not. */
+static opcount a_day(int tenant)
+{
+	return ((opcount)1 << 70) * (opcount)(1 + tenant % 97);
+}
+
+static int give_growing(void *ctx, enum om_group group, int (*fn)(void *ctx, const struct om_subject_total *s), void *fn_ctx)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && group == OM_GROUP_MODEL && i < GROWING; i++) {
+		char tenant[16];
+		opcount v = a_day(i) * GROWN_DAYS;
+		struct om_subject_total s = { .group = group, .tenant = tenant, .model = "m", .lineage = "", .training_low = v, .training_high = v,
+					      .training_ceiling = v, .meters = 2, .first_day = NOW_DAY - GROWN_DAYS };
+
+		snprintf(tenant, sizeof(tenant), "t%05d", i);
+		r = fn(fn_ctx, &s);
+	}
+	return r;
+}
+
+static int points(void *ctx, const struct om_subject_total *s, struct om_forecast_point **ret, size_t *ret_count)
+{
+	int tenant = atoi(s->tenant + 1);
+
+	*ret = calloc(GROWN_DAYS, sizeof(**ret));
+	if (!*ret)
+		return -1;
+	for (int d = 0; d < GROWN_DAYS; d++) {
+		opcount sum = a_day(tenant) * (opcount)(d + 1);
+
+		(*ret)[d] = (struct om_forecast_point){ .day = NOW_DAY - GROWN_DAYS + d, .low = sum, .high = sum };
+	}
+	*ret_count = GROWN_DAYS;
+	return 0;
+}
+
 static int count(void *ctx, const struct alert *a)
 {
 	++*(size_t *)ctx;
@@ -116,6 +155,31 @@ static int judge_one(void *ctx, const struct om_subject_total *s)
 static void row(const char *what, double s, double base)
 {
 	printf("  %-52s %7.3f s  ratio %6.2f\n", what, s, s / base);
+}
+
+/* What the judge does when a UTC day began and all days were told. */
+static void forecasts(const struct regimes *regimes)
+{
+	struct policy p = { .source = "/opmeter/bench", .now_ns = NOW_DAY * DAY_NS, .is_live = true, .regimes = regimes, .notice_days = 90 };
+	struct policy_totals totals = { give_growing, NULL };
+	size_t without = 0, with = 0, again_count = 0;
+	double begun = cpu_s(), plain, all, again;
+
+	policy_judge_all(&p, &totals, count, &without);
+	plain = cpu_s() - begun;
+	totals.points = points;
+	begun = cpu_s();
+	policy_judge_all(&p, &totals, count, &with);
+	all = cpu_s() - begun;
+	p.is_known = known;
+	begun = cpu_s();
+	policy_judge_all(&p, &totals, count, &again_count);
+	again = cpu_s() - begun;
+	printf("%d tenants, %d days of each told, once a UTC day; CPU time\n", GROWING, GROWN_DAYS);
+	row("without their days", plain, plain);
+	row("with clocks and forecasts, for the first time", all, plain);
+	row("the same, told before", again, plain);
+	printf("  %zu alerts, and %zu of clocks and forecasts\n", without, with - without);
 }
 
 int main(void)
@@ -164,6 +228,7 @@ int main(void)
 	row("everything, for the first time", first, models);
 	printf("  %zu alerts\n", alerts);
 	row("owners and declarations read anew", read, models);
+	forecasts(regimes);
 	law_close(&law);
 	regimes_free(regimes);
 	return 0;
