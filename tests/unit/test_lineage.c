@@ -125,6 +125,133 @@ static void parted_and_joined(void **state)
 	expect(runs, 3, "one 1.000: 1 2 3\n0 findings\n");
 }
 
+/* --- every pair held against every other: what a few must come to, too --- */
+
+struct pair {
+	double confidence;
+	unsigned a, b;
+};
+
+static int by_confidence(const void *x, const void *y)
+{
+	const struct pair *p = x, *q = y;
+
+	return (p->confidence < q->confidence) - (p->confidence > q->confidence);
+}
+
+static void print_all_pairs(const struct lineage_run *runs, char ret[RUNS * 257])
+{
+	static struct pair pair[RUNS * RUNS];
+	static char line[RUNS][256];
+	double weakest[RUNS];
+	unsigned set[RUNS], lines = 0, pairs = 0;
+
+	for (unsigned i = 0; i < RUNS; i++) {
+		set[i] = i;
+		weakest[i] = 1;
+		for (unsigned k = 0; k < i; k++) {
+			const char *why;
+
+			pair[pairs] = (struct pair){ lineage_tie(&runs[i], &runs[k], &why), i, k };
+			pairs += pair[pairs].confidence >= LINEAGE_JOINS;
+		}
+	}
+	qsort(pair, pairs, sizeof(*pair), by_confidence);
+	for (unsigned i = 0; i < pairs; i++) {
+		unsigned a = set[pair[i].a], b = set[pair[i].b], low = a < b ? a : b, high = a < b ? b : a;
+
+		if (a == b)
+			continue;
+		weakest[low] = weakest[low] < weakest[high] ? weakest[low] : weakest[high];
+		weakest[low] = pair[i].confidence < weakest[low] ? pair[i].confidence : weakest[low];
+		for (unsigned k = 0; k < RUNS; k++)
+			set[k] = set[k] == high ? low : set[k];
+	}
+	for (unsigned i = 0; i < RUNS; i++) {
+		int n;
+
+		if (set[i] != i)
+			continue;
+		n = snprintf(line[lines], sizeof(line[0]), "%.3f:", weakest[i]);
+		for (unsigned k = 0; k < RUNS; k++)
+			if (set[k] == i)
+				n += snprintf(line[lines] + n, sizeof(line[0]) - (size_t)n, " %u", runs[k].job.byte[0]);
+		lines++;
+	}
+	qsort(line, lines, sizeof(line[0]), by_text);
+	*ret = '\0';
+	for (unsigned i = 0; i < lines; i++)
+		sprintf(ret + strlen(ret), "%s\n", line[i]);
+}
+
+static int by_number(const void *x, const void *y)
+{
+	return *(const int *)x - *(const int *)y;
+}
+
+static void print_groups(const struct lineage_run *runs, const struct lineages *l, char ret[RUNS * 257])
+{
+	static char line[RUNS][256];
+
+	for (size_t i = 0; i < l->groups; i++) {
+		int n = snprintf(line[i], sizeof(line[0]), "%.3f:", l->group[i].confidence), member[RUNS];
+
+		for (size_t k = 0; k < l->group[i].count; k++)
+			member[k] = runs[l->group[i].member[k]].job.byte[0];
+		qsort(member, l->group[i].count, sizeof(*member), by_number);
+		for (size_t k = 0; k < l->group[i].count; k++)
+			n += snprintf(line[i] + n, sizeof(line[0]) - (size_t)n, " %d", member[k]);
+	}
+	qsort(line, l->groups, sizeof(line[0]), by_text);
+	*ret = '\0';
+	for (size_t i = 0; i < l->groups; i++)
+		sprintf(ret + strlen(ret), "%s\n", line[i]);
+}
+
+static void random_run(unsigned *seed, uint8_t n, struct lineage_run *ret)
+{
+	static const char *const tenants[] = { "acme", "zeta", "beta" }, *const before[] = { "l-1", "l-2" },
+				 *const subjects[] = { "acme/a", "acme/b", "zeta/c" };
+	static const struct lineage_parent parents[] = { { "acme/a", true }, { "acme/b", false }, { "zeta/c", true } };
+	static struct model_fingerprint near, uncertain;
+	const struct model_fingerprint *models[] = { &small, &large, &open_one, &near, &uncertain, NULL };
+	uint64_t from = (uint64_t)rand_r(seed) % 1000;
+
+	near = small;
+	near.weight[3].copies = 11;
+	near.parameters.best -= 768 * 768;
+	uncertain = large;
+	uncertain.has_passes = false;
+	*ret = run(n, tenants[rand_r(seed) % 3], from, from + (uint64_t)rand_r(seed) % 400, models[rand_r(seed) % 6]);
+	ret->is_united = rand_r(seed) % 8 == 0;
+	ret->united = (struct om_id){ { (uint8_t)(rand_r(seed) % 4) } };
+	ret->before = rand_r(seed) % 6 ? NULL : before[rand_r(seed) % 2];
+	ret->subject = rand_r(seed) % 4 ? NULL : subjects[rand_r(seed) % 3];
+	ret->parent = &parents[rand_r(seed) % 3];
+	ret->parents = rand_r(seed) % 8 == 0;
+	ret->is_parted = rand_r(seed) % 10 == 0;
+}
+
+static void few_comparisons_come_to_what_all_do(void **state)
+{
+	struct lineage_run runs[RUNS];
+	unsigned seed = 3;
+
+	for (int world = 0; world < 500; world++) {
+		static char want[RUNS * 257], got[RUNS * 257];
+		struct lineages *l = NULL;
+
+		for (uint8_t i = 0; i < RUNS; i++)
+			random_run(&seed, (uint8_t)(i + 1), &runs[i]);
+		assert_int_equal(lineages_make(runs, RUNS, &l), 0);
+		print_all_pairs(runs, want);
+		print_groups(runs, l, got);
+		lineages_free(l);
+		if (strcmp(want, got) != 0)
+			fail_msg("world %d:\n%s\nnot\n%s", world, got, want);
+	}
+}
+
 static void order_plays_no_part(void **state)
 {
 	static const char *const tenants[] = { "acme", "zeta", "beta" };
@@ -194,6 +321,7 @@ int main(void)
 		cmocka_unit_test(a_persons_word_beats_the_rule),
 		cmocka_unit_test(parted_and_joined),
 		cmocka_unit_test(declared_checkpoints_join),
+		cmocka_unit_test(few_comparisons_come_to_what_all_do),
 		cmocka_unit_test(order_plays_no_part),
 	};
 

@@ -7,34 +7,18 @@
 #include <string.h>
 
 #include "../base/cleanup.h"
+#include "lineage_internal.h"
 
 #define DECLARED_PROVEN 0.95
 #define DECLARED 0.7
 
-struct tie {
-	double confidence;
-	uint32_t a, b;
-};
-
-/* While it is made. */
-struct making {
-	const struct lineage_run *runs;
-	size_t count;
-	uint32_t *order;  /* runs by ledger and job: the same for any order of coming */
-	uint32_t *parent; /* of a run's set */
-	double *weakest;  /* of a set's root */
-	const char **named;
-	struct tie *tie;
-	size_t ties, room;
-};
-
-static bool is_open(const struct lineage_run *r)
+bool lineage_is_open(const struct lineage_run *r)
 {
 	return r->model && r->model->matches && r->model->match[0].score >= LINEAGE_LIKE;
 }
 
 /* Told at a glance, so that many runs are compared soon. */
-static bool is_other_size(const struct lineage_run *a, const struct lineage_run *b)
+bool lineage_is_other_size(const struct lineage_run *a, const struct lineage_run *b)
 {
 	return a->model->hidden && b->model->hidden && a->model->hidden != b->model->hidden;
 }
@@ -55,9 +39,11 @@ static double declared_parent(const struct lineage_run *child, const struct line
 	return best;
 }
 
-double lineage_tie(const struct lineage_run *a, const struct lineage_run *b, const char **ret_why)
+/* The words of lineage_tie(); like: of their models, if it is known already, else below 0. */
+static double tie_of(const struct lineage_run *a, const struct lineage_run *b, double like,
+		     const char **ret_why)
 {
-	double like, declared = declared_parent(a, b), back = declared_parent(b, a);
+	double declared = declared_parent(a, b), back = declared_parent(b, a), tie = 0;
 
 	*ret_why = "nothing";
 	if (a->declared && b->declared) {
@@ -76,13 +62,25 @@ double lineage_tie(const struct lineage_run *a, const struct lineage_run *b, con
 		*ret_why = "a declared checkpoint";
 		return declared > back ? declared : back;
 	}
-	if (!a->model || !b->model || strcmp(a->tenant, b->tenant) || is_other_size(a, b))
-		return 0;
-	like = model_similarity(a->model, b->model);
-	if (like < LINEAGE_LIKE)
-		return 0;
-	*ret_why = is_open(a) && is_open(b) ? "a like model, of an open architecture" : "a like model";
-	return like * (is_open(a) && is_open(b) ? 0.6 : 0.9) * (same_time(a, b) ? 0.5 : 1);
+	if (a->model && b->model && !strcmp(a->tenant, b->tenant) && !lineage_is_other_size(a, b)) {
+		bool open = lineage_is_open(a) && lineage_is_open(b);
+
+		like = like < 0 ? model_similarity(a->model, b->model) : like;
+		*ret_why = like < LINEAGE_LIKE ? *ret_why
+			   : open	       ? "a like model, of an open architecture"
+					       : "a like model";
+		tie = like < LINEAGE_LIKE ? 0 : like * (open ? 0.6 : 0.9) * (same_time(a, b) ? 0.5 : 1);
+	}
+	if (tie < LINEAGE_JOINS && a->before && b->before && !strcmp(a->before, b->before)) {
+		*ret_why = "said before";
+		return LINEAGE_JOINS;
+	}
+	return tie;
+}
+
+double lineage_tie(const struct lineage_run *a, const struct lineage_run *b, const char **ret_why)
+{
+	return tie_of(a, b, -1, ret_why);
 }
 
 /* --- in one order --- */
@@ -153,22 +151,27 @@ static int add_tie(struct making *m, const struct tie *t)
 	return 0;
 }
 
-static int tie_all(struct making *m)
+int lineage_consider(struct making *m, uint32_t x, uint32_t y, double like)
 {
-	for (uint32_t i = 0; i < m->count; i++)
-		for (uint32_t k = 0; k < i; k++) {
-			const char *why;
-			struct tie t = { lineage_tie(&m->runs[m->order[i]], &m->runs[m->order[k]], &why), k,
-					 i };
+	struct tie t = { .a = x < y ? x : y, .b = x < y ? y : x };
+	const char *why;
 
-			if (t.confidence >= LINEAGE_JOINS && add_tie(m, &t))
-				return -ENOMEM;
-		}
-	if (m->ties)
+	if (x == y)
+		return 0;
+	t.confidence = tie_of(&m->runs[m->order[t.a]], &m->runs[m->order[t.b]], like, &why);
+	return t.confidence >= LINEAGE_JOINS ? add_tie(m, &t) : 0;
+}
+
+static int unite_all(struct making *m)
+{
+	int r = lineage_tie_words(m);
+
+	r = r ?: lineage_tie_models(m);
+	if (r == 0 && m->ties)
 		qsort(m->tie, m->ties, sizeof(*m->tie), by_confidence);
-	for (size_t i = 0; i < m->ties; i++)
+	for (size_t i = 0; r == 0 && i < m->ties; i++)
 		unite(m, &m->tie[i]);
-	return 0;
+	return r;
 }
 
 static int making_begin(struct making *m)
@@ -222,68 +225,39 @@ static int by_time(const void *x, const void *y, void *runs)
 	return compare_runs(a, b);
 }
 
+/* Positions by the root of their set. */
+static int by_root(const void *x, const void *y, void *making)
+{
+	uint32_t p = *(const uint32_t *)x, q = *(const uint32_t *)y, a = root_of(making, p),
+		 b = root_of(making, q);
+
+	if (a != b)
+		return a < b ? -1 : 1;
+	return p < q ? -1 : p > q;
+}
+
 static int groups_make(struct making *m, struct lineages *l)
 {
-	size_t at = 0;
+	_cleanup_free_ uint32_t *at = calloc(m->count + 1, sizeof(*at));
 
 	l->group = calloc(m->count + 1, sizeof(*l->group));
 	l->index = calloc(m->count + 1, sizeof(*l->index));
-	if (!l->group || !l->index)
+	if (!l->group || !l->index || !at)
 		return -ENOMEM;
-	for (uint32_t root = 0; root < m->count; root++) {
-		struct lineage_group *g = &l->group[l->groups];
-		size_t first = at;
+	for (uint32_t i = 0; i < m->count; i++)
+		at[i] = i;
+	qsort_r(at, m->count, sizeof(*at), by_root, m);
+	for (size_t first = 0, end; first < m->count; first = end) {
+		struct lineage_group *g = &l->group[l->groups++];
+		uint32_t root = root_of(m, at[first]);
 
-		if (root_of(m, root) != root)
-			continue;
-		for (uint32_t i = root; i < m->count; i++)
-			if (root_of(m, i) == root)
-				l->index[at++] = m->order[i];
-		qsort_r(&l->index[first], at - first, sizeof(*l->index), by_time, (void *)m->runs);
+		for (end = first; end < m->count && root_of(m, at[end]) == root; end++)
+			l->index[end] = m->order[at[end]];
+		qsort_r(&l->index[first], end - first, sizeof(*l->index), by_time, (void *)m->runs);
 		g->member = &l->index[first];
-		g->count = at - first;
+		g->count = end - first;
 		name_group(m, root, g);
-		l->groups++;
 	}
-	return 0;
-}
-
-/* The first run of each with a fingerprint stands for it. */
-static const struct lineage_run *face_of(const struct lineage_run *runs, const struct lineage_group *g)
-{
-	for (size_t i = 0; i < g->count; i++)
-		if (runs[g->member[i]].model)
-			return &runs[g->member[i]];
-	return NULL;
-}
-
-static int findings_make(const struct lineage_run *runs, struct lineages *l)
-{
-	size_t room = 0;
-
-	for (size_t i = 0; i < l->groups; i++)
-		for (size_t k = i + 1; k < l->groups; k++) {
-			const struct lineage_run *a = face_of(runs, &l->group[i]),
-						 *b = face_of(runs, &l->group[k]);
-			double like = a && b && strcmp(a->tenant, b->tenant)
-					      ? model_similarity(a->model, b->model)
-					      : 0;
-
-			if (like < LINEAGE_LIKE)
-				continue;
-			if (l->findings == room) {
-				size_t more = room ? 2 * room : 16;
-				struct lineage_finding *bigger =
-					reallocarray(l->finding, more, sizeof(*bigger));
-
-				if (!bigger)
-					return -ENOMEM;
-				l->finding = bigger;
-				room = more;
-			}
-			l->finding[l->findings++] =
-				(struct lineage_finding){ i, k, like, is_open(a) && is_open(b) };
-		}
 	return 0;
 }
 
@@ -304,14 +278,15 @@ int lineages_make(const struct lineage_run *runs, size_t count, struct lineages 
 	_cleanup_(lineages_freep) struct lineages *l = calloc(1, sizeof(*l));
 	int r;
 
-	if (count > LINEAGE_RUNS_MAX)
+	if (count > LINEAGE_RUNS_ALL)
 		return -E2BIG;
 	if (!l)
 		return -ENOMEM;
 	r = making_begin(&m);
-	r = r ?: tie_all(&m);
+	r = r ?: unite_all(&m);
 	r = r ?: groups_make(&m, l);
-	r = r ?: findings_make(runs, l);
+	r = r ?: lineage_find(&m, l);
+	l->not_compared = m.not_compared;
 	if (r == 0)
 		*ret = TAKE_PTR(l);
 	return r;

@@ -6,15 +6,20 @@
  * Runs of one model: restarts, renames, other days and nodes. Pure: from what is known of runs to groups
  * with a confidence. The order of the runs plays no part.
  *
- * Two runs are joined by
- *   a person's word       1     the same name given to both; different names part them whatever else is
- *alike, and what was parted is joined by nothing else one job               0.99  a communicator unites their
- *processes (core/joining.h) a declared checkpoint 0.95  a person declares that the one's model was trained on
- *from the other's (kind `parent`, docs/formats.md), with the digest of the evidence; 0.7 without. Over
- *tenants too a like model          0.9 x likeness of the fingerprints (core/model.h), from 0.9 on, of one
- *tenant; 0.6 x where the model is a known open one, which anybody may train anew; half of it where both ran
- *at the same time, as experiments beside each other do and only from LINEAGE_JOINS on. Runs of two tenants
- *are never joined by likeness: that is a finding for a person.
+ * What joins two runs, the first that is there, and how surely:
+ *
+ * - A person's word, 1: the same name given to both. Different names part them whatever else is alike, and
+ *   what was parted is joined by nothing else.
+ * - One job, 0.99: a communicator unites their processes (core/joining.h).
+ * - A declared checkpoint, 0.95: a person declares that the one's model was trained on from the other's (kind
+ *   `parent`, docs/formats.md) with the digest of the evidence; 0.7 without. Over tenants, too.
+ * - A like model, 0.9 x likeness of the fingerprints (core/model.h), from 0.9 on, of one tenant. 0.6 x where
+ *   the model is a known open one, which anybody may train anew. Half of it where both ran at the same time,
+ *   as experiments beside each other do.
+ * - What the rule said before, 0.5, so that a lineage only grows but for a person's word.
+ *
+ * All of it only from LINEAGE_JOINS on. Runs of two tenants are never joined by likeness: that is a finding
+ * for a person.
  */
 
 #include <stdbool.h>
@@ -26,7 +31,11 @@
 
 #define LINEAGE_JOINS 0.5
 #define LINEAGE_LIKE 0.9
-#define LINEAGE_RUNS_MAX 20000
+#define LINEAGE_RUNS_ALL (1 << 24)
+/* A model is compared with so many of its tenant that are as large or larger, a group with so many of other
+ * tenants; pairs beyond are counted. */
+#define LINEAGE_COMPARED_MAX 512
+#define LINEAGE_FINDINGS_MAX 4096
 #define LINEAGE_NAME_MAX 64
 
 struct lineage_parent {
@@ -41,6 +50,7 @@ struct lineage_run {
 	uint64_t from_ns, to_ns;	       /* Unix time */
 	const struct model_fingerprint *model; /* NULL: not told */
 	const char *declared;		       /* a person's name for its lineage; NULL: none */
+	const char *before;		       /* what the rule said before; NULL: nothing */
 	bool is_parted; /* a person says that it is of no other's: `declared` is its own */
 	/* What it is assigned to be, "tenant/model"; NULL: not known. And what it was trained on from, as
 	 * declared. */
@@ -70,11 +80,13 @@ struct lineages {
 	struct lineage_group *group;
 	size_t groups;
 	struct lineage_finding *finding;
-	size_t findings;
-	size_t *index; /* what groups point into */
+	size_t findings, findings_left_out;
+	uint64_t not_compared; /* pairs, but for those that are of other sizes at a glance */
+	size_t *index;	       /* what groups point into */
 };
 
-/* 0; -ENOMEM; -E2BIG: more than LINEAGE_RUNS_MAX. */
+/* 0; -ENOMEM; -E2BIG: more than LINEAGE_RUNS_ALL. What it takes grows with the runs and with the different
+ * models of a tenant, not with the pairs of runs. */
 int lineages_make(const struct lineage_run *runs, size_t count, struct lineages **ret);
 struct lineages *lineages_free(struct lineages *l); /* NULL is fine; returns NULL */
 static inline void lineages_freep(struct lineages **l)
