@@ -39,6 +39,7 @@ def golden():
     process = {**event, "id": "process-1", "type": "opmeter.process.v1", "data": load("process_v1")}
     yield "process", process, "data"
     yield "process", {**process, "data": {**process["data"], "model": None}}, "type"
+    yield "assignment", {**event, "data": load("assignment_v2")}, "data"
     for line in open("tests/golden/alerts_v1.jsonl"):
         alert = json.loads(line)
         yield "case" if alert["type"] == "opmeter.case.v1" else "alert", alert, "time"

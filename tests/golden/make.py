@@ -200,6 +200,12 @@ def case_act(version):
             "event": event}
 
 
+def serves():
+    return {"v": 2, "ledger": LEDGER.hex(), "job": JOB.hex(), "kind": "serves", "value": "101112131415161718191a1b1c1d1e1f", "from": "2026-11-23T00:00:00Z",
+            "to": "2026-11-24T00:00:00Z", "share": {"low": "0", "high": "1"}, "evidence": "Communicators join it with a job that learns.",
+            "author": {"rule": "job-joined", "version": "1"}, "at": "2026-11-23T18:00:01Z"}
+
+
 def main():
     public, note = checkpoint()
     (HERE / "checkpoint_v1.pub").write_text(public)
@@ -215,6 +221,7 @@ def main():
                     ("ask_v3", {k: v for k, v in {**asked, "group": "ask"}.items() if k != "days"}), ("total_v1", total(1)), ("total_v2", total(2)), ("total_lineage_v2", lineage(2)), ("total_v3", total(3)),
                     ("total_lineage_v3", lineage(3))):
         (HERE / f"{name}.json").write_text(json.dumps(t, indent=1) + "\n")
+    (HERE / "assignment_v2.json").write_text(json.dumps(serves(), separators=(",", ":")) + "\n")
     (HERE / "leaf_v1.hex").write_text(leaf().hex() + "\n")
     (HERE / "alert_id_v1.hex").write_text(alert_id().hex() + "\n")
     (HERE / "alerts_v1.jsonl").write_text("".join(json.dumps(a, separators=(",", ":"), ensure_ascii=False) + "\n" for a in alerts()))

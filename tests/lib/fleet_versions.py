@@ -42,7 +42,7 @@ def write_future(broker):
     later = lambda text: text[:8] + "0200" + text[12:]  # both have it behind four letters
     produce(broker, "opmeter.readings.v1", [golden("register_key_v1.hex") + "\t" + later(golden("reading_v1.hex"))], "--hex")
     produce(broker, "opmeter.carry.v1", [golden("carry_key_v1.hex") + "\t" + later(golden("carry_v1.hex"))], "--hex")
-    a = json.loads(golden("assignment_v1.json")) | {"v": 2}
+    a = json.loads(golden("assignment_v1.json")) | {"v": 3}
     event = {"specversion": "1.0", "id": "assignment-1", "source": f"/opmeter/{a['ledger']}", "type": "opmeter.assignment.v1", "time": a["at"],
              "datacontenttype": "application/json", "data": a}
     produce(broker, "opmeter.assignments.v1", [f"{a['ledger']}/{a['job']}/{a['kind']}\t{json.dumps(event)}"])

@@ -155,23 +155,31 @@ static void more_than_the_devices_can_do_is_impossible(void **state)
 	assert_int_equal(admit(&r), REFUSED_IMPOSSIBLE);
 }
 
-static enum refusal admit_value(enum om_assignment_kind kind, const char *value, const char *key_kind,
-				 const struct tenant_names *names)
+static enum refusal admit_said(enum om_assignment_kind kind, const char *value, const char *rule, const char *person,
+			       const char *key_kind, const struct tenant_names *names)
 {
 	struct om_reading r = honest();
 	struct om_assignment a = { .ledger = r.key.ledger, .job = r.key.job, .kind = kind, .share_low_ppm = 1000000,
-				   .share_high_ppm = 1000000, .rule = "test", .version = "1" }, got;
+				   .share_high_ppm = 1000000, .version = "1" }, got;
 	struct admission at = here(&r);
 	char key[128], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN], event[2048];
 	_cleanup_free_ char *text = NULL;
 	struct raw_record m = { .key = key, .value = event };
 
 	snprintf(a.value, sizeof(a.value), "%s", value);
+	snprintf(a.rule, sizeof(a.rule), "%s", rule);
+	snprintf(a.person, sizeof(a.person), "%s", person);
 	text = om_assignment_encode(&a);
 	m.key_len = (size_t)snprintf(key, sizeof(key), "%s/%s/%s", om_id_format(&a.ledger, ledger), om_id_format(&a.job, job), key_kind);
 	m.value_len = (size_t)snprintf(event, sizeof(event), "{\"specversion\":\"1.0\",\"data\":%s}", text);
 	at.tenants = names;
 	return admit_assignment(&at, &m, &got);
+}
+
+static enum refusal admit_value(enum om_assignment_kind kind, const char *value, const char *key_kind,
+				 const struct tenant_names *names)
+{
+	return admit_said(kind, value, "test", "", key_kind, names);
 }
 
 static enum refusal admit_named(const char *tenant, const char *key_kind, const struct tenant_names *names)
@@ -192,6 +200,17 @@ static void a_value_must_be_one(void **state)
 		assert_int_equal(admit_value(OM_ASSIGN_LINEAGE, no_lineage[i], "lineage", NULL), REFUSED_DAMAGED);
 		assert_int_equal(admit_value(OM_ASSIGN_FAMILY, no_lineage[i], "family", NULL), REFUSED_DAMAGED);
 	}
+}
+
+/* That one job serves another is said by the fleet's rule alone. */
+static void who_serves_is_not_for_anybody_to_say(void **state)
+{
+	static const char joined[] = "00112233445566778899aabbccddeeff";
+
+	assert_int_equal(admit_said(OM_ASSIGN_SERVES, joined, OM_RULE_JOINED, "", "serves", NULL), ADMITTED);
+	assert_int_equal(admit_said(OM_ASSIGN_SERVES, joined, "test", "", "serves", NULL), REFUSED_DAMAGED);
+	assert_int_equal(admit_said(OM_ASSIGN_SERVES, joined, "", "jane", "serves", NULL), REFUSED_DAMAGED);
+	assert_int_equal(admit_said(OM_ASSIGN_SERVES, "acme", OM_RULE_JOINED, "", "serves", NULL), REFUSED_DAMAGED);
 }
 
 static void a_tenant_must_be_one(void **state)
@@ -1187,6 +1206,7 @@ int main(void)
 		cmocka_unit_test(more_than_the_devices_can_do_is_impossible),
 		cmocka_unit_test(a_tenant_must_be_one),
 		cmocka_unit_test(a_value_must_be_one),
+		cmocka_unit_test(who_serves_is_not_for_anybody_to_say),
 		cmocka_unit_test(a_map_keeps_what_is_put_and_not_taken),
 		cmocka_unit_test(a_round_counts_when_its_head_comes),
 		cmocka_unit_test(partitions_add_up),

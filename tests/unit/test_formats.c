@@ -104,23 +104,33 @@ static void damaged_readings_are_refused(void **state)
 	assert_int_equal(om_reading_decode(bad, sizeof(bad), &r), -EBADMSG);
 }
 
-static void an_assignment_is_its_golden_text(void **state)
+static void is_golden(const char *path, struct om_assignment *ret)
 {
 	char want[1024], *got;
 	struct om_assignment a;
-	FILE *f = fopen("tests/golden/assignment_v1.json", "r");
+	FILE *f = fopen(path, "r");
 
 	assert_non_null(f);
 	assert_non_null(fgets(want, sizeof(want), f));
 	fclose(f);
 	want[strcspn(want, "\n")] = '\0';
-	assert_int_equal(om_assignment_decode(want, strlen(want), &a), 0);
-	assert_int_equal(a.share_low_ppm, 250000);
-	got = om_assignment_encode(&a);
+	assert_int_equal(om_assignment_decode(want, strlen(want), ret), 0);
+	got = om_assignment_encode(ret);
 	assert_string_equal(got, want);
 	free(got);
 	for (size_t n = 0; n < strlen(want); n++)
 		assert_int_equal(om_assignment_decode(want, n, &a), -EBADMSG);
+}
+
+static void an_assignment_is_its_golden_text(void **state)
+{
+	struct om_assignment a;
+
+	is_golden("tests/golden/assignment_v1.json", &a);
+	assert_int_equal(a.share_low_ppm, 250000);
+	is_golden("tests/golden/assignment_v2.json", &a);
+	assert_int_equal(a.kind, OM_ASSIGN_SERVES);
+	assert_string_equal(a.rule, OM_RULE_JOINED);
 }
 
 /* What is read in place and what the library reads are the same, whatever is written how. */
@@ -141,7 +151,12 @@ static void an_assignment_is_read_alike_either_way(void **state)
 		{ "{\"v\":1," IDS "\"kind\":\"model\",\"value\":\"\xc3\xa4\"," FROM REST "}", 0 },
 		{ "{\"v\":1," IDS "\"kind\":\"model\",\"value\":\"\xc3\"," FROM REST "}", -EBADMSG },
 		{ "{\"v\":1,\"v\":1," IDS "\"kind\":\"model\",\"value\":\"lm\"," FROM REST "}", -EBADMSG },
-		{ "{\"v\":2," IDS "\"kind\":\"model\",\"value\":\"lm\"," FROM REST "}", -EPROTONOSUPPORT },
+		{ "{\"v\":3," IDS "\"kind\":\"model\",\"value\":\"lm\"," FROM REST "}", -EPROTONOSUPPORT },
+		{ "{\"v\":2," IDS "\"kind\":\"model\",\"value\":\"lm\"," FROM REST "}", 0 },
+		{ "{\"v\":2," IDS "\"kind\":\"serves\",\"value\":\"00112233445566778899aabbccddeeff\"," FROM REST "}", 0 },
+		{ "{\"v\":1," IDS "\"kind\":\"serves\",\"value\":\"00112233445566778899aabbccddeeff\"," FROM REST "}", -EBADMSG },
+		{ "{\"v\":2," IDS "\"kind\":\"serves\",\"value\":\"00112233445566778899aabbccddeefg\"," FROM REST "}", -EBADMSG },
+		{ "{\"v\":2," IDS "\"kind\":\"serves\",\"value\":\"lm\"," FROM REST "}", -EBADMSG },
 		{ "{\"v\":01," IDS "\"kind\":\"model\",\"value\":\"lm\"," FROM REST "}", -EBADMSG },
 		{ "{\"v\":1," IDS "\"kind\":\"model\",\"value\":\"lm\"," FROM REST "} x", -EBADMSG },
 		{ "{\"v\":1," IDS "\"kind\":\"model\",\"value\":null," FROM REST "}", -EBADMSG },

@@ -187,6 +187,52 @@ static void what_is_suspected_is_counted_once(void **state)
 	om_totals_free(t);
 }
 
+static void serves(struct om_totals *t, uint64_t day, uint32_t high, uint64_t at)
+{
+	struct om_assignment a = { .kind = OM_ASSIGN_SERVES, .value = "00112233445566778899aabbccddeeff", .from_ns = day * DAY_NS,
+				   .to_ns = (day + 1) * DAY_NS, .share_high_ppm = high, .rule = OM_RULE_JOINED, .at_ns = at };
+
+	assert_int_equal(om_totals_assign(t, &a), 0);
+}
+
+/* What serves the learning of others is in the upper bounds on its days, in no lower one; taken back it is as before. */
+static void who_serves_widens_the_upper_bound(void **state)
+{
+	struct om_totals *t = three_days();
+	struct om_subject_total all[2] = { 0 };
+
+	assign(t, OM_ASSIGN_PHASE, "inference", 0, 0, 1000000, "");
+	om_totals_each(t, keep, all);
+	assert_true(all[0].training_high == 0 && all[0].executed_high == 0);
+	serves(t, 1, 1000000, 8);
+	om_totals_each(t, keep, all);
+	assert_int_equal((uint64_t)all[0].training_high, 1000);
+	assert_int_equal((uint64_t)all[0].training_ceiling, 1000);
+	assert_int_equal((uint64_t)all[0].executed_high, 1000);
+	assert_true(all[0].training_low == 0 && all[0].executed_low == 0);
+	serves(t, 1, 0, 9);
+	om_totals_each(t, keep, all);
+	assert_true(all[0].training_high == 0);
+	om_totals_free(t);
+}
+
+/* A lower bound that a rule says stays; a person's word about the phase holds. */
+static void who_serves_moves_no_persons_word(void **state)
+{
+	struct om_totals *t = three_days();
+	struct om_subject_total all[2] = { 0 };
+
+	assign(t, OM_ASSIGN_PHASE, "mixed", 0, 0, 250000, "");
+	serves(t, 0, 1000000, 8);
+	om_totals_each(t, keep, all);
+	assert_int_equal((uint64_t)all[0].training_low, 750);
+	assert_int_equal((uint64_t)all[0].training_high, 3000);
+	assign(t, OM_ASSIGN_PHASE, "inference", 0, 0, 1000000, "jane");
+	om_totals_each(t, keep, all);
+	assert_true(all[0].training_high == 0);
+	om_totals_free(t);
+}
+
 static void a_tenant_changes_with_the_day(void **state)
 {
 	struct om_totals *t = three_days();
@@ -304,6 +350,8 @@ int main(void)
 		cmocka_unit_test(any_order_gives_the_same_totals),
 		cmocka_unit_test(each_day_has_its_own_judgement),
 		cmocka_unit_test(what_is_suspected_is_counted_once),
+		cmocka_unit_test(who_serves_widens_the_upper_bound),
+		cmocka_unit_test(who_serves_moves_no_persons_word),
 		cmocka_unit_test(a_tenant_changes_with_the_day), cmocka_unit_test(a_later_lower_value_is_a_regression),
 		cmocka_unit_test(the_bound_is_kept),		   cmocka_unit_test(the_first_rule_that_matches_counts),
 		cmocka_unit_test(matching_takes_no_forever),	   cmocka_unit_test(a_phase_needs_somebody_who_stands_for_it),

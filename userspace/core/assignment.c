@@ -10,9 +10,11 @@
 #include "../base/yaml.h"
 
 #define VERSION 1
+#define VERSION_SERVES 2 /* an earlier reader refuses it by its version */
 #define PPM 1000000u
 
-static const char *const kind_names[OM_ASSIGN_END] = { "tenant", "phase", "model", "lineage", "family" };
+static const char *const kind_names[OM_ASSIGN_END] = { "tenant",  "phase",  "model",
+						       "lineage", "family", "serves" };
 
 const char *om_assignment_kind_name(enum om_assignment_kind kind)
 {
@@ -128,7 +130,8 @@ char *om_assignment_encode(const struct om_assignment *a)
 
 	share_text(a->share_low_ppm, low);
 	share_text(a->share_high_ppm, high);
-	j = json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:s?,s:{s:s,s:s},s:s,s:o,s:s}", "v", VERSION, "ledger",
+	j = json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:s?,s:{s:s,s:s},s:s,s:o,s:s}", "v",
+		      a->kind == OM_ASSIGN_SERVES ? VERSION_SERVES : VERSION, "ledger",
 		      om_id_format(&a->ledger, ledger), "job", om_id_format(&a->job, job), "kind",
 		      om_assignment_kind_name(a->kind), "value", a->value, "from",
 		      om_time_format(a->from_ns, from), "to", a->to_ns ? om_time_format(a->to_ns, to) : NULL,

@@ -19,19 +19,22 @@ enum om_assignment_kind {
 	OM_ASSIGN_MODEL,
 	OM_ASSIGN_LINEAGE,
 	OM_ASSIGN_FAMILY,
+	OM_ASSIGN_SERVES, /* value: the joined job's name, an id in hex. Version 2 of the record only */
 	OM_ASSIGN_END
 };
 const char *om_assignment_kind_name(enum om_assignment_kind kind);
 
 enum om_phase { OM_PHASE_UNKNOWN, OM_PHASE_TRAINING, OM_PHASE_FROZEN, OM_PHASE_INFERENCE, OM_PHASE_MIXED };
+/* Who alone says OM_ASSIGN_SERVES. */
+#define OM_RULE_JOINED "job-joined"
 const char *om_phase_name(enum om_phase phase);
 int om_phase_parse(const char *name, enum om_phase *ret); /* -EINVAL */
 
 struct om_assignment {
 	struct om_id ledger, job;
 	enum om_assignment_kind kind;
-	char value[128];			/* tenant, model: [A-Za-z0-9._-]; phase: its name */
-	uint64_t from_ns, to_ns;		/* Unix time; to_ns 0: open */
+	char value[128];	 /* tenant, model: [A-Za-z0-9._-]; phase: its name; serves: an id */
+	uint64_t from_ns, to_ns; /* Unix time; to_ns 0: open */
 	uint32_t share_low_ppm, share_high_ppm; /* part of the job's operations, parts per million; of a mixed
 						 * phase: the part that trains */
 	char evidence[512];

@@ -14,7 +14,8 @@
 
 #include "../base/cleanup.h"
 
-#define VERSION 1
+#define VERSION 2
+#define VERSION_SERVES 2 /* the first that has this kind */
 #define PPM 1000000u
 
 /* Objects of the record. */
@@ -300,6 +301,7 @@ static int judge(const struct record *r, struct om_assignment *ret)
 {
 	struct om_assignment a = { 0 };
 	enum om_phase phase;
+	struct om_id joined;
 	int rc;
 
 	if (r->field[FIELD_V].seen != IS_INTEGER)
@@ -313,7 +315,9 @@ static int judge(const struct record *r, struct om_assignment *ret)
 	rc = rc ?: copy(r, FIELD_EVIDENCE, a.evidence, sizeof(a.evidence)) ?: copy_author(r, &a);
 	rc = rc ?: copy_share(r, FIELD_LOW, &a.share_low_ppm) ?: copy_share(r, FIELD_HIGH, &a.share_high_ppm);
 	if (rc || a.share_low_ppm > a.share_high_ppm ||
-	    (a.kind == OM_ASSIGN_PHASE && om_phase_parse(a.value, &phase)))
+	    (a.kind == OM_ASSIGN_PHASE && om_phase_parse(a.value, &phase)) ||
+	    (a.kind == OM_ASSIGN_SERVES &&
+	     (r->field[FIELD_V].number < VERSION_SERVES || om_id_parse(a.value, &joined))))
 		return -EBADMSG;
 	*ret = a;
 	return 0;

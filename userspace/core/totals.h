@@ -13,8 +13,9 @@
  *
  * Training counts in both bounds with the share of its assignment; work of
  * unknown phase counts in the upper bound only; inference in neither. What is mixed
- * counts with the share of training. A register is of a UTC day, so an assignment that
- * begins or ends within a day takes effect with the whole of it.
+ * counts with the share of training. What is said to serve the learning of others (kind `serves`) counts in
+ * the upper bound whatever a rule says of its phase; where a person says its phase, that holds. A register is
+ * of a UTC day, so an assignment that begins or ends within a day takes effect with the whole of it.
  *
  * One om_totals holds one readings partition, or one ledger. Not for two threads at once.
  * Sums saturate at 2^128 - 1 and say so; nothing wraps.

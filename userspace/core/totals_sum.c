@@ -54,51 +54,51 @@ static opcount part_of(opcount v, uint32_t ppm, bool up)
 	return up && v % 1000000 * ppm % 1000000 ? r + 1 : r;
 }
 
-static void add_training(struct sum *s, const struct om_dated *phase, opcount low, opcount high,
-			 opcount ceiling)
+/* Parts of what a job did that train, in parts per million. */
+struct shares {
+	uint32_t low, high;
+};
+
+/* What only infers may serve the learning of others that it is joined with: that widens what a rule says of
+ * its phase, and never what a person says. */
+static struct shares shares_of(const struct om_dated *phase, const struct om_dated *serves)
 {
-	uint32_t share = 1000000;
+	struct shares s = { 0, 1000000 };
 
 	switch (phase_of(phase)) {
 	case OM_PHASE_TRAINING:
 	case OM_PHASE_FROZEN:
 	case OM_PHASE_MIXED:
-		add_figure(s, FIG_TRAINING_LOW, part_of(low, phase->share_low_ppm, false));
-		share = phase->share_high_ppm;
+		s = (struct shares){ phase->share_low_ppm, phase->share_high_ppm };
 		break;
 	case OM_PHASE_INFERENCE:
 		/* What is not the inference share may be training. */
-		share = 1000000 - phase->share_low_ppm;
+		s.high = 1000000 - phase->share_low_ppm;
 		break;
 	case OM_PHASE_UNKNOWN:
 		break;
 	}
-	add_figure(s, FIG_TRAINING_HIGH, share == 1000000 ? high : part_of(high, share, true));
-	add_figure(s, FIG_TRAINING_CEILING, share == 1000000 ? ceiling : part_of(ceiling, share, true));
+	if (serves && !(phase && phase->is_person) && serves->share_high_ppm > s.high)
+		s.high = serves->share_high_ppm;
+	return s;
+}
+
+static void add_training(struct sum *s, const struct shares *part, opcount low, opcount high, opcount ceiling)
+{
+	add_figure(s, FIG_TRAINING_LOW, part_of(low, part->low, false));
+	add_figure(s, FIG_TRAINING_HIGH, part->high == 1000000 ? high : part_of(high, part->high, true));
+	add_figure(s, FIG_TRAINING_CEILING,
+		   part->high == 1000000 ? ceiling : part_of(ceiling, part->high, true));
 }
 
 /* What the devices executed of training; what was asked for stands in where they have no meter. */
-static void add_executed(struct sum *s, const struct om_dated *phase, const struct om_evidence *e,
-			 opcount low, opcount high)
+static void add_executed(struct sum *s, const struct shares *part, const struct om_evidence *e, opcount low,
+			 opcount high)
 {
 	bool has_device = e->meters >> OM_METER_DEVICE & 1;
-	uint32_t low_ppm = 0, high_ppm = 1000000;
 
-	switch (phase_of(phase)) {
-	case OM_PHASE_TRAINING:
-	case OM_PHASE_FROZEN:
-	case OM_PHASE_MIXED:
-		low_ppm = phase->share_low_ppm;
-		high_ppm = phase->share_high_ppm;
-		break;
-	case OM_PHASE_INFERENCE:
-		high_ppm = 1000000 - phase->share_low_ppm;
-		break;
-	case OM_PHASE_UNKNOWN:
-		break;
-	}
-	add_figure(s, FIG_EXECUTED_LOW, part_of(has_device ? e->device_low : low, low_ppm, false));
-	add_figure(s, FIG_EXECUTED_HIGH, part_of(has_device ? e->device_high : high, high_ppm, true));
+	add_figure(s, FIG_EXECUTED_LOW, part_of(has_device ? e->device_low : low, part->low, false));
+	add_figure(s, FIG_EXECUTED_HIGH, part_of(has_device ? e->device_high : high, part->high, true));
 }
 
 /* A person's word holds; that what was computed speaks against it is told: no more of it than the share that
@@ -125,6 +125,7 @@ static void add_day(struct sum *s, const struct job *j, const struct part *part,
 	struct om_evidence e = { 0 };
 	struct om_interval i;
 	const struct om_dated *phase = job_holds(j, OM_ASSIGN_PHASE, part->day);
+	struct shares shares = shares_of(phase, job_holds(j, OM_ASSIGN_SERVES, part->day));
 	opcount high;
 
 	for (size_t k = 0; k < n; k++) {
@@ -144,8 +145,8 @@ static void add_day(struct sum *s, const struct job *j, const struct part *part,
 	add_figure(s, FIG_LOW, i.low);
 	add_figure(s, FIG_HIGH, high);
 	add_figure(s, FIG_CEILING, i.high);
-	add_training(s, phase, i.low, high, i.high);
-	add_executed(s, phase, &e, i.low, high);
+	add_training(s, &shares, i.low, high, i.high);
+	add_executed(s, &shares, &e, i.low, high);
 	add_suspected(s, j, phase, part->day, high);
 	add_number(s, NUM_GAP_DAYS, e.losses ? 1 : 0);
 	add_figure(s, FIG_CONTRADICTED, i.contradicted);

@@ -239,6 +239,8 @@ static bool is_value(const struct om_assignment *a)
 	case OM_ASSIGN_LINEAGE:
 	case OM_ASSIGN_FAMILY:
 		return is_printable(a->value);
+	case OM_ASSIGN_SERVES:
+		return !a->person[0] && !strcmp(a->rule, OM_RULE_JOINED);
 	default:
 		return true; /* a tenant has a refusal of its own, phases were parsed */
 	}
