@@ -7,8 +7,11 @@
  * jobs that communicators join (core/joining.h), one phase and model for each (core/job_model.h), and the
  * lineages that their runs are of (core/lineage.h). Pure; records may come in any order and repeatedly.
  *
- * Memory is bounded: of more processes than there is room for the ones heard of longest ago go, and how many
- * is told.
+ * A communicator is a claim. In one in which two processes claim one rank nobody is joined by it. Over
+ * tenants only a complete one joins: whoever copies an id must fill just the ranks that nobody else has.
+ *
+ * Memory is bounded: a record takes 1 to 3 KB. Where there is no more room, records of the tenant that has
+ * most go: of processes that ended, then those heard of longest ago; how many is told.
  */
 
 #include <stdbool.h>
@@ -18,11 +21,19 @@
 #include "lineage.h"
 #include "process_record.h"
 
+/* Of a job with more processes nothing is judged: unknown, all of it in the upper bound. While one is judged
+ * each of its processes takes 15 KB. */
+#define TOGETHER_RANKS_MAX 20000
+
 struct together;
 
 /* NULL: out of memory. */
 struct together *together_new(size_t processes_max);
 struct together *together_free(struct together *t); /* NULL is fine; returns NULL */
+static inline void together_freep(struct together **t)
+{
+	*t = together_free(*t);
+}
 /* 0: it told something new; 1: not later than what is known; -ENOMEM. */
 int together_put(struct together *t, const struct process_record *p);
 /* The record is gone from the topic. */
@@ -31,35 +42,87 @@ void together_drop(struct together *t, const struct om_id *ledger, const struct 
 /* Records before this time are forgotten. */
 void together_expire(struct together *t, uint64_t before_ns);
 
+/* One process in short; strings are loans, valid as it is itself until the next record is put, dropped or
+ * forgotten. */
+struct together_process {
+	struct om_id ledger, job, process;
+	/* from_ns: the earliest of all its records and communicators that are known. */
+	uint64_t from_ns, to_ns, at_ns;
+	bool has_ended, has_model;
+	const char *tenant, *model_name, *lineage; /* as in its record; "" where nothing says */
+	enum phase_verdict verdict;
+	opcount executed;
+};
+/* The whole of its last record; 20 KB. */
+void together_record(const struct together *t, const struct together_process *p, struct process_record *ret);
+
 /* A job over nodes; pointers are loans during the call. */
 struct together_job {
-	struct om_id name;			     /* the least of its processes */
-	const struct process_record *const *process; /* sorted by process */
+	struct om_id name;			       /* the least of its processes */
+	const struct together_process *const *process; /* sorted by process */
 	size_t count;
+	size_t ledgers, tenants; /* how many */
 	struct job_judgement judgement;
 	uint32_t conflicts; /* communicators of its processes in which two claim one rank: they join nobody */
 };
 /* Jobs of one process, too. In the order of their names. -ENOMEM, or what fn returns other than 0. */
 int together_each_job(struct together *t, int (*fn)(void *ctx, const struct together_job *j), void *ctx);
+/* The jobs that a job instance has processes in: the same. */
+int together_jobs_of(struct together *t, const struct om_id *ledger, const struct om_id *job,
+		     int (*fn)(void *ctx, const struct together_job *j), void *ctx);
 
-/* Job instances whose processes only infer and that are joined with others' that learn: all of it may be for
- * the learning (core/job_model.h). Sorted by ledger and job. */
+/* Job instances of which some process infers and none learns, and that are joined with another's that learns:
+ * all of it may be for the learning (core/job_model.h). Sorted by ledger and job. */
 struct together_serving {
 	struct om_id ledger, job, joined; /* joined: the name of the job over nodes */
-	uint64_t from_ns;		  /* of the job instance's earliest record that is known */
+	/* From the earliest record or communicator of the job instance that is known to its latest record. */
+	uint64_t from_ns, to_ns;
+	const char *tenant, *learner; /* the learner's tenant: of the first of them; loans */
 	char evidence[512];
 };
 int together_each_serving(struct together *t, int (*fn)(void *ctx, const struct together_serving *s),
 			  void *ctx);
 
-/* Job instances as runs of lineages: of each the process with most operations tells the model. Both are valid
- * until the next call for t. -ENOMEM; -E2BIG. */
-int together_lineages(struct together *t, const struct lineage_run **ret_runs, size_t *ret_count,
-		      const struct lineages **ret);
+/* Communicators that join nobody. */
+enum together_oddity_kind {
+	TOGETHER_CONFLICT,    /* two processes claim one rank */
+	TOGETHER_PARTLY_SEEN, /* of several tenants, and not all ranks were seen */
+};
+struct together_oddity {
+	enum together_oddity_kind kind;
+	struct om_id id;      /* of the communicator */
+	int32_t nranks, rank; /* rank: that two claim; of the other kind how many were seen */
+	uint64_t time_ns;
+	/* Those who claim it; of the other kind two of two tenants. Sorted by process. */
+	const struct together_process *a, *b;
+	bool is_over_tenants;
+};
+int together_each_oddity(struct together *t, int (*fn)(void *ctx, const struct together_oddity *o),
+			 void *ctx);
+/* Whether a job instance has a process in a conflict over tenants: what was said of it by the communicator
+ * may be somebody else's doing. -ENOMEM. */
+int together_is_disputed(struct together *t, const struct om_id *ledger, const struct om_id *job);
+
+/* Job instances as runs of lineages: of each the process with most operations tells the model, and a person's
+ * word holds for it. Sorted by ledger and job. */
+struct together_words {
+	void *ctx;
+	/* What the rule said before that this job instance is of; NULL: nothing. A loan until the next call.
+	 */
+	const char *(*before)(void *ctx, const struct om_id *ledger, const struct om_id *job);
+	/* What a model was declared to be trained on from; a loan as long as the lineages. */
+	const struct lineage_parent *(*parents)(void *ctx, const char *subject, size_t *ret_count);
+	const struct architectures *known; /* NULL: none is told to be an open one */
+};
+/* Both are valid until the next call for t that is given a record or this one. `words`: NULL, or with members
+ * that are NULL. -ENOMEM; -E2BIG: more runs than LINEAGE_RUNS_ALL. */
+int together_lineages(struct together *t, const struct together_words *words,
+		      const struct lineage_run **ret_runs, size_t *ret_count, const struct lineages **ret);
 
 struct together_counts {
 	size_t processes, jobs;
 	uint64_t forgotten; /* for want of room */
+	size_t bytes;	    /* of all records */
 };
 void together_count(const struct together *t, struct together_counts *ret);
 
