@@ -2,10 +2,10 @@
 /*
  * What the fingerprint says of recorded runs, against what their recorder knows: for docs/model.md.
  *
- *     model [--live|--lies] DIR ...
+ *     model [--live|--one-thread|--lies] DIR ...
  *
  * Live: as the kernel would tell of a long run of the same, counts by thread and a few windows of the order that begin and end
- * anywhere. Lies: the same with addresses of buffers that a tenant makes up, each lie in turn.
+ * anywhere. One thread: runs of several threads, as if one had asked for everything (a captured CUDA graph), in the same order. Lies: the same with addresses of buffers that a tenant makes up, each lie in turn.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -32,7 +32,7 @@ struct count {
 struct report {
 	struct count parameters, seen, certain, tokens, hidden, layers, vocabulary;
 	unsigned runs;
-	bool in_detail, is_live;
+	bool in_detail, is_live, on_one_thread;
 	const struct lie *lie; /* NULL: none */
 	unsigned by_buffers;
 	struct architectures *known;
@@ -120,6 +120,18 @@ static int make_live(struct run *r)
 	return rc;
 }
 
+/* As if one thread had asked for everything. 1: it has. */
+static int make_one_thread(struct run *r)
+{
+	bool had_one = true;
+
+	for (size_t i = 0; i < r->step_count; i++) {
+		had_one &= r->steps[i].thread == 0;
+		r->steps[i].thread = 0;
+	}
+	return had_one;
+}
+
 static int lie_of(struct report *rep, struct run *r, size_t turn)
 {
 	return rep->lie && r->step_count ? rep->lie->tell(r, turn ? turn : 1) : 0;
@@ -135,6 +147,8 @@ static int judge(struct report *rep, const char *path)
 	int rc = run_load(path, &r, &err);
 	size_t turn = r.step_count;
 
+	if (rc == 0 && rep->on_one_thread && make_one_thread(&r))
+		return 0;
 	rc = rc ?: (rep->is_live ? make_live(&r) : 0);
 	rc = rc ?: lie_of(rep, &r, turn);
 	rc = rc ?: phase_judge(&r, &p);
@@ -234,32 +248,30 @@ static int tell_lies(struct architectures *known, const char *dir)
 
 int main(int argc, char **argv)
 {
+	const char *mode = argc > 1 && !strncmp(argv[1], "--", 2) ? argv[1] : "";
+	bool is_live = !strcmp(mode, "--live"), on_one_thread = !strcmp(mode, "--one-thread"), lies_told = !strcmp(mode, "--lies");
 	struct architectures *known = NULL;
 	struct error_text err = { "" };
-	bool is_live;
 	int rc = architectures_load("data/architectures.csv", &known, &err);
 
 	if (rc) {
 		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
-	for (int i = 2; i < argc && !strcmp(argv[1], "--lies") && rc == 0; i++)
-		rc = tell_lies(known, argv[i]);
-	if (argc > 1 && !strcmp(argv[1], "--lies")) {
-		architectures_free(known);
-		return rc ? 1 : 0;
-	}
-	is_live = argc > 1 && !strcmp(argv[1], "--live");
-	for (int i = 1 + is_live; i < argc && rc == 0; i++) {
-		struct report rep = { .is_live = is_live, .in_detail = getenv("MODEL_DETAIL") != NULL, .known = known };
+	for (int i = 1 + (mode[0] != 0); i < argc && rc == 0; i++) {
+		struct report rep = { .is_live = is_live, .on_one_thread = on_one_thread, .in_detail = getenv("MODEL_DETAIL") != NULL, .known = known };
+		char title[64];
 
+		if (lies_told) {
+			rc = tell_lies(known, argv[i]);
+			continue;
+		}
 		rc = judge_all(&rep, argv[i]);
 		if (rc || !rep.runs)
 			return 1;
-		print_all(strstr(argv[i], "held") ? is_live ? "Held out, live" : "Held out"
-			  : is_live		  ? "Recorded from autograd, live"
-						  : "Recorded from autograd",
-			  &rep);
+		snprintf(title, sizeof(title), "%s%s", strstr(argv[i], "held") ? "Held out" : "Recorded from autograd",
+			 is_live ? ", live" : on_one_thread ? ", of several threads, as one thread's" : "");
+		print_all(title, &rep);
 	}
 	architectures_free(known);
 	return rc ? 1 : 0;

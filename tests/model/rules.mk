@@ -3,6 +3,7 @@
 TEST_PROGRAMS += $(B)/tests/model/model
 
 models: $(B)/tests/model/model ## the fingerprints of recorded runs against the truth
+	@$(B)/tests/model/model --one-thread tests/phases/runs tests/phases/held
 	@$(B)/tests/model/model tests/phases/runs tests/phases/held
 	@$(B)/tests/model/model --live tests/phases/runs tests/phases/held
 	@$(B)/tests/model/model --lies tests/phases/held

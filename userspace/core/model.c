@@ -394,6 +394,8 @@ static int conclude(struct judging *j)
 			     (j->by_side ? p->forward.tokens + p->backward.tokens
 					 : p->over_small.tokens + p->over_large.tokens);
 	}
+	/* Where the order has told what goes back, most of it must have been told rightly. */
+	f->is_certain &= !j->is_ordered || explained + ops_in_batches(j) >= EXPLAINED * j->ops;
 	/* What is met by anything else may be no model's: solvers, calibration. Their own operands look like
 	 * weights. */
 	if (!j->learns && explained + ops_in_batches(j) < EXPLAINED * j->ops) {
@@ -429,6 +431,8 @@ static void judging_done(struct judging *j)
 	free(j->calls);
 	free(j->pair);
 	free(j->told);
+	if (j->is_ordered)
+		free(j->ordered.steps);
 }
 
 int model_judge(const struct run *r, const struct phase_judgement *p, const struct architectures *known,
@@ -448,7 +452,8 @@ int model_judge_passes(const struct run *r, const struct phase_judgement *p,
 	memset(ret, 0, sizeof(*ret));
 	snprintf(ret->evidence, sizeof(ret->evidence), "No dimension can be told to be the tokens'.");
 	rc = model_dims_make(r, &j.dims);
-	rc = rc ?: model_calls_by_thread(r, &j.calls);
+	rc = rc ?: model_order(&j);
+	rc = rc ?: model_calls_by_thread(j.run, &j.calls);
 	rc = rc ?: find_side(&j);
 	if (rc)
 		return rc < 0 ? rc : 0;

@@ -66,7 +66,9 @@ struct model_told {
 struct judging {
 	const struct run *run;
 	const struct phase_judgement *phase, *judged; /* as it is used here, and as it was judged */
-	struct phase_judgement turned;
+	struct phase_judgement turned, threaded;
+	struct run ordered; /* one thread's, with backward on one of its own (model_order.c) */
+	bool is_ordered;
 	double (*calls)[RUN_THREADS_MAX]; /* of each product, by thread */
 	struct dims dims;
 	bool at_m;    /* tokens stand there, else at n */
@@ -133,6 +135,13 @@ int model_identities(struct judging *j);
 void model_take_told(const struct judging *j, struct pair *p);
 double model_passes_told(const struct judging *j); /* each weight is met once in a pass */
 double model_layers_told(const struct judging *j); /* 0: no number fits */
+
+/* model_order.c */
+/* Where one thread asks for everything: tells from the order and the buffers which steps go back, and puts
+ * them on a thread of their own. -ENOMEM. */
+int model_order(struct judging *j);
+/* Which steps of a run go back, by the order and the buffers alone. -ENOMEM. */
+int model_directions(const struct run *r, bool *ret_back);
 
 /* model_even.c */
 const struct pair *model_largest_layer(const struct judging *j); /* never NULL where there are weights */
