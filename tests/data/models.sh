@@ -5,10 +5,12 @@ set -euo pipefail
 B=${B:-build}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-"$B/tests/model/model" --one-thread tests/phases/runs tests/phases/held >"$dir/table"
-"$B/tests/model/model" tests/phases/runs tests/phases/held >>"$dir/table"
-"$B/tests/model/model" --live tests/phases/runs tests/phases/held >>"$dir/table"
-"$B/tests/model/model" --lies tests/phases/held >>"$dir/table"
+{
+	"$B/tests/model/model" --one-thread tests/phases/runs tests/phases/held
+	"$B/tests/model/model" tests/phases/runs tests/phases/held
+	"$B/tests/model/model" --live tests/phases/runs tests/phases/held
+	"$B/tests/model/model" --lies tests/phases/held
+} >"$dir/table"
 diff <(grep '^|' docs/model.md) <(grep '^|' "$dir/table") || { echo "docs/model.md: not what 'make models' prints"; exit 1; }
 "$B/opmeter" replay tests/phases/runs/real_llama31_70b_tp8.run.gz --json --architectures data/architectures.csv >"$dir/run.json"
 python3 - "$dir/run.json" <<'END'
