@@ -107,6 +107,25 @@ static void comes_back_as_it_was(void **state)
 	om_ledger_free(l);
 }
 
+static void those_of_one_process_are_found(void **state)
+{
+	struct om_ledger *l = ledger_open(OM_LEDGER_CREATE);
+	struct om_order_window of = { .map = id_of(200), .job = id_of(1), .tgid = 7, .start_ns = 5 };
+	static struct seen s;
+
+	for (uint32_t tgid = 6; tgid < 9; tgid++)
+		for (uint32_t window = 1; window < 4; window++)
+			put(l, 1, tgid, window, 10 - window + tgid);
+	put(l, 2, 7, 9, 1);
+	assert_int_equal(om_ledger_order_of(l, &of, take, &s), 0);
+	assert_int_equal(s.n, 3);
+	assert_true(s.w[0].tgid == 7 && s.w[0].window == 3 && s.w[2].window == 1); /* the oldest first */
+	of.start_ns = 6;
+	assert_int_equal(om_ledger_order_of(l, &of, take, &s), 0);
+	assert_int_equal(s.n, 3);
+	om_ledger_free(l);
+}
+
 static void latest_are_kept(void **state)
 {
 	struct om_ledger *l = ledger_open(OM_LEDGER_CREATE);
@@ -177,6 +196,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(comes_back_as_it_was, begin, end),
+		cmocka_unit_test_setup_teardown(those_of_one_process_are_found, begin, end),
 		cmocka_unit_test_setup_teardown(latest_are_kept, begin, end),
 		cmocka_unit_test_setup_teardown(damage_is_said, begin, end),
 	};

@@ -447,6 +447,58 @@ static void no_json_is_no_record(void **state)
 	assert_memory_equal(was, p, sizeof(*p));
 }
 
+/* --- news --- */
+
+static void assert_news(struct process_record *was, struct process_record *now, bool is_news)
+{
+	assert_int_equal(process_record_is_news(was, now), is_news);
+	assert_int_equal(process_record_is_news(now, was), is_news);
+	process_record_copy(now, was);
+}
+
+#define NEWS(is_news, change)                                                                                                            \
+	do {                                                                                                                             \
+		change;                                                                                                                  \
+		assert_news(was, now, is_news);                                                                                          \
+	} while (0)
+
+static void what_moves_anyway_is_no_news(void **state)
+{
+	_cleanup_free_ struct process_record *was = malloc(sizeof(*was)), *now = malloc(sizeof(*now));
+	_cleanup_free_ char *text = NULL;
+
+	golden("process_v1.json", was, &text);
+	process_record_copy(now, was);
+	NEWS(false, now->at_ns += HOUR; now->to_ns += HOUR; now->from_ns += 1);
+	NEWS(false, now->phase.executed *= 3; now->model.passes *= 3; now->model.tokens.best *= 3);
+	NEWS(false, now->phase.training_low += 0.004; now->model.parameters.best *= 1.004);
+	NEWS(false, now->group[0].bytes *= 7);
+	NEWS(false, struct job_group g = now->group[0]; now->group[0] = now->group[1]; now->group[1] = g);
+	NEWS(false, now->phase.evidence[0] ^= 1);
+	NEWS(true, now->phase.training_low += 0.006);
+	NEWS(true, now->phase.verdict = PHASE_IS_FROZEN);
+	NEWS(true, now->phase.confidence = "low");
+	NEWS(true, now->phase.suspicion = "what somebody does");
+	NEWS(true, now->model.parameters.high *= 1.006);
+	NEWS(true, now->model.active.low *= 0.99);
+	NEWS(true, now->model.layers++);
+	NEWS(true, now->model.is_certain = false);
+	NEWS(true, now->model.weight[1].large++);
+	NEWS(true, now->model.weight[1].copies *= 1.01);
+	NEWS(true, now->model.weights--);
+	NEWS(true, now->has_model = false);
+	NEWS(true, now->has_ended = true);
+	NEWS(true, now->tenant[0] = 'x');
+	NEWS(true, now->model_name[0] = 'x');
+	NEWS(true, now->lineage[0] = 'x');
+	NEWS(true, now->claims--);
+	NEWS(true, now->claims_left_out++);
+	NEWS(true, now->claim[0].id.byte[3] ^= 1);
+	NEWS(true, now->claim[1].rank = 0);
+	NEWS(true, now->groups--);
+	NEWS(true, now->group[0].kind = RUN_ALLTOALL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -458,6 +510,7 @@ int main(void)
 		cmocka_unit_test(what_is_out_of_its_range_is_refused),
 		cmocka_unit_test(longer_than_it_may_be_is_refused),
 		cmocka_unit_test(no_json_is_no_record),
+		cmocka_unit_test(what_moves_anyway_is_no_news),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

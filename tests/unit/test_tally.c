@@ -236,6 +236,51 @@ static void windows_are_kept_with_their_buffers(void **state)
 	om_tally_free(t);
 }
 
+/* One process under one job, with windows that were kept elsewhere before its own; and what its ranks add up. */
+static void a_process_is_taken_by_itself(void **state)
+{
+	_cleanup_(run_done) struct run r = { 0 };
+	_cleanup_(run_done) struct run got = { 0 };
+	struct om_tally *t = om_tally_new(hash_of);
+	struct om_id of = job(1), other = job(2), jobs[4];
+	struct om_tally_collective c = { other, 7, 5, 77, RUN_ALLREDUCE, 3, 300 }, sums[4];
+	struct om_tally_step steps[5];
+	struct om_tally_window kept[5];
+	const struct run_product *p;
+	struct om_shape_usage s;
+	opcount unshaped;
+
+	load(TRAINING, &r);
+	p = &r.products[0];
+	s = (struct om_shape_usage){ .m = p->m, .n = p->n, .k = p->k, .batch = p->batch, .types = p->types, .flags = 2 << 8 };
+	put(t, &r, 7, of, 1, false);
+	put(t, &r, 7, other, 2, false);
+	put(t, &r, 8, of, 3, false);
+	for (uint32_t i = 0; i < 5; i++) {
+		steps[i] = (struct om_tally_step){ hash_of(&s), 1, 0, i + 1, 0, 0 };
+		kept[i] = (struct om_tally_window){ i + 1, &steps[i], 1 };
+	}
+	assert_int_equal(om_tally_burst(t, 7, 5, 5, &steps[4], 1), 0);
+	assert_int_equal(om_tally_unshaped(t, &other, 7, 5, 1000), 0);
+	assert_int_equal(om_tally_collective(t, &c, true), 0); /* since the process began, not since the hour */
+	assert_int_equal(om_tally_judge(t, keep, &(struct om_phase_hour[8]){ 0 }), 0);
+	assert_int_equal(om_tally_process(t, &other, 7, 5, kept, 5, &got, &unshaped), 0);
+	assert_int_equal(run_calls(&got), 2 * run_calls(&r));
+	assert_true(unshaped == 1000);
+	/* Of five one is its own, and four are kept in all. */
+	assert_int_equal(got.step_count, OM_TALLY_WINDOWS_MAX);
+	for (uint32_t i = 0; i < got.step_count; i++)
+		assert_true(got.steps[i].begins && got.steps[i].a == i + 2);
+	assert_int_equal(om_tally_process(t, &other, 8, 5, kept, 5, &got, &unshaped), -ENOENT);
+	assert_int_equal(om_tally_jobs(t, 7, 5, jobs, 4), 2);
+	assert_int_equal(om_tally_jobs(t, 7, 5, jobs, 1), 1);
+	assert_int_equal(om_tally_jobs(t, 9, 5, jobs, 4), 0);
+	assert_int_equal(om_tally_collectives(t, &other, 7, 5, sums, 4), 1);
+	assert_true(sums[0].comm == 77 && sums[0].kind == RUN_ALLREDUCE && sums[0].bytes == 300);
+	assert_int_equal(om_tally_collectives(t, &of, 7, 5, sums, 4), 0);
+	om_tally_free(t);
+}
+
 /* Input gradients alone are attribution or training whose weight gradients nobody sees: what ranks add up tells, in the hour that they do. */
 static void ranks_that_add_up_gradients_train(void **state)
 {
@@ -280,6 +325,7 @@ int main(void)
 		cmocka_unit_test(doubt_takes_no_verdict_away),
 		cmocka_unit_test(steps_that_mean_two_products_mean_none),
 		cmocka_unit_test(windows_are_kept_with_their_buffers),
+		cmocka_unit_test(a_process_is_taken_by_itself),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

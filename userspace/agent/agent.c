@@ -72,6 +72,7 @@ struct agent *agent_free(struct agent *a)
 	agent_counter_free(a->counter);
 	agent_collectives_free(a->collectives);
 	agent_phases_free(a->phases);
+	agent_models_free(a->models);
 	agent_joins_free(a->joins);
 	agent_checkpoints_free(a->checkpoints);
 	agent_near_free(a->near);

@@ -60,6 +60,8 @@ struct agent_counter;	  /* agent_counter.c */
 struct agent_collectives; /* agent_collectives.c */
 struct agent_phases;
 struct agent_joins;
+struct agent_models;
+struct process_record;
 struct om_communicator_event; /* agent_phases.c */
 struct agent_near;	      /* agent_near.c */
 struct agent_checkpoints;     /* agent_checkpoints.c */
@@ -89,6 +91,7 @@ struct agent {
 	struct agent_collectives *collectives; /* NULL: likewise */
 	struct agent_phases *phases;
 	struct agent_joins *joins;
+	struct agent_models *models;
 	struct agent_checkpoints *checkpoints; /* NULL: the log is not signed here */
 	struct resolve *resolve;	       /* NULL: identity is not asked for */
 	char identity_version[72]; /* of the rules that the ledger's last answers were given under */
@@ -202,6 +205,55 @@ int agent_joins_event(struct agent *a, const struct om_communicator_event *e);
 int agent_joins_begin(struct agent *a);
 void agent_joins_learns(struct agent *a, const struct om_id *job);
 bool agent_joins_with_learner(const struct agent *a, const struct om_id *job);
+
+/* How many of its communicators have an id. */
+int agent_joins_count(struct agent *a, const struct om_id *process, size_t *ret);
+/* The communicators of p->process, the latest; -ENOMEM. */
+int agent_joins_claims(struct agent *a, struct process_record *p);
+/* The ranks of its communicators, if all are of one size: the handle that a collective is asked of is not the
+ * one that a communicator was made with. 0: not known. After agent_joins_claims(). */
+uint32_t agent_joins_ranks(const struct agent *a, const struct om_id *process);
+
+/* agent_models.c: which model each process computes, judged now and then, and said in its record. */
+struct agent_model_totals {
+	size_t processes;      /* known now */
+	uint64_t judged, said; /* models; records */
+	uint64_t left_out;     /* processes and records past a limit */
+	uint64_t worst_ns;     /* the longest that one judgement took */
+};
+int agent_models_open(struct agent *a);
+struct agent_models *agent_models_free(struct agent_models *m); /* NULL is fine; returns NULL */
+/* A window of its order has been kept: its model is told from it soon. */
+int agent_models_window(struct agent *a, const struct om_id *job, uint32_t tgid, uint64_t start_ns);
+/* Its last counts are in t. True: they are to stay there until om_tally_ended() is called from here. */
+bool agent_models_ended(struct agent *a, const struct om_tally *t, uint32_t tgid, uint64_t start_ns,
+			uint64_t now_ns);
+/* The tally has the counts of all processes, as of now_ns; a new hour has begun with them as they are. */
+int agent_models_looked(struct agent *a, uint64_t now_ns);
+void agent_models_turned(struct agent *a, uint64_t now_ns);
+/* A few models, after each drain. *ret_ended: processes that have ended were finished with. */
+int agent_models_step(struct agent *a, struct om_tally *t, uint64_t now_ns, bool *ret_ended);
+void agent_models_get_totals(const struct agent *a, struct agent_model_totals *ret);
+
+/* agent_process.c: the record of one process. Fills in all but names and claims; 1: there is nothing to tell,
+ * -ENOENT: the tally does not know it. */
+struct agent_process_of {
+	struct om_id job, process;
+	uint32_t tgid;
+	uint64_t start_ns; /* boot time */
+	uint64_t from_ns, to_ns;
+	bool has_ended;
+};
+int agent_process_judge(struct agent *a, const struct om_tally *t, const struct agent_process_of *of,
+			uint64_t now_ns, struct process_record *ret);
+/* Whose it is, and its communicators, as they are known now. */
+int agent_process_name(struct agent *a, const struct om_tally *t, const struct agent_process_of *of,
+		       struct process_record *p);
+/* Says it if it is news, or the last one is old: 0 said, 1 not. The last one is looked for in the log. */
+int agent_process_say(struct agent *a, struct process_record *p, struct process_record *was,
+		      bool *ret_is_same);
+/* The last record of that process under that job: 0, 1 there is none. */
+int agent_process_last(struct agent *a, const struct agent_process_of *of, struct process_record *ret);
 
 /* agent_phases.c: what jobs are judged to do. */
 int agent_phases_open(struct agent *a);

@@ -55,12 +55,14 @@ static int keep(struct keeping *k, const struct drain_burst *b, struct om_tally_
 				     .window = b->window,
 				     .steps = *steps,
 				     .count = b->count };
+	int r;
 
 	if (!is_to_keep(om_tally_windows(k->tally, b->tgid, b->start_ns, &w.job)))
 		return 0;
 	k->window[k->count] = w;
 	k->steps[k->count++] = TAKE_PTR(*steps);
-	return k->count < STORED_AT_ONCE ? 0 : store(k);
+	r = agent_models_window(k->agent, &w.job, w.tgid, w.start_ns);
+	return r ?: k->count < STORED_AT_ONCE ? 0 : store(k);
 }
 
 static int put(struct keeping *k, const struct drain_burst *b)

@@ -201,8 +201,10 @@ int agent_phases_open(struct agent *a)
 {
 	struct loading l = { a, probes_map_id(a->probes) };
 	uint64_t now = agent_now_ns();
-	int r;
+	int r = agent_models_open(a);
 
+	if (r)
+		return r;
 	a->phases = calloc(1, sizeof(*a->phases));
 	if (!a->phases)
 		return -ENOMEM;
@@ -423,6 +425,7 @@ static int turn(struct agent *a, uint64_t now_ns)
 		p->is_full = false;
 	}
 	p->hour = hour;
+	agent_models_turned(a, now_ns);
 	return r ?: om_tally_turn(p->tally);
 }
 
@@ -443,22 +446,44 @@ bool agent_phases_hour_is_over(const struct agent *a, uint64_t now_ns)
 	return a->phases && now_ns / HOUR_NS != a->phases->hour;
 }
 
-int agent_phases_look(struct agent *a, const struct drain_result *d, bool had_all, uint64_t now_ns)
+static void take_dead(struct agent *a, const struct drain_result *d, uint64_t now_ns)
 {
-	struct judging g = { a, now_ns };
+	struct om_tally *t = a->phases->tally;
+
+	for (size_t i = 0; i < d->dead_count; i++) {
+		const struct drain_process *p = &d->processes[d->dead[i]];
+
+		if (!agent_models_ended(a, t, p->tgid, p->start_ns, now_ns))
+			om_tally_ended(t, p->tgid, p->start_ns);
+	}
+}
+
+static int take_counts(struct agent *a, const struct drain_result *d, bool had_all, uint64_t now_ns)
+{
 	struct agent_phases *p = a->phases;
 	int r;
 
-	if (!had_all && !d->dead_count)
-		return 0;
 	r = om_tally_put(p->tally, d->shapes, d->shape_count);
 	r = r ?: put_unshaped(p, d);
 	r = r ?: agent_order_put(a, p->tally, d, now_ns);
 	r = r ?: put_named(p, d);
 	if (r)
 		return r;
-	for (size_t i = 0; i < d->dead_count; i++)
-		om_tally_ended(p->tally, d->processes[d->dead[i]].tgid, d->processes[d->dead[i]].start_ns);
+	take_dead(a, d, now_ns);
+	return had_all ? agent_models_looked(a, now_ns) : 0;
+}
+
+int agent_phases_look(struct agent *a, const struct drain_result *d, bool had_all, uint64_t now_ns)
+{
+	bool has_ended, has_counts = had_all || d->dead_count;
+	struct judging g = { a, now_ns };
+	struct agent_phases *p = a->phases;
+	int r = has_counts ? take_counts(a, d, had_all, now_ns) : 0;
+
+	/* What has ended is judged as a whole before only its sum is kept. */
+	r = r ?: agent_models_step(a, p->tally, now_ns, &has_ended);
+	if (r || (!has_counts && !has_ended))
+		return r;
 	r = om_tally_judge(p->tally, on_hour, &g);
 	r = r ?: look_together(a, now_ns);
 	if (r == 0 && agent_phases_hour_is_over(a, now_ns))

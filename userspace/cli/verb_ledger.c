@@ -205,8 +205,8 @@ static json_t *payload_json(const struct om_entry *e)
 
 static int export_entry(void *ctx, const struct om_entry *e)
 {
-	static const char *const kinds[OM_ENTRY_END] = { "?",	  "readings", "job",  "assignment",
-							 "alert", "act",      "node", "case" };
+	static const char *const kinds[OM_ENTRY_END] = { "?",	"readings", "job",  "assignment", "alert",
+							 "act", "node",	    "case", "process" };
 	char time[OM_TIME_STRLEN];
 	json_t *o = json_pack("{s:I,s:s,s:s,s:o}", "index", (json_int_t)e->index, "kind",
 			      e->kind < OM_ENTRY_END ? kinds[e->kind] : "?", "time",

@@ -135,6 +135,8 @@ static const char *const statement_text[ST_END] = {
 	[ST_PHASE_HOUR_PUT] =
 		"INSERT OR REPLACE INTO phase_hour VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
 	[ST_ORDER_PUT] = "INSERT OR REPLACE INTO order_window VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[ST_ORDER_OF] = "SELECT job, map, tgid, start, window, count, steps FROM order_window WHERE job = ?1 "
+			"AND map = ?2 AND tgid = ?3 AND start = ?4 ORDER BY at, window",
 	[ST_ORDER_TRIM_PROCESS] = "DELETE FROM order_window WHERE job = ?1 AND map = ?2 AND tgid = ?3 AND "
 				  "start = ?4 AND (at, window) IN"
 				  " (SELECT at, window FROM order_window WHERE job = ?1 AND map = ?2 AND "

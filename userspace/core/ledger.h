@@ -175,6 +175,7 @@ enum om_entry_kind {
 	OM_ENTRY_ACT = 5,	 /* JSON: what a person or the program did: off, erase, ... */
 	OM_ENTRY_NODE = 6,	 /* JSON: the inventory */
 	OM_ENTRY_CASE = 7,	 /* JSON: a case record, restricted */
+	OM_ENTRY_PROCESS = 8,	 /* JSON: what a process does (core/process_record.h), restricted */
 	OM_ENTRY_END,
 };
 
@@ -204,7 +205,8 @@ int om_ledger_publish_some(struct om_ledger *l, const struct om_node_facts *node
 
 /* Outbox. An exporter is a name; it sees readings (the newest value of each
  * register, so the backlog is bounded by the number of registers whatever the
- * outage) and log entries of kinds ASSIGNMENT, ALERT and CASE and checkpoints (kind ACT), in order. */
+ * outage) and log entries of kinds ASSIGNMENT, ALERT, CASE and PROCESS and checkpoints (kind ACT), in order.
+ */
 struct om_outbox_item {
 	enum om_entry_kind kind;
 	uint64_t sequence;	   /* names the item in om_ledger_ack() */
@@ -246,6 +248,8 @@ int om_ledger_each_job(struct om_ledger *l,
 		       void *ctx);
 int om_ledger_each_shape(struct om_ledger *l, int (*fn)(void *ctx, const struct om_shape_usage *s),
 			 void *ctx);
+/* When counts of these kernel maps were last stored, Unix time; 0: never. */
+int om_ledger_shapes_until(struct om_ledger *l, const struct om_id *map, uint64_t *ret_ns);
 struct om_entry {
 	uint64_t index, time_ns;
 	enum om_entry_kind kind;
@@ -257,6 +261,11 @@ struct om_entry {
 struct om_assignment;
 bool om_entry_assignment(const struct om_entry *e, struct om_assignment *ret);
 int om_ledger_each_entry(struct om_ledger *l, uint64_t from_index,
+			 int (*fn)(void *ctx, const struct om_entry *e), void *ctx);
+
+/* The entry whose unique name comes last of those that begin so; fn is called once or not at all. 0, what fn
+ * returns, or -errno. */
+int om_ledger_last_named(struct om_ledger *l, const char *prefix,
 			 int (*fn)(void *ctx, const struct om_entry *e), void *ctx);
 
 /* The log's tree head: RFC 6962 Merkle tree hash over all leaves. */

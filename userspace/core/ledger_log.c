@@ -87,6 +87,7 @@ static int find_unique(struct om_ledger *l, const char *unique, uint64_t *ret_in
 static bool leaves_the_node(enum om_entry_kind kind, const char *unique)
 {
 	return kind == OM_ENTRY_ASSIGNMENT || kind == OM_ENTRY_ALERT || kind == OM_ENTRY_CASE ||
+	       kind == OM_ENTRY_PROCESS ||
 	       (kind == OM_ENTRY_ACT && unique &&
 		!strncmp(unique, OM_CHECKPOINT_UNIQUE, strlen(OM_CHECKPOINT_UNIQUE)));
 }
@@ -219,6 +220,31 @@ int om_ledger_each_entry(struct om_ledger *l, uint64_t from_index,
 		r = 0;
 	else if (r == SQLITE_CORRUPT)
 		r = -EUCLEAN;
+	sqlite3_finalize(s);
+	return r;
+}
+
+int om_ledger_last_named(struct om_ledger *l, const char *prefix,
+			 int (*fn)(void *ctx, const struct om_entry *e), void *ctx)
+{
+	sqlite3_stmt *s;
+	struct om_entry e;
+	int r;
+
+	/* Names are ASCII, so that all that begin so stand before the one that goes on with a DEL. */
+	if (sqlite3_prepare_v2(l->db,
+			       "SELECT idx, kind, time, payload, destroyed_by FROM entry WHERE uniq >= ?1 AND"
+			       " uniq < ?1 || char(127) ORDER BY uniq DESC LIMIT 1",
+			       -1, &s, NULL))
+		return ledger_errno(l);
+	sqlite3_bind_text(s, 1, prefix, -1, SQLITE_STATIC);
+	r = sqlite3_step(s);
+	if (r == SQLITE_ROW) {
+		read_entry(s, &e);
+		r = fn(ctx, &e);
+	} else {
+		r = r == SQLITE_DONE ? 0 : ledger_errno(l);
+	}
 	sqlite3_finalize(s);
 	return r;
 }

@@ -214,11 +214,43 @@ static int read_row(sqlite3_stmt *s, struct om_order_window *ret, struct om_tall
 	return unpack(sqlite3_column_blob(s, 6), (size_t)sqlite3_column_bytes(s, 6), ret->count, ret_steps);
 }
 
+static int each_row(struct om_ledger *l, sqlite3_stmt *s,
+		    int (*fn)(void *ctx, const struct om_order_window *w), void *ctx)
+{
+	int rc, r = 0;
+
+	while (r == 0 && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+		_cleanup_free_ struct om_tally_step *steps = NULL;
+		struct om_order_window w;
+
+		r = read_row(s, &w, &steps);
+		w.steps = steps;
+		r = r ?: fn(ctx, &w);
+	}
+	if (r == 0 && rc != SQLITE_DONE)
+		r = ledger_errno(l);
+	return r;
+}
+
+int om_ledger_order_of(struct om_ledger *l, const struct om_order_window *of,
+		       int (*fn)(void *ctx, const struct om_order_window *w), void *ctx)
+{
+	sqlite3_stmt *s = ledger_stmt(l, ST_ORDER_OF);
+	int r;
+
+	if (!s)
+		return ledger_errno(l);
+	bind_process(s, of);
+	r = each_row(l, s, fn, ctx);
+	sqlite3_reset(s);
+	return r;
+}
+
 int om_ledger_each_order(struct om_ledger *l, const struct om_id *job,
 			 int (*fn)(void *ctx, const struct om_order_window *w), void *ctx)
 {
 	sqlite3_stmt *s = NULL;
-	int rc, r = 0;
+	int r;
 
 	/* A ledger of an earlier release, opened to be read, has no such table. */
 	if (sqlite3_table_column_metadata(l->db, NULL, "order_window", NULL, NULL, NULL, NULL, NULL, NULL))
@@ -230,16 +262,7 @@ int om_ledger_each_order(struct om_ledger *l, const struct om_id *job,
 		return ledger_errno(l);
 	if (job)
 		sqlite3_bind_blob(s, 1, job, sizeof(*job), SQLITE_STATIC);
-	while (r == 0 && (rc = sqlite3_step(s)) == SQLITE_ROW) {
-		_cleanup_free_ struct om_tally_step *steps = NULL;
-		struct om_order_window w;
-
-		r = read_row(s, &w, &steps);
-		w.steps = steps;
-		r = r ?: fn(ctx, &w);
-	}
-	if (r == 0 && rc != SQLITE_DONE)
-		r = ledger_errno(l);
+	r = each_row(l, s, fn, ctx);
 	sqlite3_finalize(s);
 	return r;
 }

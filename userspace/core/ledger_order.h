@@ -27,6 +27,9 @@ struct om_order_window {
 /* All or nothing. Keeps the latest OM_TALLY_WINDOWS_MAX of the process; older ones go, as do those past the
  * limits above. -ENOSPC: nothing was stored; -EINVAL: a count out of range. */
 int om_ledger_store_order(struct om_ledger *l, const struct om_order_window *w, size_t n, uint64_t now_ns);
+/* Of one process under one job instance: `job`, `map`, `tgid` and `start_ns` of `of`. */
+int om_ledger_order_of(struct om_ledger *l, const struct om_order_window *of,
+		       int (*fn)(void *ctx, const struct om_order_window *w), void *ctx);
 /* The windows of a job (NULL: of all), those of a process in their order. 0, what fn returns, or -EUCLEAN:
  * somebody wrote into the file. */
 int om_ledger_each_order(struct om_ledger *l, const struct om_id *job,

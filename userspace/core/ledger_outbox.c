@@ -64,7 +64,7 @@ static int add_exporter(struct om_ledger *l, const char *name, int *ret)
 				NULL, id);
 	r = r
 		    ?: run_with(l,
-				"INSERT INTO pending SELECT ?1, idx FROM entry WHERE kind IN (3, 4, 7)"
+				"INSERT INTO pending SELECT ?1, idx FROM entry WHERE kind IN (3, 4, 7, 8)"
 				" OR (kind = 5 AND uniq GLOB '" OM_CHECKPOINT_UNIQUE "*')",
 				NULL, id);
 	r = ledger_end(l, r);
@@ -297,6 +297,21 @@ int om_ledger_each_job(struct om_ledger *l,
 	}
 	sqlite3_finalize(s);
 	return r == SQLITE_DONE ? 0 : r;
+}
+
+int om_ledger_shapes_until(struct om_ledger *l, const struct om_id *map, uint64_t *ret_ns)
+{
+	sqlite3_stmt *s;
+	int r;
+
+	if (sqlite3_prepare_v2(l->db, "SELECT IFNULL(MAX(last), 0) FROM shape WHERE map = ?1", -1, &s, NULL))
+		return ledger_errno(l);
+	sqlite3_bind_blob(s, 1, map, sizeof(*map), SQLITE_STATIC);
+	r = sqlite3_step(s) == SQLITE_ROW ? 0 : ledger_errno(l);
+	if (r == 0)
+		*ret_ns = (uint64_t)sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	return r;
 }
 
 int om_ledger_each_shape(struct om_ledger *l, int (*fn)(void *ctx, const struct om_shape_usage *s), void *ctx)

@@ -51,6 +51,10 @@ int process_record_decode(const void *json, size_t len, struct process_record *r
 int process_record_decode_event(const void *json, size_t len, struct process_record *ret);
 void process_record_copy(struct process_record *to, const struct process_record *from);
 
+/* Of one process under one job instance: does `now` tell what `was` does not? Times, counts (operations,
+ * passes, tokens, bytes), words and figures that moved by less than half a percent are no news. */
+bool process_record_is_news(const struct process_record *was, const struct process_record *now);
+
 /* "<ledger>/<job>/<process>", the Kafka key; its partition is that of the job's registers. */
 #define PROCESS_KEY_STRLEN (3 * OM_ID_STRLEN)
 const char *process_record_key(const struct process_record *p, char buf[PROCESS_KEY_STRLEN]);

@@ -64,6 +64,14 @@ static size_t slot_of(const struct om_tally *t, uint32_t tgid, uint64_t start_ns
 	return i;
 }
 
+struct process *tally_find(const struct om_tally *t, const struct om_id *job, uint32_t tgid,
+			   uint64_t start_ns)
+{
+	size_t slot = t->slots ? slot_of(t, tgid, start_ns, job) : 0;
+
+	return t->slots && t->index[slot] ? &t->process[t->index[slot] - 1] : NULL;
+}
+
 static int index_make(struct om_tally *t, size_t slots)
 {
 	uint32_t *index = calloc(slots, sizeof(*index));
@@ -347,6 +355,17 @@ int om_tally_burst(struct om_tally *t, uint32_t tgid, uint64_t start_ns, uint32_
 	while (r == 0 && (p = process_next(t, tgid, start_ns, &slot)))
 		r = burst_put(t, p, window, steps, n);
 	return r;
+}
+
+size_t om_tally_jobs(const struct om_tally *t, uint32_t tgid, uint64_t start_ns, struct om_id *ret,
+		     size_t max)
+{
+	size_t slot = t->slots ? slot_of(t, tgid, start_ns, NULL) : 0, n = 0;
+	const struct process *p;
+
+	for (; n < max && (p = process_next(t, tgid, start_ns, &slot)); n++)
+		ret[n] = p->job;
+	return n;
 }
 
 void om_tally_ended(struct om_tally *t, uint32_t tgid, uint64_t start_ns)

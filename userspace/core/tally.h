@@ -18,6 +18,7 @@
 #include "kernel_role.h"
 #include "ledger.h"
 #include "phase.h"
+#include "run.h"
 
 struct om_tally;
 
@@ -110,6 +111,23 @@ int om_tally_each_run(struct om_tally *t,
 		      int (*fn)(void *ctx, const struct om_id *job, uint32_t tgid, uint64_t start_ns,
 				struct run *r),
 		      void *ctx);
+/* A window of the order that was kept elsewhere. */
+struct om_tally_window {
+	uint32_t window;
+	const struct om_tally_step *steps;
+	size_t count;
+};
+/* The run of one process under one job instance, with its own windows behind those that are given (the oldest
+ * first; not more than OM_TALLY_WINDOWS_MAX in all). *ret_unshaped: operations that are in no product. The
+ * caller calls run_done(). -ENOENT, -ENOMEM. */
+int om_tally_process(const struct om_tally *t, const struct om_id *job, uint32_t tgid, uint64_t start_ns,
+		     const struct om_tally_window *windows, size_t n, struct run *ret, opcount *ret_unshaped);
+/* The job instances of a process: how many, at most `max` of them in ret. */
+size_t om_tally_jobs(const struct om_tally *t, uint32_t tgid, uint64_t start_ns, struct om_id *ret,
+		     size_t max);
+/* Its collectives since it began, likewise. */
+size_t om_tally_collectives(const struct om_tally *t, const struct om_id *job, uint32_t tgid,
+			    uint64_t start_ns, struct om_tally_collective *ret, size_t max);
 /* A new hour begins with the counts as they are. */
 int om_tally_turn(struct om_tally *t); /* -ENOMEM */
 size_t om_tally_products(const struct om_tally *t);

@@ -56,6 +56,9 @@ struct om_tally {
 	size_t slots;
 };
 
+/* NULL: it is not known. */
+struct process *tally_find(const struct om_tally *t, const struct om_id *job, uint32_t tgid,
+			   uint64_t start_ns);
 /* What the process has asked for since the hour began; the caller calls run_done(). -ENOMEM. */
 int tally_process_run(const struct om_tally *t, const struct process *p, struct run *ret);
 

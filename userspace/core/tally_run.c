@@ -61,13 +61,14 @@ static int add_products(const struct om_tally *t, const struct process *p, struc
 }
 
 /* What names no product of this hour, or several, is left out. */
-static int add_window(const struct burst *b, struct run *r, const struct name *names, size_t count)
+static int add_window(const struct om_tally_step *steps, size_t n, struct run *r, const struct name *names,
+		      size_t count)
 {
 	bool begins = true;
 	int rc = 0;
 
-	for (size_t i = 0; i < b->count && !rc; i++) {
-		const struct om_tally_step *s = &b->step[i];
+	for (size_t i = 0; i < n && !rc; i++) {
+		const struct om_tally_step *s = &steps[i];
 		struct name key = { .hash = s->hash };
 		const struct name *at = bsearch(&key, names, count, sizeof(key), by_hash);
 		struct run_step step = { .repeat = s->repeat,
@@ -86,7 +87,33 @@ static int add_window(const struct burst *b, struct run *r, const struct name *n
 	return rc;
 }
 
-static int add_steps(const struct process *p, struct run *r, struct name *names)
+static bool is_own(const struct process *p, uint32_t window)
+{
+	for (uint32_t i = 0; i < p->bursts; i++)
+		if (p->burst[i].window == window)
+			return true;
+	return false;
+}
+
+/* The latest of those that are not the process's own, as many as there is room for. */
+static int add_kept(const struct process *p, const struct om_tally_window *w, size_t n, struct run *r,
+		    const struct name *names, size_t count)
+{
+	size_t others = 0, most = OM_TALLY_WINDOWS_MAX - p->bursts;
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++)
+		others += !is_own(p, w[i].window);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		if (is_own(p, w[i].window) || others-- > most)
+			continue;
+		rc = add_window(w[i].steps, w[i].count, r, names, count);
+	}
+	return rc;
+}
+
+static int add_steps(const struct process *p, const struct om_tally_window *w, size_t n, struct run *r,
+		     struct name *names)
 {
 	size_t count = r->product_count;
 	int rc = 0;
@@ -96,8 +123,10 @@ static int add_steps(const struct process *p, struct run *r, struct name *names)
 	for (size_t i = 1; i < count; i++)
 		if (names[i].hash == names[i - 1].hash)
 			names[i].is_shared = names[i - 1].is_shared = true;
+	if (count)
+		rc = add_kept(p, w, n, r, names, count);
 	for (uint32_t i = 0; i < p->bursts && count && !rc; i++)
-		rc = add_window(&p->burst[i], r, names, count);
+		rc = add_window(p->burst[i].step, p->burst[i].count, r, names, count);
 	return rc;
 }
 
@@ -120,7 +149,8 @@ static int add_collectives(const struct process *p, struct run *r)
 	return rc;
 }
 
-int tally_process_run(const struct om_tally *t, const struct process *p, struct run *ret)
+static int make(const struct om_tally *t, const struct process *p, const struct om_tally_window *w, size_t n,
+		struct run *ret)
 {
 	_cleanup_free_ struct name *names = calloc(p->count + 1, sizeof(*names));
 	int rc = names ? 0 : -ENOMEM;
@@ -129,11 +159,44 @@ int tally_process_run(const struct om_tally *t, const struct process *p, struct 
 			     .named_backward = p->named[OM_ROLE_BACKWARD],
 			     .named_optimizer = p->named[OM_ROLE_OPTIMIZER] };
 	rc = rc ?: add_products(t, p, ret, names);
-	rc = rc ?: add_steps(p, ret, names);
+	rc = rc ?: add_steps(p, w, n, ret, names);
 	rc = rc ?: add_collectives(p, ret);
 	if (rc)
 		run_done(ret);
 	return rc;
+}
+
+int tally_process_run(const struct om_tally *t, const struct process *p, struct run *ret)
+{
+	return make(t, p, NULL, 0, ret);
+}
+
+int om_tally_process(const struct om_tally *t, const struct om_id *job, uint32_t tgid, uint64_t start_ns,
+		     const struct om_tally_window *windows, size_t n, struct run *ret, opcount *ret_unshaped)
+{
+	const struct process *p = tally_find(t, job, tgid, start_ns);
+
+	if (!p)
+		return -ENOENT;
+	*ret_unshaped = p->unshaped - p->unshaped_base;
+	return make(t, p, windows, n, ret);
+}
+
+size_t om_tally_collectives(const struct om_tally *t, const struct om_id *job, uint32_t tgid,
+			    uint64_t start_ns, struct om_tally_collective *ret, size_t max)
+{
+	const struct process *p = tally_find(t, job, tgid, start_ns);
+	size_t n = 0;
+
+	for (; p && n < p->sums && n < max; n++)
+		ret[n] = (struct om_tally_collective){ *job,
+						       tgid,
+						       start_ns,
+						       p->sum[n].comm,
+						       p->sum[n].kind,
+						       p->sum[n].now.calls,
+						       p->sum[n].now.bytes };
+	return n;
 }
 
 int om_tally_each_run(struct om_tally *t,

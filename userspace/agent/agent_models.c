@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Which model each process computes: judged when a window of its order goes into the ledger (agent_order.c)
+ * and when it ends, a few in each drain, and said in its record (agent_process.c). A model does not change by
+ * the minute: what is certain, or came out twice the same, waits for the hour's window.
+ *
+ * All of it is bounded, since tenants make processes as they like: how many are known, how many of them are
+ * of one job, how many records are written. What is past a limit is counted; its operations are in registers
+ * and in its job's phase all the same.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../core/ledger_collectives.h"
+#include "../core/process_record.h"
+#include "../core/tally.h"
+#include "agent_internal.h"
+
+#define PROCESSES_MAX 2048
+#define OF_A_JOB_MAX 256
+#define JOBS_OF_A_PROCESS_MAX 8
+#define HOUR_NS 3600000000000ULL
+#define HOURLY 60 /* windows */
+/* In one drain, of a second or less; more where drains are rarer. */
+#define LIVE_AT_ONCE 4
+#define LIVE_AT_ONCE_NS 40000000ULL
+#define ENDED_AT_ONCE 16
+#define ENDED_AT_ONCE_NS 200000000ULL
+/* Records: what a node needs in its first minutes, then what it may go on with. */
+#define RECORDS_MAX 4096
+#define RECORDS_A_MINUTE 16
+#define RECORDS_OF_A_JOB 1024 /* in an hour */
+
+struct known {
+	struct agent_process_of of;
+	uint32_t windows; /* kept so far, by this agent */
+	uint64_t names;	  /* what was said besides the judgement; 0: nothing was said */
+	bool is_due, is_renamed;
+	bool is_settled; /* nothing new comes of judging it again so soon */
+};
+
+struct spoken {
+	struct om_id job;
+	uint32_t records; /* in this hour */
+};
+
+struct agent_models {
+	struct known *known;
+	size_t count, next; /* next: to be looked at, by turns */
+	struct spoken spoken[PROCESSES_MAX];
+	size_t speakers;
+	uint64_t base_ns, hour_ns, looked_ns; /* Unix time; base: counts before it are of another instance */
+	bool is_ready, is_full;
+	double records; /* that may be written now */
+	uint64_t refilled_ns;
+	struct process_record *now, *was;
+	struct agent_model_totals totals;
+};
+
+struct agent_models *agent_models_free(struct agent_models *m)
+{
+	if (!m)
+		return NULL;
+	free(m->known);
+	free(m->now);
+	free(m->was);
+	free(m);
+	return NULL;
+}
+
+int agent_models_open(struct agent *a)
+{
+	struct agent_models *m = calloc(1, sizeof(*m));
+
+	a->models = m;
+	if (!m)
+		return -ENOMEM;
+	m->known = calloc(PROCESSES_MAX, sizeof(*m->known));
+	m->now = calloc(1, sizeof(*m->now));
+	m->was = calloc(1, sizeof(*m->was));
+	if (!m->known || !m->now || !m->was)
+		return -ENOMEM;
+	m->records = RECORDS_MAX;
+	m->refilled_ns = agent_steady_ns();
+	m->hour_ns = agent_now_ns() / HOUR_NS * HOUR_NS;
+	return om_ledger_shapes_until(a->ledger, probes_map_id(a->probes), &m->base_ns);
+}
+
+void agent_models_get_totals(const struct agent *a, struct agent_model_totals *ret)
+{
+	*ret = a->models ? a->models->totals : (struct agent_model_totals){ 0 };
+	ret->processes = a->models ? a->models->count : 0;
+}
+
+/* --- who is known --- */
+
+static struct known *find(struct agent_models *m, const struct om_id *job, uint32_t tgid, uint64_t start_ns)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		struct known *k = &m->known[i];
+
+		if (k->of.tgid == tgid && k->of.start_ns == start_ns && om_id_equal(&k->of.job, job))
+			return k;
+	}
+	return NULL;
+}
+
+static bool has_room(struct agent_models *m, const struct om_id *job)
+{
+	size_t of_job = 0;
+
+	for (size_t i = 0; i < m->count; i++)
+		of_job += om_id_equal(&m->known[i].of.job, job);
+	if (m->count < PROCESSES_MAX && of_job < OF_A_JOB_MAX)
+		return true;
+	if (!m->is_full)
+		log_warn("more than %d processes, or %d of one job: what further ones compute is not "
+			 "recorded by process",
+			 PROCESSES_MAX, OF_A_JOB_MAX);
+	m->is_full = true;
+	m->totals.left_out++;
+	return false;
+}
+
+/* NULL: there is no room. */
+static struct known *need(struct agent *a, const struct om_id *job, uint32_t tgid, uint64_t start_ns)
+{
+	struct om_collective_who who = { .boot = *cgroups_boot_id(a->cgroups),
+					 .tgid = tgid,
+					 .start_ns = start_ns };
+	struct agent_models *m = a->models;
+	struct known *k = find(m, job, tgid, start_ns);
+
+	if (k || !has_room(m, job))
+		return k;
+	k = &m->known[m->count++];
+	*k = (struct known){ .of = { .job = *job, .tgid = tgid, .start_ns = start_ns } };
+	om_collective_process_id(&who, &k->of.process);
+	return k;
+}
+
+static void forget(struct agent_models *m, struct known *k)
+{
+	*k = m->known[--m->count];
+}
+
+int agent_models_window(struct agent *a, const struct om_id *job, uint32_t tgid, uint64_t start_ns)
+{
+	struct known *k = a->models ? need(a, job, tgid, start_ns) : NULL;
+
+	if (!k)
+		return 0;
+	k->windows++;
+	k->is_due |= !k->is_settled || k->windows % HOURLY == 0;
+	return 0;
+}
+
+bool agent_models_ended(struct agent *a, const struct om_tally *t, uint32_t tgid, uint64_t start_ns,
+			uint64_t now_ns)
+{
+	struct om_id job[JOBS_OF_A_PROCESS_MAX];
+	size_t n = a->models ? om_tally_jobs(t, tgid, start_ns, job, ARRAY_SIZE(job)) : 0;
+	bool is_kept = false;
+
+	for (size_t i = 0; i < n; i++) {
+		struct known *k = need(a, &job[i], tgid, start_ns);
+
+		if (!k)
+			continue;
+		k->is_due = k->of.has_ended = is_kept = true;
+		k->of.to_ns = now_ns;
+	}
+	return is_kept;
+}
+
+/* --- what was said of it --- */
+
+static uint64_t hash_text(uint64_t h, const char *text)
+{
+	for (; *text; text++)
+		h = (h ^ (unsigned char)*text) * 0x100000001b3ULL;
+	return (h ^ 0xff) * 0x100000001b3ULL;
+}
+
+/* Never 0. */
+static int names_of(struct agent *a, const struct known *k, uint64_t now_ns, uint64_t *ret)
+{
+	static const enum om_assignment_kind kinds[] = { OM_ASSIGN_TENANT, OM_ASSIGN_MODEL,
+							 OM_ASSIGN_LINEAGE };
+	uint64_t h = 0xcbf29ce484222325ULL;
+	size_t communicators;
+	int r = agent_joins_count(a, &k->of.process, &communicators);
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const struct om_dated *d = om_totals_holds(a->totals, om_ledger_id(a->ledger), &k->of.job,
+							   kinds[i], (uint32_t)(now_ns / (24 * HOUR_NS)));
+
+		h = hash_text(h, d ? d->value : "");
+	}
+	*ret = (h ^ communicators) * 0x100000001b3ULL | 1;
+	return r;
+}
+
+int agent_models_looked(struct agent *a, uint64_t now_ns)
+{
+	struct agent_models *m = a->models;
+	int r = 0;
+
+	m->is_ready = true;
+	m->looked_ns = now_ns;
+	for (size_t i = 0; i < m->count && r == 0; i++) {
+		struct known *k = &m->known[i];
+		uint64_t names;
+
+		if (!k->names || k->of.has_ended)
+			continue;
+		r = names_of(a, k, now_ns, &names);
+		k->is_renamed |= names != k->names;
+	}
+	return r;
+}
+
+void agent_models_turned(struct agent *a, uint64_t now_ns)
+{
+	struct agent_models *m = a->models;
+
+	m->hour_ns = now_ns;
+	m->base_ns = 0;
+	m->is_ready = false; /* there is nothing to judge by yet */
+	m->speakers = 0;
+}
+
+/* --- limits --- */
+
+static void refill(struct agent_models *m)
+{
+	uint64_t now = agent_steady_ns();
+
+	m->records += (double)(now - m->refilled_ns) / 60e9 * RECORDS_A_MINUTE;
+	m->records = m->records < RECORDS_MAX ? m->records : RECORDS_MAX;
+	m->refilled_ns = now;
+}
+
+static bool may_say(struct agent_models *m, const struct om_id *job)
+{
+	size_t i = 0;
+
+	refill(m);
+	while (i < m->speakers && !om_id_equal(&m->spoken[i].job, job))
+		i++;
+	if (i == PROCESSES_MAX || m->records < 1)
+		return false;
+	if (i == m->speakers)
+		m->spoken[m->speakers++] = (struct spoken){ .job = *job };
+	if (m->spoken[i].records >= RECORDS_OF_A_JOB)
+		return false;
+	m->spoken[i].records++;
+	m->records--;
+	return true;
+}
+
+/* --- judging --- */
+
+/* Of whom nothing is known but that it multiplied: no record says so better. */
+static bool tells_nothing(const struct process_record *p)
+{
+	return p->has_ended && p->phase.verdict == PHASE_IS_UNKNOWN && !p->phase.suspicion && !p->has_model &&
+	       !p->claims;
+}
+
+static int say(struct agent *a, struct known *k, uint64_t names)
+{
+	struct agent_models *m = a->models;
+	bool is_same = false, was_said = k->names != 0;
+	int r;
+
+	if (!was_said && tells_nothing(m->now))
+		return 0;
+	if (!may_say(m, &k->of.job)) {
+		m->totals.left_out++;
+		return 0;
+	}
+	r = agent_process_say(a, m->now, m->was, &is_same);
+	if (r < 0)
+		return r;
+	m->totals.said += r == 0;
+	if (r == 1)
+		m->records++;
+	k->is_settled = is_same || (m->now->model.is_certain && !strcmp(m->now->phase.confidence, "high"));
+	k->names = names;
+	return 0;
+}
+
+static void set_times(const struct agent_models *m, struct known *k, uint64_t now_ns)
+{
+	uint64_t boot = agent_boot_ns(), age = boot > k->of.start_ns ? boot - k->of.start_ns : 0,
+		 born = now_ns > age ? now_ns - age : 0;
+
+	k->of.from_ns = born > m->hour_ns ? born : m->hour_ns;
+	if (m->base_ns > k->of.from_ns)
+		k->of.from_ns = m->base_ns;
+	if (!k->of.has_ended)
+		k->of.to_ns = m->looked_ns;
+}
+
+/* 1: it is gone, or did nothing since. */
+static int make(struct agent *a, const struct om_tally *t, const struct known *k, uint64_t now_ns)
+{
+	struct agent_models *m = a->models;
+	uint64_t begun = agent_steady_ns(), took;
+	int r;
+
+	if (!k->is_due) {
+		r = agent_process_last(a, &k->of, m->now);
+		m->now->at_ns = now_ns;
+	} else {
+		r = agent_process_judge(a, t, &k->of, now_ns, m->now);
+		m->totals.judged += r == 0;
+		/* What ended without having done anything this hour still ends what was said of it. */
+		if (r == 1 && k->of.has_ended && k->names) {
+			r = agent_process_last(a, &k->of, m->now);
+			m->now->at_ns = now_ns;
+			m->now->has_ended = true;
+		}
+	}
+	took = agent_steady_ns() - begun;
+	m->totals.worst_ns = took > m->totals.worst_ns ? took : m->totals.worst_ns;
+	return r == -ENOENT ? 1 : r;
+}
+
+static int tell(struct agent *a, struct om_tally *t, struct known *k, uint64_t now_ns)
+{
+	uint64_t names = 0;
+	int r;
+
+	set_times(a->models, k, now_ns);
+	r = make(a, t, k, now_ns);
+	k->is_due = k->is_renamed = false;
+	if (r)
+		return r < 0 ? r : 0;
+	r = agent_process_name(a, t, &k->of, a->models->now);
+	r = r ?: names_of(a, k, now_ns, &names);
+	return r ?: say(a, k, names);
+}
+
+/* The last of its job instances is told: the tally may let it go. */
+static void finish(struct agent *a, struct om_tally *t, struct known *k)
+{
+	uint32_t tgid = k->of.tgid;
+	uint64_t start_ns = k->of.start_ns;
+	bool is_last = true;
+
+	forget(a->models, k);
+	for (size_t i = 0; i < a->models->count; i++)
+		is_last &= a->models->known[i].of.tgid != tgid || a->models->known[i].of.start_ns != start_ns;
+	if (is_last)
+		om_tally_ended(t, tgid, start_ns);
+}
+
+static int step_ended(struct agent *a, struct om_tally *t, uint64_t now_ns, bool *ret_ended)
+{
+	struct agent_models *m = a->models;
+	uint64_t until = agent_steady_ns() + ENDED_AT_ONCE_NS;
+	int r = 0, n = 0;
+
+	for (size_t i = 0; i < m->count && r == 0 && n < ENDED_AT_ONCE;) {
+		struct known *k = &m->known[i];
+
+		if (!k->of.has_ended) {
+			i++;
+			continue;
+		}
+		if (n && agent_steady_ns() > until)
+			break;
+		r = tell(a, t, k, now_ns);
+		finish(a, t, k);
+		*ret_ended = true;
+		n++;
+	}
+	return r;
+}
+
+static int step_live(struct agent *a, struct om_tally *t, uint64_t now_ns)
+{
+	struct agent_models *m = a->models;
+	uint64_t seconds = a->config->drain_ns / 1000000000ULL ?: 1;
+	uint64_t until = agent_steady_ns() + seconds * LIVE_AT_ONCE_NS, left = seconds * LIVE_AT_ONCE;
+	int r = 0;
+
+	for (size_t i = 0; i < m->count && r == 0 && left && m->is_ready; i++) {
+		struct known *k;
+
+		m->next = (m->next + 1) % m->count;
+		k = &m->known[m->next];
+		if (!k->is_due && !k->is_renamed)
+			continue;
+		r = tell(a, t, k, now_ns);
+		left = agent_steady_ns() > until ? 0 : left - 1;
+	}
+	return r;
+}
+
+int agent_models_step(struct agent *a, struct om_tally *t, uint64_t now_ns, bool *ret_ended)
+{
+	int r;
+
+	*ret_ended = false;
+	if (!a->models || !a->models->count)
+		return 0;
+	r = step_ended(a, t, now_ns, ret_ended);
+	return r ?: step_live(a, t, now_ns);
+}
