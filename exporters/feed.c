@@ -12,6 +12,7 @@
 #include "../userspace/core/alert.h"
 #include "../userspace/core/assignment.h"
 #include "../userspace/core/checkpoint.h"
+#include "../userspace/core/process_record.h"
 
 #define WINDOW 4096 /* events under way at once */
 
@@ -272,11 +273,25 @@ static enum om_topic topic_of(const json_t *event)
 	return mode && !strcmp(mode, "shadow") ? OM_TOPIC_ALERTS_SHADOW : OM_TOPIC_ALERTS;
 }
 
-static int send_assignment(struct om_feed *f, const struct om_outbox_item *item, const json_t *o)
+/* A CloudEvent in structured mode; malloc'ed. NULL: out of memory. */
+static char *event_of(const struct om_feed *f, const struct om_outbox_item *item, const char *what,
+		      json_t *data)
 {
-	char key[224], time[OM_TIME_STRLEN], id[64], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN];
+	_cleanup_(json_decrefp) json_t *event = NULL;
+	char time[OM_TIME_STRLEN], id[64], type[64];
+
+	snprintf(id, sizeof(id), "%s-%llu", what, (unsigned long long)item->sequence);
+	snprintf(type, sizeof(type), "opmeter.%s.v1", what);
+	event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:O}", "specversion", "1.0", "id", id, "source",
+			  f->source, "type", type, "time", om_time_format(item->time_ns, time),
+			  "datacontenttype", "application/json", "data", data);
+	return event ? json_dumps(event, JSON_COMPACT) : NULL;
+}
+
+static int send_assignment(struct om_feed *f, const struct om_outbox_item *item, json_t *o)
+{
+	char key[224], ledger[OM_ID_STRLEN], job[OM_ID_STRLEN];
 	struct om_assignment a;
-	json_t *event;
 	int r;
 	_cleanup_free_ char *text = NULL;
 	struct om_event ev = { .topic = OM_TOPIC_ASSIGNMENTS, .key = key, .time_ns = item->time_ns };
@@ -288,15 +303,29 @@ static int send_assignment(struct om_feed *f, const struct om_outbox_item *item,
 	ev.key_len = (size_t)snprintf(key, sizeof(key), "%s/%s/%s/%llu/%s", om_id_format(&a.ledger, ledger),
 				      om_id_format(&a.job, job), om_assignment_kind_name(a.kind),
 				      (unsigned long long)a.from_ns, a.person[0] ? "person" : "rule");
-	snprintf(id, sizeof(id), "assignment-%llu", (unsigned long long)item->sequence);
-	event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:O}", "specversion", "1.0", "id", id, "source",
-			  f->source, "type", "opmeter.assignment.v1", "time",
-			  om_time_format(item->time_ns, time), "datacontenttype", "application/json", "data",
-			  o);
-	text = event ? json_dumps(event, JSON_COMPACT) : NULL;
-	json_decref(event);
+	text = event_of(f, item, "assignment", o);
 	if (!text)
 		return -ENOMEM;
+	ev.value = text;
+	ev.value_len = strlen(text);
+	return send_event(f, &ev, item->kind, NULL, item->sequence);
+}
+
+static int send_process(struct om_feed *f, const struct om_outbox_item *item, json_t *o)
+{
+	_cleanup_free_ struct process_record *p = malloc(sizeof(*p));
+	_cleanup_free_ char *text = NULL;
+	char key[PROCESS_KEY_STRLEN];
+	struct om_event ev = { .topic = OM_TOPIC_PROCESSES, .time_ns = item->time_ns };
+	int r = p ? process_record_decode(item->payload, item->len, p) : -ENOMEM;
+
+	if (r)
+		return r;
+	text = event_of(f, item, "process", o);
+	if (!text)
+		return -ENOMEM;
+	ev.key = process_record_key(p, key);
+	ev.key_len = strlen(key);
 	ev.value = text;
 	ev.value_len = strlen(text);
 	return send_event(f, &ev, item->kind, NULL, item->sequence);
@@ -326,6 +355,8 @@ static int send_entry(struct om_feed *f, const struct om_outbox_item *item)
 		return -EBADMSG;
 	if (item->kind == OM_ENTRY_ASSIGNMENT)
 		return send_assignment(f, item, o);
+	if (item->kind == OM_ENTRY_PROCESS)
+		return send_process(f, item, o);
 	if (item->kind == OM_ENTRY_ACT)
 		return send_checkpoint(f, item);
 	ev.topic = item->kind == OM_ENTRY_CASE ? OM_TOPIC_CASES : topic_of(o);

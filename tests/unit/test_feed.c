@@ -13,6 +13,7 @@
 
 #include "exporters/feed.h"
 #include "userspace/core/assignment.h"
+#include "userspace/core/process_record.h"
 
 #define T0 1795456800000000000ULL
 
@@ -26,7 +27,7 @@ static struct far_side {
 	char key[FAR_MAX][64];
 	uint64_t cookie[FAR_MAX];
 	size_t count, acked, assignments;
-	char assignment_key[256];
+	char assignment_key[256], process_key[128];
 	bool loses, is_mute, hides_cases, is_deaf; /* is_deaf: it acknowledges nothing */
 } far_side;
 
@@ -38,6 +39,8 @@ static int far_send(struct om_exporter *e, const struct om_event *ev)
 		snprintf(far_side.assignment_key, sizeof(far_side.assignment_key), "%.*s", (int)ev->key_len,
 			 (const char *)ev->key);
 	}
+	if (ev->topic == OM_TOPIC_PROCESSES)
+		snprintf(far_side.process_key, sizeof(far_side.process_key), "%.*s", (int)ev->key_len, (const char *)ev->key);
 	far_side.cookie[far_side.count++] = ev->cookie;
 	return 0;
 }
@@ -263,9 +266,53 @@ static void a_backlog_is_no_silence(void **state)
 	end(l, f);
 }
 
+static int take_kind(void *ctx, const struct om_entry *e)
+{
+	snprintf(ctx, 128, "%d %.*s", (int)e->kind, (int)e->len, (const char *)e->payload);
+	return 5;
+}
+
+/* Under its own key; of several with names that begin alike the last is found again, however late. */
+static void what_a_process_does_leaves_the_node(void **state)
+{
+	struct process_record *p = calloc(1, sizeof(*p));
+	char key[PROCESS_KEY_STRLEN], last[128] = "";
+	struct om_feed *f;
+	struct om_ledger *l = begin(&f);
+	uint64_t owed;
+	int later;
+	char *text;
+
+	p->ledger = *om_ledger_id(l);
+	p->from_ns = p->to_ns = p->at_ns = T0;
+	text = process_record_encode(p);
+	assert_int_equal(om_ledger_append(l, OM_ENTRY_PROCESS, "process-a-1", text, strlen(text), T0, NULL), 0);
+	assert_int_equal(om_ledger_append(l, OM_ENTRY_PROCESS, "process-b-1", text, strlen(text), T0, NULL), 0);
+	assert_int_equal(om_ledger_append(l, OM_ENTRY_PROCESS, "process-a-2", "two", 3, T0, NULL), 0);
+	assert_int_equal(om_ledger_last_named(l, "process-a-", take_kind, last), 5);
+	assert_string_equal(last, "8 two");
+	assert_int_equal(om_ledger_last_named(l, "process-", take_kind, last), 5);
+	assert_memory_equal(last + 2, text, 100);
+	assert_int_equal(om_ledger_last_named(l, "process-a-3", take_kind, last), 0);
+	/* What is no record stays where it is and is an error; those before it go. */
+	assert_int_equal(om_feed_step(f, 0), -EBADMSG);
+	om_feed_step(f, 0);
+	assert_int_equal(far_side.count, 2);
+	assert_string_equal(far_side.process_key, process_record_key(p, key));
+	expect_backlog(l, 1);
+	/* An exporter that comes later is owed them, too. */
+	assert_int_equal(om_ledger_exporter(l, "later", &later), 0);
+	assert_int_equal(om_ledger_backlog(l, later, &owed), 0);
+	assert_int_equal(owed, 3);
+	free(text);
+	free(p);
+	end(l, f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_a_process_does_leaves_the_node),
 		cmocka_unit_test(lost_but_delivered_is_not_sent_again),
 		cmocka_unit_test(held_back_holds_up_nothing),
 		cmocka_unit_test(a_backlog_is_no_silence),
