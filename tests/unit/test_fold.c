@@ -12,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "userspace/base/cleanup.h"
 #include "userspace/core/totals.h"
 #include "userspace/core/reconcile.h"
 
@@ -460,6 +461,20 @@ static void print_truth(struct truth *all, size_t n, char *out)
 	}
 }
 
+/* What an assignment to a lineage speaks of. */
+static struct om_subject_total part_of(const struct om_subject_total *one, const struct om_assignment *lineage)
+{
+	struct om_subject_total s = *one;
+	opcount *low[] = { &s.training_low, &s.all_low };
+	opcount *high[] = { &s.training_high, &s.training_ceiling, &s.all_high, &s.all_ceiling, &s.contradicted, &s.unattributed };
+
+	for (size_t i = 0; i < ARRAY_SIZE(low); i++)
+		*low[i] = share(*low[i], lineage->share_low_ppm, false);
+	for (size_t i = 0; i < ARRAY_SIZE(high); i++)
+		*high[i] = share(*high[i], lineage->share_high_ppm, true);
+	return s;
+}
+
 static void work_out_truth(char *out)
 {
 	static struct truth all[SUBJECTS];
@@ -470,14 +485,16 @@ static void work_out_truth(char *out)
 			const struct om_assignment *tenant = truth_holds(job, OM_ASSIGN_TENANT, FIRST_DAY + day),
 						   *model = truth_holds(job, OM_ASSIGN_MODEL, FIRST_DAY + day),
 						   *lineage = truth_holds(job, OM_ASSIGN_LINEAGE, FIRST_DAY + day);
-			struct om_subject_total one = { .is_bounded = true };
+			struct om_subject_total one = { .is_bounded = true }, part;
 
 			truth_day(&one, job, day);
 			if (!one.registers)
 				continue;
 			add_up(&line_of(all, &n, OM_GROUP_MODEL, tenant ? tenant->value : "unknown", model ? model->value : "unassigned")->s, &one);
-			if (lineage)
-				add_up(&line_of(all, &n, OM_GROUP_LINEAGE, tenant ? tenant->value : "unknown", lineage->value)->s, &one);
+			if (!lineage)
+				continue;
+			part = part_of(&one, lineage);
+			add_up(&line_of(all, &n, OM_GROUP_LINEAGE, tenant ? tenant->value : "unknown", lineage->value)->s, &part);
 		}
 	print_truth(all, n, out);
 }

@@ -224,6 +224,22 @@ void total_of_sum(const struct sum *s, struct om_subject_total *ret);
  * there are none. Sums are fresh. */
 int cells_of_subject(struct om_totals *t, const struct om_subject_total *of, size_t ret[2]);
 
+static inline void add_figure(struct sum *s, int which, opcount v)
+{
+	opcount_add_saturating(&s->figure[which], v);
+	s->is_saturated |= s->figure[which] == OPCOUNT_MAX;
+}
+
+static inline void add_number(struct sum *s, int which, uint64_t v)
+{
+	if (__builtin_add_overflow(s->number[which], v, &s->number[which]))
+		s->number[which] = UINT64_MAX;
+}
+
+/* totals_day.c */
+/* A day's parts, of all meters, under the job's assignments, into a cell that the day is of. */
+void day_add(struct sum *s, const struct cell *c, const struct job *j, const struct part *part, size_t n);
+
 /* totals_sum.c */
 /* Never fails: room for every job was made when it was added. */
 void sum_touch(struct om_totals *t, uint32_t job, bool is_moved);

@@ -13,18 +13,6 @@
 
 #include "totals_internal.h"
 
-static void add_figure(struct sum *s, int which, opcount v)
-{
-	opcount_add_saturating(&s->figure[which], v);
-	s->is_saturated |= s->figure[which] == OPCOUNT_MAX;
-}
-
-static void add_number(struct sum *s, int which, uint64_t v)
-{
-	if (__builtin_add_overflow(s->number[which], v, &s->number[which]))
-		s->number[which] = UINT64_MAX;
-}
-
 void sum_add(struct sum *into, const struct sum *other)
 {
 	for (int i = 0; i < FIG_END; i++)
@@ -42,120 +30,6 @@ void sum_add(struct sum *into, const struct sum *other)
 	into->is_unbounded |= other->is_unbounded;
 	into->attempted |= other->attempted;
 	into->is_saturated |= other->is_saturated;
-}
-
-/* The part of a figure that an assignment speaks of; rounded away from doubt. */
-static opcount part_of(opcount v, uint32_t ppm, bool up)
-{
-	opcount r;
-
-	if (opcount_muldiv(v, ppm, 1000000, &r))
-		return OPCOUNT_MAX;
-	return up && v % 1000000 * ppm % 1000000 ? r + 1 : r;
-}
-
-/* Parts of what a job did that train, in parts per million. */
-struct shares {
-	uint32_t low, high;
-};
-
-/* What only infers may serve the learning of others that it is joined with: that widens what a rule says of
- * its phase, and never what a person says. */
-static struct shares shares_of(const struct om_dated *phase, const struct om_dated *serves)
-{
-	struct shares s = { 0, 1000000 };
-
-	switch (phase_of(phase)) {
-	case OM_PHASE_TRAINING:
-	case OM_PHASE_FROZEN:
-	case OM_PHASE_MIXED:
-		s = (struct shares){ phase->share_low_ppm, phase->share_high_ppm };
-		break;
-	case OM_PHASE_INFERENCE:
-		/* What is not the inference share may be training. */
-		s.high = 1000000 - phase->share_low_ppm;
-		break;
-	case OM_PHASE_UNKNOWN:
-		break;
-	}
-	if (serves && !(phase && phase->is_person) && serves->share_high_ppm > s.high)
-		s.high = serves->share_high_ppm;
-	return s;
-}
-
-static void add_training(struct sum *s, const struct shares *part, opcount low, opcount high, opcount ceiling)
-{
-	add_figure(s, FIG_TRAINING_LOW, part_of(low, part->low, false));
-	add_figure(s, FIG_TRAINING_HIGH, part->high == 1000000 ? high : part_of(high, part->high, true));
-	add_figure(s, FIG_TRAINING_CEILING,
-		   part->high == 1000000 ? ceiling : part_of(ceiling, part->high, true));
-}
-
-/* What the devices executed of training; what was asked for stands in where they have no meter. */
-static void add_executed(struct sum *s, const struct shares *part, const struct om_evidence *e, opcount low,
-			 opcount high)
-{
-	bool has_device = e->meters >> OM_METER_DEVICE & 1;
-
-	add_figure(s, FIG_EXECUTED_LOW, part_of(has_device ? e->device_low : low, part->low, false));
-	add_figure(s, FIG_EXECUTED_HIGH, part_of(has_device ? e->device_high : high, part->high, true));
-}
-
-/* A person's word holds; that what was computed speaks against it is told: no more of it than the share that
- * the person's word takes out of training, for the rest is in its upper bound. */
-static void add_suspected(struct sum *s, const struct job *j, const struct om_dated *phase, uint32_t day,
-			  opcount high)
-{
-	const struct om_dated *rule;
-	uint32_t share;
-
-	if (!phase || !phase->is_person || phase_of(phase) != OM_PHASE_INFERENCE)
-		return;
-	rule = om_dated_rule_in(&j->assigned[OM_ASSIGN_PHASE], day * DAY_NS, (day + 1ULL) * DAY_NS);
-	if (!rule || (phase_of(rule) != OM_PHASE_TRAINING && phase_of(rule) != OM_PHASE_FROZEN &&
-		      phase_of(rule) != OM_PHASE_MIXED))
-		return;
-	share = rule->share_high_ppm < phase->share_low_ppm ? rule->share_high_ppm : phase->share_low_ppm;
-	add_figure(s, FIG_SUSPECTED, part_of(high, share, true));
-}
-
-/* One job's day, all meters together. */
-static void add_day(struct sum *s, const struct job *j, const struct part *part, size_t n)
-{
-	struct om_evidence e = { 0 };
-	struct om_interval i;
-	const struct om_dated *phase = job_holds(j, OM_ASSIGN_PHASE, part->day);
-	struct shares shares = shares_of(phase, job_holds(j, OM_ASSIGN_SERVES, part->day));
-	opcount high;
-
-	for (size_t k = 0; k < n; k++) {
-		const struct om_value *v = part[k].value;
-
-		om_evidence_add_value(&e, part[k].meter, v);
-		for (int l = 0; l < OM_LOSS_END; l++)
-			add_number(s, NUM_LOSSES, v->lost[l]);
-		add_number(s, NUM_CALLS, part[k].meter == OM_METER_SHAPE ? v->calls : 0);
-		add_number(s, NUM_LAUNCHES, part[k].meter == OM_METER_LAUNCH ? v->calls : 0);
-		if (v->to_ns > s->as_of_ns)
-			s->as_of_ns = v->to_ns;
-	}
-	add_number(s, NUM_REGISTERS, n);
-	om_reconcile(&e, &i);
-	high = i.roof == OM_ROOF_ALLOCATION ? i.asked_high : i.high;
-	add_figure(s, FIG_LOW, i.low);
-	add_figure(s, FIG_HIGH, high);
-	add_figure(s, FIG_CEILING, i.high);
-	add_training(s, &shares, i.low, high, i.high);
-	add_executed(s, &shares, &e, i.low, high);
-	add_suspected(s, j, phase, part->day, high);
-	add_number(s, NUM_GAP_DAYS, e.losses ? 1 : 0);
-	add_figure(s, FIG_CONTRADICTED, i.contradicted);
-	add_figure(s, FIG_UNATTRIBUTED, i.unattributed);
-	if (!s->first_day || part->day < s->first_day)
-		s->first_day = part->day;
-	s->meters |= e.meters;
-	s->is_unbounded |= !i.is_bounded;
-	s->attempted |= !(e.meters >> OM_METER_DEVICE & 1);
 }
 
 static int compare_parts(const void *x, const void *y)
@@ -285,11 +159,11 @@ static int add_live(struct om_totals *t, uint32_t job, const struct cell *c, str
 		if (!is_of(c, &names))
 			continue;
 		if (j->folded_size == 0 || !fold_find(j, day, &folded)) {
-			add_day(s, j, &t->part[i], next - i);
+			day_add(s, c, j, &t->part[i], next - i);
 			continue;
 		}
 		memcpy(spare, &t->part[i], (next - i) * sizeof(*spare));
-		add_day(s, j, spare, add_section(t, j, &folded, spare, next - i));
+		day_add(s, c, j, spare, add_section(t, j, &folded, spare, next - i));
 	}
 	return r;
 }
@@ -307,13 +181,13 @@ static int close_days(struct om_totals *t, struct job *j)
 	}
 	for (uint32_t at = 0; fold_next(j, &at, &s);) {
 		struct names names = sum_names_on(t, j, s.day);
-		struct sum day = { 0 };
+		size_t n;
 
 		while (live < t->part_count && t->part[live].day < s.day)
 			live++;
 		if (live < t->part_count && t->part[live].day == s.day)
 			continue;
-		add_day(&day, j, spare, add_section(t, j, &s, spare, 0));
+		n = add_section(t, j, &s, spare, 0);
 		for (uint32_t i = 0; i < j->in_count; i++) {
 			if (!is_of(cell_at(t, j->in[i].cell), &names))
 				continue;
@@ -321,7 +195,7 @@ static int close_days(struct om_totals *t, struct job *j)
 				j->in[i].closed = calloc(1, sizeof(struct sum));
 			if (!j->in[i].closed)
 				return -ENOMEM;
-			sum_add(j->in[i].closed, &day);
+			day_add(j->in[i].closed, cell_at(t, j->in[i].cell), j, spare, n);
 		}
 	}
 	return 0;
@@ -474,7 +348,7 @@ int sum_each_day(struct om_totals *t, uint32_t job, const struct cell *c,
 		memcpy(spare, &t->part[i], n * sizeof(*spare));
 		if (j->folded_size && fold_find(j, day, &folded))
 			n = add_section(t, j, &folded, spare, n);
-		add_day(&s, j, spare, n);
+		day_add(&s, c, j, spare, n);
 		fn(ctx, day, &s);
 	}
 	for (uint32_t at = 0; r == 0 && fold_next(j, &at, &folded);) {
@@ -485,7 +359,7 @@ int sum_each_day(struct om_totals *t, uint32_t job, const struct cell *c,
 			live++;
 		if ((live < t->part_count && t->part[live].day == folded.day) || !is_of(c, &names))
 			continue;
-		add_day(&s, j, spare, add_section(t, j, &folded, spare, 0));
+		day_add(&s, c, j, spare, add_section(t, j, &folded, spare, 0));
 		fn(ctx, folded.day, &s);
 	}
 	return r;
