@@ -235,7 +235,7 @@ static void add_parameters(struct judging *j, double tokens)
 		f->active.best += p->active * model_size_of(p);
 	}
 	/* Frozen layers below those that learn, or another model: not told apart. */
-	f->parameters.high += j->other / f->passes;
+	f->parameters.high += j->other / f->passes + j->apart;
 	/* Several passes may have gone forward before backward began. */
 	if (f->seen_in_order)
 		f->parameters.low /= f->seen_in_order;
@@ -411,7 +411,8 @@ static int conclude(struct judging *j)
  * side only. */
 static int find_side(struct judging *j)
 {
-	bool only_forward = j->phase->backward < 0 && j->phase->complete < 0.01;
+	bool only_forward = j->phase->backward < 0 &&
+			    (j->phase->complete < 0.01 || j->phase->verdict == PHASE_IS_INFERENCE);
 	double at_m, at_n;
 
 	j->by_side = j->phase->backward >= 0 || only_forward;
@@ -433,6 +434,10 @@ static void judging_done(struct judging *j)
 	free(j->told);
 	if (j->is_ordered)
 		free(j->ordered.steps);
+	if (j->has_left) {
+		free(j->left.steps);
+		free(j->left.products);
+	}
 }
 
 int model_judge(const struct run *r, const struct phase_judgement *p, const struct architectures *known,
@@ -445,13 +450,14 @@ int model_judge_passes(const struct run *r, const struct phase_judgement *p,
 		       const struct architectures *known, double passes, struct model_fingerprint *ret)
 {
 	_cleanup_(judging_done) struct judging j = {
-		.run = r, .phase = p, .judged = p, .f = ret, .told_passes = passes
+		.run = r, .whole = r, .phase = p, .judged = p, .f = ret, .told_passes = passes
 	};
 	int rc;
 
 	memset(ret, 0, sizeof(*ret));
 	snprintf(ret->evidence, sizeof(ret->evidence), "No dimension can be told to be the tokens'.");
-	rc = model_dims_make(r, &j.dims);
+	rc = model_set_aside(&j);
+	rc = rc ?: model_dims_make(j.run, &j.dims);
 	rc = rc ?: model_order(&j);
 	rc = rc ?: model_calls_by_thread(j.run, &j.calls);
 	rc = rc ?: find_side(&j);

@@ -145,6 +145,7 @@ static void go_forward(struct seeing *s, const struct run_step *x, const struct 
 	h->batch = (uint32_t)p->batch;
 	h->work += work;
 	h->tokens += (double)w.tokens * x->repeat;
+	h->turn = ++s->turn;
 	h->reads += work > 0 ? x->repeat : 0;
 	buffer_at(s, address)->is_weight = true;
 	visit(s, h);

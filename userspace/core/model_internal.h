@@ -64,11 +64,13 @@ struct model_told {
 };
 
 struct judging {
-	const struct run *run;
+	const struct run *run, *whole;		      /* whole: with what is set aside */
 	const struct phase_judgement *phase, *judged; /* as it is used here, and as it was judged */
 	struct phase_judgement turned, threaded;
 	struct run ordered; /* one thread's, with backward on one of its own (model_order.c) */
 	bool is_ordered;
+	struct run left; /* without what is set aside (model_aside.c): products and steps of its own */
+	bool has_left;
 	double (*calls)[RUN_THREADS_MAX]; /* of each product, by thread */
 	struct dims dims;
 	bool at_m;    /* tokens stand there, else at n */
@@ -89,6 +91,7 @@ struct judging {
 	uint32_t cut;	   /* windows whose ends are anywhere: weights are met so many times more or less */
 	bool is_part;	   /* some of the work that backward may answer is taken for somebody else's */
 	bool is_seen_once; /* a sample has one time round and no more */
+	double apart;	   /* parameters that are told and not the model's: a draft model, a loss */
 	bool is_open;	   /* no weight is there once: buffers may be filled anew for each layer */
 	struct model_fingerprint *f;
 };
@@ -135,6 +138,10 @@ int model_identities(struct judging *j);
 void model_take_told(const struct judging *j, struct pair *p);
 double model_passes_told(const struct judging *j); /* each weight is met once in a pass */
 double model_layers_told(const struct judging *j); /* 0: no number fits */
+
+/* model_aside.c */
+/* Sets products of optimizers and solvers aside. -ENOMEM. */
+int model_set_aside(struct judging *j);
 
 /* model_order.c */
 /* Where one thread asks for everything: tells from the order and the buffers which steps go back, and puts

@@ -29,6 +29,7 @@
 #define ANSWERED 0.25	    /* unless as much goes through what has had its gradients */
 #define IN_A_ROW 4	    /* layers that share what goes in, as q, k and v do */
 #define REFILLED 0.01	    /* of the operations, at most */
+#define OF_A_THREAD 0.95    /* of a thread's operations: it goes back, or as little: it does not */
 #define BACK_THREAD 1
 
 enum direction { FORWARD, BACK, OPEN };
@@ -371,11 +372,18 @@ static bool may_order(const struct judging *j)
 {
 	const struct run *r = j->run;
 
-	if (j->phase->backward >= 0 || j->phase->verdict == PHASE_IS_INFERENCE || r->has_threads ||
-	    !r->step_count)
+	if (j->phase->verdict == PHASE_IS_INFERENCE || r->has_threads || !r->step_count)
 		return false;
+	for (size_t i = 1; i < r->step_count; i++)
+		if (r->steps[i].begins)
+			return false;
+	return true;
+}
+
+static bool is_on_one_thread(const struct run *r)
+{
 	for (size_t i = 0; i < r->step_count; i++)
-		if (r->steps[i].thread || (i && r->steps[i].begins))
+		if (r->steps[i].thread)
 			return false;
 	return true;
 }
@@ -391,22 +399,39 @@ int model_directions(const struct run *r, bool *ret_back)
 	return 0;
 }
 
-int model_order(struct judging *j)
+static void go_with(struct judging *j, int backward)
 {
-	_cleanup_(ordering_done) struct ordering o = { 0 };
-	double all = 0, back = 0;
+	j->threaded = *j->phase;
+	j->threaded.backward = backward;
+	j->phase = j->judged = &j->threaded;
+}
 
-	if (!may_order(j))
-		return 0;
-	if (ordering_make(j->run, &o))
-		return -ENOMEM;
+/* Where the phase is not known, nor which thread goes back for sure: the one of which the order says so. */
+static void take_thread(struct judging *j, const struct ordering *o)
+{
+	double all[RUN_THREADS_MAX] = { 0 }, back[RUN_THREADS_MAX] = { 0 };
+	int found = -1;
+
 	for (size_t i = 0; i < j->run->step_count; i++) {
-		all += ops_of(j->run, i);
-		back += o.direction[i] == BACK ? ops_of(j->run, i) : 0;
+		uint32_t t = j->run->steps[i].thread;
+
+		t = t < RUN_THREADS_MAX ? t : RUN_THREADS_MAX - 1;
+		all[t] += ops_of(j->run, i);
+		back[t] += o->direction[i] == BACK ? ops_of(j->run, i) : 0;
 	}
-	if (o.refilled > REFILLED * all ||
-	    back < (j->phase->verdict == PHASE_IS_UNKNOWN ? GOES_BACK_ALONE : GOES_BACK) * all)
-		return 0;
+	for (int t = 0; t < RUN_THREADS_MAX; t++) {
+		if (back[t] > OF_A_THREAD * all[t])
+			found = found == -1 ? t : -2;
+		else if (back[t] > (1 - OF_A_THREAD) * all[t])
+			return;
+	}
+	if (found >= 0 && found != j->phase->backward)
+		go_with(j, found);
+}
+
+/* Puts what goes back on a thread of its own. */
+static int put_apart(struct judging *j, const struct ordering *o)
+{
 	j->ordered = *j->run;
 	j->ordered.steps = calloc(j->run->step_count, sizeof(*j->ordered.steps));
 	if (!j->ordered.steps)
@@ -414,11 +439,32 @@ int model_order(struct judging *j)
 	j->is_ordered = true;
 	for (size_t i = 0; i < j->run->step_count; i++) {
 		j->ordered.steps[i] = j->run->steps[i];
-		j->ordered.steps[i].thread = o.direction[i] == BACK ? BACK_THREAD : 0;
+		j->ordered.steps[i].thread = o->direction[i] == BACK ? BACK_THREAD : 0;
 	}
 	j->run = &j->ordered;
-	j->threaded = *j->phase;
-	j->threaded.backward = BACK_THREAD;
-	j->phase = j->judged = &j->threaded;
+	go_with(j, BACK_THREAD);
+	return 0;
+}
+
+int model_order(struct judging *j)
+{
+	_cleanup_(ordering_done) struct ordering o = { 0 };
+	bool is_known = j->phase->verdict != PHASE_IS_UNKNOWN;
+	double all = 0, back = 0;
+
+	if (!may_order(j) || (is_known && j->phase->backward >= 0))
+		return 0;
+	if (ordering_make(j->run, &o))
+		return -ENOMEM;
+	for (size_t i = 0; i < j->run->step_count; i++) {
+		all += ops_of(j->run, i);
+		back += o.direction[i] == BACK ? ops_of(j->run, i) : 0;
+	}
+	if (o.refilled > REFILLED * all || back < (is_known ? GOES_BACK : GOES_BACK_ALONE) * all)
+		return 0;
+	if (is_on_one_thread(j->run))
+		return put_apart(j, &o);
+	if (!is_known)
+		take_thread(j, &o);
 	return 0;
 }

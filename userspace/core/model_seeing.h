@@ -20,10 +20,11 @@ struct held {
 	uint32_t taught;   /* by a weight gradient */
 	uint32_t with;	   /* another one that the same backward pass has met, in the end itself */
 	uint64_t out;	   /* how many numbers it makes of a token */
+	uint32_t turn;	   /* when it was last met, counted in forward steps */
 	double work;	   /* that backward may answer */
 	double tokens;	   /* that it has met */
 	double reads;	   /* those with work */
-	bool is_kept;
+	bool is_kept, learns;
 };
 
 /* What went into a layer, until its weight gradient comes. */
@@ -56,6 +57,7 @@ struct seeing {
 	struct size *size;
 	uint32_t x_at_a, x_at_b; /* where inputs stand in weight gradients */
 	uint32_t first;		 /* that this backward pass has met, and one; 0: none yet */
+	uint32_t turn;		 /* forward steps up to now */
 	uint32_t last, clock;	 /* what was visited last; how often backward has begun */
 	bool is_taught;		 /* somebody */
 	bool is_sampled;	 /* the order is not of all calls */
@@ -73,6 +75,11 @@ struct size *seeing_size(struct seeing *s, uint64_t small, uint64_t large);
 uint32_t seeing_model_of(struct seeing *s, uint32_t held);
 /* Products write to it, or it stands for tokens as well. */
 bool seeing_is_no_weight(struct seeing *s, uint32_t address);
+/* Those of the size of all[from], the first of them, that backward has met: is there a weight gradient for
+ * each time? */
+bool seeing_has_all_gradients(struct seeing *s, struct held *const *all, size_t n, size_t from);
+/* Keeps no more what is not of the model that answers (model_apart.c). `all` is sorted by size. -ENOMEM. */
+int seeing_leave_others(struct seeing *s, struct judging *j, struct held *const *all, size_t n);
 /* Goes through the run, with tokens at m or at n. -ENOMEM; seeing_done() in any case. */
 int seeing_make(const struct judging *j, bool at_m, struct seeing *s);
 void seeing_done(struct seeing *s);

@@ -47,8 +47,7 @@ static bool is_sure(const struct seeing *s, const struct held *h, bool has_all)
 				s->j->phase->verdict == PHASE_IS_FROZEN);
 }
 
-/* Those of the size of all[from] that backward has met: is there a weight gradient for each time? */
-static bool has_all_gradients(struct seeing *s, struct held *const *all, size_t n, size_t from)
+bool seeing_has_all_gradients(struct seeing *s, struct held *const *all, size_t n, size_t from)
 {
 	double reads = 0;
 
@@ -209,6 +208,8 @@ static int keep(struct seeing *s, struct judging *j)
 	for (size_t i = 0; i < n; i++)
 		all[i]->is_kept = all[i]->work > 0 && (is_met(s, all[i]) || !is_other);
 	part_models(all, n, s, head);
+	if (seeing_leave_others(s, j, all, n))
+		return -ENOMEM;
 	if (is_gathered(s, all, n, &is_open))
 		return 0;
 	j->told = calloc(n, sizeof(*j->told));
@@ -221,7 +222,7 @@ static int keep(struct seeing *s, struct judging *j)
 		if (!h->is_kept)
 			continue;
 		if (!last || last->small != h->small || last->large != h->large) {
-			has_all = has_all_gradients(s, all, n, i);
+			has_all = seeing_has_all_gradients(s, all, n, i);
 			last = &j->told[j->tolds++];
 			*last = (struct model_told){ .small = h->small,
 						     .large = h->large,

@@ -14,6 +14,12 @@
 
 /* --- weights and who asks for them --- */
 
+/* One of 64 bits for each number of tokens: equal sets have equal bits. */
+static uint64_t bit_of(uint64_t tokens)
+{
+	return 1ULL << (tokens * 0x9e3779b97f4a7c15ULL >> 58);
+}
+
 int model_by_pair(const void *x, const void *y)
 {
 	const struct pair *a = x, *b = y;
@@ -53,12 +59,6 @@ int model_calls_by_thread(const struct run *r, double (**ret)[RUN_THREADS_MAX])
 		c[i][0] = (double)r->products[i].calls;
 	*ret = c;
 	return 0;
-}
-
-/* One of 64 bits for each number of tokens: equal sets have equal bits. */
-static uint64_t bit_of(uint64_t tokens)
-{
-	return 1ULL << (tokens * 0x9e3779b97f4a7c15ULL >> 58);
 }
 
 static void pair_take(struct pair *p, const struct reading *x, const double calls[RUN_THREADS_MAX],
@@ -216,8 +216,8 @@ int model_pairs_make(struct judging *j)
 	j->pair = calloc(j->run->product_count + 1, sizeof(*j->pair));
 	if (!j->pair)
 		return -ENOMEM;
-	for (size_t i = 0; i < j->run->product_count; i++)
-		j->ops += model_ops_of(&j->run->products[i]);
+	for (size_t i = 0; i < j->whole->product_count; i++)
+		j->ops += model_ops_of(&j->whole->products[i]);
 	if (j->by_side)
 		return pairs_by_side(j);
 	for (size_t i = 0; i < j->run->product_count; i++) {
