@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "golden.h"
+
 #include "exporters/kafka_ended.h"
 #include "exporters/topic.h"
 #include "userspace/core/total_record.h"
@@ -211,6 +213,51 @@ static void who_serves_is_not_for_anybody_to_say(void **state)
 	assert_int_equal(admit_said(OM_ASSIGN_SERVES, joined, "test", "", "serves", NULL), REFUSED_DAMAGED);
 	assert_int_equal(admit_said(OM_ASSIGN_SERVES, joined, "", "jane", "serves", NULL), REFUSED_DAMAGED);
 	assert_int_equal(admit_said(OM_ASSIGN_SERVES, "acme", OM_RULE_JOINED, "", "serves", NULL), REFUSED_DAMAGED);
+}
+
+static enum refusal admit_event(const char *data, const char *key, uint32_t partitions, uint32_t partition, struct process_record *ret)
+{
+	struct admission a = { .partition = partition, .partitions = partitions, .now_ns = 1795500000ULL * 1000000000 };
+	char event[8192];
+	struct raw_record m = { .key = key, .key_len = strlen(key), .value = event };
+
+	m.value_len = (size_t)snprintf(event, sizeof(event), "{\"specversion\":\"1.0\",\"type\":\"opmeter.process.v1\",\"data\":%s}", data);
+	return admit_process(&a, &m, ret);
+}
+
+/* What a process does: under its own key, in its place, of a day that has come. */
+static void a_process_is_admitted_under_its_own_key(void **state)
+{
+	static const char key[] = "000102030405060708090a0b0c0d0e0f/a0a1a2a3a4a5a6a7a8a9aaabacadaeaf/c0c1c2c3c4c5c6c7c8c9cacbcccdcecf";
+	static struct process_record p;
+	_cleanup_free_ char *text = golden_json("process_v1.json");
+	char *later;
+	struct raw_record m = { .key = key, .key_len = sizeof(key) - 1 };
+	struct om_id ledger, job, process;
+	uint32_t place;
+
+	assert_int_equal(om_topic_partition(key, sizeof(key) - 1, 7, &place), 0);
+	assert_int_equal(admit_event(text, key, 7, place, &p), ADMITTED);
+	assert_true(admit_process_key(&m, &ledger, &job, &process));
+	assert_true(om_id_equal(&ledger, &p.ledger) && om_id_equal(&job, &p.job) && om_id_equal(&process, &p.process));
+	assert_int_equal(admit_event(text, key, 7, (place + 1) % 7, &p), REFUSED_MISPLACED);
+	assert_int_equal(admit_event("{}", key, 7, place, &p), REFUSED_DAMAGED);
+	assert_int_equal(admit_event("{\"v\":9}", key, 7, place, &p), REFUSED_UNKNOWN_VERSION);
+	for (size_t n = 0; n < sizeof(key) - 1; n++) {
+		char other[sizeof(key)];
+
+		memcpy(other, key, sizeof(other));
+		other[n] = other[n] == '1' ? '2' : '1';
+		assert_int_equal(admit_event(text, other, 7, place, &p), REFUSED_FORGED);
+		other[n] = '\0';
+		m.key = other;
+		m.key_len = n;
+		assert_false(admit_process_key(&m, &ledger, &job, &process));
+	}
+	/* One of a day to come would be the latest for ever. */
+	later = text;
+	memcpy(strstr(later, "\"at\":\"2026-11-23") + 6, "2027-11-23", 10);
+	assert_int_equal(admit_event(later, key, 7, place, &p), REFUSED_IMPOSSIBLE);
 }
 
 static void a_tenant_must_be_one(void **state)
@@ -1207,6 +1254,7 @@ int main(void)
 		cmocka_unit_test(a_tenant_must_be_one),
 		cmocka_unit_test(a_value_must_be_one),
 		cmocka_unit_test(who_serves_is_not_for_anybody_to_say),
+		cmocka_unit_test(a_process_is_admitted_under_its_own_key),
 		cmocka_unit_test(a_map_keeps_what_is_put_and_not_taken),
 		cmocka_unit_test(a_round_counts_when_its_head_comes),
 		cmocka_unit_test(partitions_add_up),

@@ -4,6 +4,7 @@
 #include "../core/policy.h"
 #include "../fleet/claims.h"
 #include "../fleet/fleet.h"
+#include "show_model.h"
 #include "verbs.h"
 
 #ifndef OPMETER_DATADIR
@@ -44,6 +45,9 @@ int verb_fleet(int argc, char **argv)
 				  .log_history_ns = 720 * 3600 * 1000000000ULL,
 				  .log_silent_ns = 26 * 3600 * 1000000000ULL,
 				  .notice_days = POLICY_NOTICE_DAYS,
+				  .architectures_path = SHOW_MODEL_DEFAULT,
+				  .jobs_every_ns = 30 * 1000000000ULL,
+				  .processes_max = 100000,
 				  .registers_max = 4000000 };
 	const struct option options[] = {
 		{ "brokers", "LIST", OPTION_STRING, &c.brokers,
@@ -75,6 +79,12 @@ int verb_fleet(int argc, char **argv)
 		  "how long after its end a day is sealed (48h; 0: never)" },
 		{ "registers-max", "N", OPTION_UINT, &c.registers_max,
 		  "of one partition: bound of the memory, about 300 bytes each (4000000)" },
+		{ "architectures", "FILE", OPTION_STRING, &c.architectures_path,
+		  "known open models: that two tenants train one is no finding (" SHOW_MODEL_DEFAULT ")" },
+		{ "jobs-every", "TIME", OPTION_DURATION, &c.jobs_every_ns,
+		  "how often processes of several nodes are joined into jobs and lineages, at most (30s)" },
+		{ "processes-max", "N", OPTION_UINT, &c.processes_max,
+		  "processes whose records are kept: 1 to 3 KB each (100000)" },
 		{ "node-devices", "N", OPTION_UINT, &c.node_devices,
 		  "devices that one node has at most: what claims more than they can do is refused (64)" },
 		{ "notice-days", "N", OPTION_UINT, &c.notice_days,

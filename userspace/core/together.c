@@ -541,15 +541,13 @@ int together_each_oddity(struct together *t, int (*fn)(void *ctx, const struct t
 	return r;
 }
 
-int together_is_disputed(struct together *t, const struct om_id *ledger, const struct om_id *job)
+int together_each_disputed(struct together *t, int (*fn)(void *ctx, const struct together_process *p),
+			   void *ctx)
 {
 	int r = together_make(t);
 
-	for (size_t i = 0; r == 0 && i < t->count; i++) {
-		const struct held *h = t->all[i];
-
-		if (h->is_disputed && om_id_equal(&h->told.job, job) && om_id_equal(&h->told.ledger, ledger))
-			return 1;
-	}
+	for (size_t i = 0; r == 0 && i < t->count; i++)
+		if (((const struct held *)t->order[i])->is_disputed)
+			r = fn(ctx, t->order[i]);
 	return r;
 }

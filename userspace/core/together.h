@@ -99,9 +99,10 @@ struct together_oddity {
 };
 int together_each_oddity(struct together *t, int (*fn)(void *ctx, const struct together_oddity *o),
 			 void *ctx);
-/* Whether a job instance has a process in a conflict over tenants: what was said of it by the communicator
- * may be somebody else's doing. -ENOMEM. */
-int together_is_disputed(struct together *t, const struct om_id *ledger, const struct om_id *job);
+/* Processes in a conflict over tenants: what was said of their job instances by the communicator may be
+ * somebody else's doing. */
+int together_each_disputed(struct together *t, int (*fn)(void *ctx, const struct together_process *p),
+			   void *ctx);
 
 /* Job instances as runs of lineages: of each the process with most operations tells the model, and a person's
  * word holds for it. Sorted by ledger and job. */
@@ -110,6 +111,9 @@ struct together_words {
 	/* What the rule said before that this job instance is of; NULL: nothing. A loan until the next call.
 	 */
 	const char *(*before)(void *ctx, const struct om_id *ledger, const struct om_id *job);
+	/* A person's word that is known otherwise than by the record; NULL: none, the record's holds. A loan
+	 * as above. */
+	const char *(*declared)(void *ctx, const struct om_id *ledger, const struct om_id *job);
 	/* What a model was declared to be trained on from; a loan as long as the lineages. */
 	const struct lineage_parent *(*parents)(void *ctx, const char *subject, size_t *ret_count);
 	const struct architectures *known; /* NULL: none is told to be an open one */

@@ -92,12 +92,12 @@ static const struct model_fingerprint *model_of(struct gathering *g, const struc
 	return keep_model(g, &g->record->model) ? NULL : g->t->model[g->t->models - 1];
 }
 
-static bool is_parted(const struct together_process *p)
+static bool is_own(const struct together_process *p, const char *name)
 {
 	char job[OM_ID_STRLEN], own[LINEAGE_NAME_MAX];
 
 	snprintf(own, sizeof(own), "p-%.12s", om_id_format(&p->job, job));
-	return !strcmp(p->lineage, own);
+	return !strcmp(name, own);
 }
 
 /* Names are those of the record that was judged last. */
@@ -127,8 +127,9 @@ static int name_run(struct gathering *g, const struct together_process *p, char 
 	const struct together_words *w = g->words;
 
 	ret->tenant = p->tenant;
-	ret->declared = p->lineage[0] ? p->lineage : NULL;
-	ret->is_parted = is_parted(p);
+	ret->declared = w && w->declared ? w->declared(w->ctx, &p->ledger, &p->job) : NULL;
+	ret->declared = ret->declared ?: p->lineage[0] ? p->lineage : NULL;
+	ret->is_parted = ret->declared && is_own(p, ret->declared);
 	if (w && w->before)
 		ret->before = w->before(w->ctx, &p->ledger, &p->job);
 	if (!p->model_name[0] || !strcmp(p->model_name, "unassigned"))

@@ -281,3 +281,42 @@ enum refusal admit_assignment(const struct admission *a, const struct raw_record
 		return REFUSED_NO_SUCH_TENANT;
 	return place(a, m);
 }
+
+enum refusal admit_process(const struct admission *a, const struct raw_record *m, struct process_record *ret)
+{
+	int r = process_record_decode_event(m->value, m->value_len, ret);
+	char key[PROCESS_KEY_STRLEN];
+
+	if (r)
+		return r == -EPROTONOSUPPORT ? REFUSED_UNKNOWN_VERSION : REFUSED_DAMAGED;
+	process_record_key(ret, key);
+	if (m->key_len != strlen(key) || memcmp(m->key, key, m->key_len) != 0)
+		return REFUSED_FORGED;
+	/* It would be the latest for ever. */
+	if (is_day_to_come((uint32_t)(ret->at_ns / DAY_NS), a->now_ns) ||
+	    is_day_to_come((uint32_t)(ret->to_ns / DAY_NS), a->now_ns))
+		return REFUSED_IMPOSSIBLE;
+	return place(a, m);
+}
+
+bool admit_process_key(const struct raw_record *m, struct om_id *ret_ledger, struct om_id *ret_job,
+		       struct om_id *ret_process)
+{
+	struct om_id *const part[] = { ret_ledger, ret_job, ret_process };
+	char key[PROCESS_KEY_STRLEN], *at = key;
+
+	if (m->key_len != sizeof(key) - 1)
+		return false;
+	memcpy(key, m->key, m->key_len);
+	key[m->key_len] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(part); i++, at += OM_ID_STRLEN) {
+		char end = at[OM_ID_STRLEN - 1];
+
+		if (end != (i + 1 < ARRAY_SIZE(part) ? '/' : '\0'))
+			return false;
+		at[OM_ID_STRLEN - 1] = '\0';
+		if (om_id_parse(at, part[i]))
+			return false;
+	}
+	return true;
+}

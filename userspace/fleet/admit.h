@@ -14,6 +14,7 @@
 
 #include "../core/assignment.h"
 #include "../core/carry.h"
+#include "../core/process_record.h"
 #include "../core/register.h"
 
 enum refusal {
@@ -76,5 +77,11 @@ enum refusal admit_carry(const struct admission *a, const struct raw_record *m, 
 /* The value is a CloudEvent in structured mode. -ENOMEM is taken for damage. */
 enum refusal admit_assignment(const struct admission *a, const struct raw_record *m,
 			      struct om_assignment *ret);
+
+/* The same of what a process does; of a day to come it is impossible. */
+enum refusal admit_process(const struct admission *a, const struct raw_record *m, struct process_record *ret);
+/* Null: the key of a record that is gone. False: it is none. */
+bool admit_process_key(const struct raw_record *m, struct om_id *ret_ledger, struct om_id *ret_job,
+		       struct om_id *ret_process);
 
 #endif

@@ -29,7 +29,10 @@ struct fleet_config {
 	uint64_t seconds;	   /* end after this many; 0: when told to */
 	uint64_t registers_max;	   /* of one partition */
 	uint64_t notice_days;	   /* a threshold is said to be met ahead within so many; 0: never */
-	uint64_t node_devices;	   /* that one node has at most; 0: OM_DEVICES_MAX */
+	const char *architectures_path; /* open models; NULL: none is known */
+	uint64_t jobs_every_ns;		/* how often processes of several nodes are looked at, at most */
+	uint64_t processes_max;		/* whose records are kept */
+	uint64_t node_devices;		/* that one node has at most; 0: OM_DEVICES_MAX */
 	bool create_topics;
 	bool once; /* end when everything that was there is read and judged */
 	bool json; /* alerts, what is owned, and with `once` totals, as JSON lines */

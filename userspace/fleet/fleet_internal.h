@@ -17,6 +17,8 @@
  *   duties.c     daily series: asked for, added over partitions, given to policy
  *   silence.c    silent nodes: the alert, and what they may have done in the bounds
  *   heads.c      signed heads of the nodes' logs, compared
+ *   processes.c  what processes do, as their nodes say; admitted, and kept for who asks
+ *   jobs.c       from it: who serves whom, lineages under several names; jobs_said.c: what is said
  *   near.c       hints to the nodes of those who are near a level
  *   law.c        owners, declarations and regimes, read anew when they change
  *   speaker.c    alerts, each once, fenced by a transactional producer
@@ -133,6 +135,7 @@ struct fleet {
 	uint32_t partitions; /* of the readings topic */
 	bool was_assigned, is_owner_changed;
 	struct heads *heads;  /* of the judge; NULL: not compared here */
+	struct jobs *jobs;    /* of the judge; NULL: not yet */
 	struct judge *judge;  /* where partition 0 is owned, or a --once wants to see */
 	bool judge_is_reader; /* the latter: it says nothing */
 	uint64_t records, readings, sent, acked, failed, rebalances, refused_by_broker;
@@ -166,6 +169,20 @@ void heads_look(struct fleet *f, bool forced);
 bool heads_are_read(const struct fleet *f); /* all that was there; true where they are not compared */
 void heads_end(struct fleet *f);
 
+/* jobs.c */
+struct jobs;
+struct findings;
+struct speaker;
+/* Reads some of what processes do and of what is said of lineages. Returns how many records. */
+size_t jobs_poll(struct fleet *f);
+bool jobs_are_read(const struct fleet *f); /* all that was there; true where it cannot be read */
+/* Looks if it is time: emits alerts and keeps assignments that are to be said. -ENOMEM. */
+int jobs_look(struct fleet *f, struct findings *findings);
+/* Says them, after the alerts: as speaker_say(). What was not said is found again. */
+int jobs_say(struct fleet *f, struct speaker *speaker);
+void jobs_leave(struct fleet *f); /* unsaid */
+void jobs_end(struct fleet *f);
+
 /* intake.c */
 int intake_open(struct fleet *f, struct error_text *err);
 void intake_close(struct fleet *f);
@@ -195,6 +212,9 @@ void part_take_carry(struct fleet *f, struct part *p, const rd_kafka_message_t *
 /* Seals what is due and writes what the readings topic is owed; for live parts only. */
 int part_maintain(struct fleet *f, struct part *p);
 void part_refuse(struct fleet *f, struct part *p, const rd_kafka_message_t *m, enum refusal why);
+
+/* A refused record among the dead letters, as it was. */
+void part_send_dead_letter(struct fleet *f, const rd_kafka_message_t *m, enum refusal why);
 
 /* heal.c */
 /* Something that says nothing stands under an assignment's key: what is known of it is owed. */

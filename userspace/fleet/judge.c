@@ -104,6 +104,7 @@ void judge_end(struct fleet *f)
 		return;
 	judge_close(j);
 	heads_end(f);
+	jobs_end(f);
 	free(j->sayings);
 	free(j);
 	f->judge = NULL;
@@ -267,7 +268,7 @@ size_t judge_poll(struct fleet *f)
 	if (now - j->polled_ns > GAP_NS)
 		j->listening_ns = fleet_now_ns(CLOCK_REALTIME);
 	j->polled_ns = now;
-	n = heads_poll(f);
+	n = heads_poll(f) + jobs_poll(f);
 	while (n < BATCH) {
 		rd_kafka_message_t *m = rd_kafka_consumer_poll(j->rk, 0);
 
@@ -361,10 +362,13 @@ static int say_some(struct fleet *f, struct saying *sayings, size_t n)
 }
 
 /* Another judge, or a broker that lost us: whoever still owns partition 0 begins anew. */
-static void begin_anew(struct judge *j)
+static void begin_anew(struct fleet *f)
 {
+	struct judge *j = f->judge;
+
 	log_warn("kafka: the alerts' producer was replaced: reading again what was said");
 	judge_close(j);
+	jobs_end(f);
 	j->retry_ns = fleet_now_ns(CLOCK_MONOTONIC) + RETRY_NS;
 }
 
@@ -387,7 +391,7 @@ static int say_near(struct fleet *f, const struct policy *p)
 	if (r == -ENOMEM)
 		return r;
 	if (r == -EOWNERDEAD) {
-		begin_anew(j);
+		begin_anew(f);
 	} else if (r) {
 		log_warn("kafka: %s: not written: nodes publish no sooner near a level; tried again",
 			 om_topic_name(OM_TOPIC_NEAR));
@@ -406,7 +410,20 @@ static int say_all(struct fleet *f)
 			     j->count - at < SAYINGS_AT_ONCE ? j->count - at : SAYINGS_AT_ONCE);
 	drop_sayings(j);
 	if (r == -EOWNERDEAD)
-		begin_anew(j);
+		begin_anew(f);
+	return r;
+}
+
+/* What was found of jobs over nodes; it is found again where it cannot be said now. */
+static int say_jobs(struct fleet *f)
+{
+	int r = jobs_say(f, f->judge->speaker);
+
+	if (r == -EOWNERDEAD)
+		begin_anew(f);
+	else if (r && r != -ENOMEM)
+		log_warn("kafka: %s: what jobs over nodes are is not written; tried again",
+			 om_topic_name(OM_TOPIC_ASSIGNMENTS));
 	return r;
 }
 
@@ -439,7 +456,8 @@ int judge_tick(struct fleet *f)
 	int r;
 
 	if (!j || !j->speaks || !j->is_open || j->unread || now - j->looked_ns < j->rest_ns ||
-	    !view_is_whole(j->view) || (f->config->once && !(sees_own_parts(f) && heads_are_read(f))))
+	    !view_is_whole(j->view) ||
+	    (f->config->once && !(sees_own_parts(f) && heads_are_read(f) && jobs_are_read(f))))
 		return 0;
 	if (!view_is_changed(j->view) && !f->is_law_changed && now - j->looked_ns <= LOOK_NS)
 		return 0;
@@ -469,11 +487,15 @@ int judge_tick(struct fleet *f)
 	r = r ?: findings_files(&findings);
 	r = r ?: findings_untold(&findings);
 	r = r ?: findings_heads(&findings);
+	r = r ?: jobs_look(f, &findings);
 	if (r) {
 		drop_sayings(j);
 		return r;
 	}
 	r = say_all(f);
+	if (r)
+		jobs_leave(f);
+	r = r ?: say_jobs(f);
 	j->has_judged = r == 0;
 	if (r == 0)
 		r = say_near(f, &findings.policy);

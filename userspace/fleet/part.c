@@ -67,7 +67,7 @@ static void note_unsent(struct fleet *f, int r)
 }
 
 /* As it was, with where it stood and why it was refused. */
-static void send_dead_letter(struct fleet *f, const rd_kafka_message_t *m, enum refusal why)
+void part_send_dead_letter(struct fleet *f, const rd_kafka_message_t *m, enum refusal why)
 {
 	char key[96], partition[16], offset[24];
 	const char *headers[] = { "reason",
@@ -97,7 +97,7 @@ static void send_dead_letter(struct fleet *f, const rd_kafka_message_t *m, enum 
 static void bury(struct fleet *f, struct part *p, const rd_kafka_message_t *m, enum refusal why)
 {
 	if (p->dead_letters++ < DEAD_LETTERS_MAX)
-		send_dead_letter(f, m, why);
+		part_send_dead_letter(f, m, why);
 }
 
 void part_refuse(struct fleet *f, struct part *p, const rd_kafka_message_t *m, enum refusal why)

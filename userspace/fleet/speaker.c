@@ -108,7 +108,10 @@ static int put(struct speaker *s, size_t at)
 
 	if (a->text)
 		rd_kafka_header_add(headers, "content-type", -1,
-				    a->key ? "application/json" : "application/cloudevents+json", -1);
+				    a->key && a->topic != OM_TOPIC_ASSIGNMENTS
+					    ? "application/json"
+					    : "application/cloudevents+json",
+				    -1);
 	do {
 		e = rd_kafka_producev(s->rk, RD_KAFKA_V_TOPIC(om_topic_name(a->topic)),
 				      RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_KEY(key, strlen(key)),
