@@ -36,19 +36,21 @@ static bool is_usable(const struct fleet_config *c)
 	return true;
 }
 
+static const struct fleet_config defaults = { .name = "fleet",
+					      .regimes_dir = OPMETER_DATADIR "/regimes",
+					      .interval_ns = 1000000000ULL,
+					      .seal_after_ns = 48 * 3600 * 1000000000ULL,
+					      .log_history_ns = 720 * 3600 * 1000000000ULL,
+					      .log_silent_ns = 26 * 3600 * 1000000000ULL,
+					      .notice_days = POLICY_NOTICE_DAYS,
+					      .architectures_path = SHOW_MODEL_DEFAULT,
+					      .jobs_every_ns = 30 * 1000000000ULL,
+					      .processes_max = 100000,
+					      .registers_max = 4000000 };
+
 int verb_fleet(int argc, char **argv)
 {
-	struct fleet_config c = { .name = "fleet",
-				  .regimes_dir = OPMETER_DATADIR "/regimes",
-				  .interval_ns = 1000000000ULL,
-				  .seal_after_ns = 48 * 3600 * 1000000000ULL,
-				  .log_history_ns = 720 * 3600 * 1000000000ULL,
-				  .log_silent_ns = 26 * 3600 * 1000000000ULL,
-				  .notice_days = POLICY_NOTICE_DAYS,
-				  .architectures_path = SHOW_MODEL_DEFAULT,
-				  .jobs_every_ns = 30 * 1000000000ULL,
-				  .processes_max = 100000,
-				  .registers_max = 4000000 };
+	struct fleet_config c = defaults;
 	const struct option options[] = {
 		{ "brokers", "LIST", OPTION_STRING, &c.brokers,
 		  "Kafka bootstrap servers, HOST:PORT,... (must be given)" },
