@@ -236,6 +236,58 @@ static void windows_are_kept_with_their_buffers(void **state)
 	om_tally_free(t);
 }
 
+/* What the run is judged to be so many times over, by a tally that has seen nothing else. */
+static struct om_phase_hour fresh(const struct run *r, uint64_t times)
+{
+	struct om_tally *t = om_tally_new(hash_of);
+	struct om_phase_hour h[8] = { 0 };
+
+	put(t, r, 7, job(1), times, false);
+	burst(t, r, 7);
+	assert_int_equal(om_tally_judge(t, keep, h), 0);
+	om_tally_free(t);
+	return h[1];
+}
+
+static void assert_same_hour(const struct om_phase_hour *a, const struct om_phase_hour *b)
+{
+	assert_int_equal(a->verdict, b->verdict);
+	assert_true(a->executed == b->executed && a->training_low == b->training_low && a->training_high == b->training_high);
+	assert_true(a->recompute_low == b->recompute_low && a->recompute_high == b->recompute_high);
+	assert_string_equal(a->confidence, b->confidence);
+}
+
+/* As long as a process does what it did it is not judged anew each minute, and nobody can tell; when it does something else, it is. */
+static void what_goes_on_as_it_went_is_what_it_was(void **state)
+{
+	static const char *const paths[] = { TRAINING, INFERENCE };
+
+	for (size_t i = 0; i < 2; i++) {
+		_cleanup_(run_done) struct run r = { 0 };
+		_cleanup_(run_done) struct run other = { 0 };
+		struct om_tally *t = om_tally_new(hash_of);
+		struct om_phase_hour h[8] = { 0 }, want;
+
+		load(paths[i], &r);
+		load(paths[1 - i], &other);
+		for (uint64_t times = 1; times <= 12; times++) {
+			put(t, &r, 7, job(1), times, false);
+			burst(t, &r, 7);
+			assert_int_equal(om_tally_judge(t, keep, h), 0);
+			want = fresh(&r, times);
+			assert_same_hour(&h[1], &want);
+		}
+		put(t, &other, 7, job(1), 40, false);
+		assert_int_equal(om_tally_judge(t, keep, h), 0);
+		assert_true(h[1].executed > want.executed);
+		if (i)
+			assert_true(h[1].training_low > want.training_low + want.executed / 10);
+		else
+			assert_true(h[1].training_low < want.training_high && h[1].executed - h[1].training_low > want.executed / 10);
+		om_tally_free(t);
+	}
+}
+
 /* One process under one job, with windows that were kept elsewhere before its own; and what its ranks add up. */
 static void a_process_is_taken_by_itself(void **state)
 {
@@ -326,6 +378,7 @@ int main(void)
 		cmocka_unit_test(steps_that_mean_two_products_mean_none),
 		cmocka_unit_test(windows_are_kept_with_their_buffers),
 		cmocka_unit_test(a_process_is_taken_by_itself),
+		cmocka_unit_test(what_goes_on_as_it_went_is_what_it_was),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,7 +221,8 @@ int om_tally_named(struct om_tally *t, const struct om_id *job, uint32_t tgid, u
 static void seen_settle(struct process *p)
 {
 	for (int i = 0; i < OM_ROLES; i++) {
-		p->has_changed |= p->named_seen[i] && !p->named[i];
+		p->has_names |= p->named_seen[i] && !p->named[i];
+		p->has_changed |= p->has_names;
 		p->named[i] = p->named_seen[i] > p->named[i] ? p->named_seen[i] : p->named[i];
 		p->named_seen[i] = 0;
 	}
@@ -403,33 +404,49 @@ static opcount part(opcount of, double share, bool up)
 	return opcount_muldiv(of, ppm(share, up), PPM, &r) ? of : r;
 }
 
-static void hour_of(const struct phase_judgement *j, struct om_phase_hour *h)
+/* So many operations, of which the shares are known; unshaped ones are in the upper bound. */
+static void set_amounts(struct process *p, opcount executed)
 {
-	h->verdict = j->verdict;
-	snprintf(h->confidence, sizeof(h->confidence), "%s", j->confidence);
-	snprintf(h->evidence, sizeof(h->evidence), "%s", j->evidence);
-	h->suspicion = j->suspicion;
-	h->executed = j->executed;
-	h->recompute_low = part(j->executed, j->recompute_low, false);
-	h->recompute_high = part(j->executed, j->recompute_high, true);
-	h->training_low = part(j->executed, j->training_low - j->recompute_high, false);
-	h->training_high = part(j->executed, j->training_high - j->recompute_low, true);
+	opcount unshaped = p->unshaped - p->unshaped_base;
+	struct om_phase_hour *h = &p->judged;
+
+	h->executed = executed;
+	h->recompute_low = part(executed, p->like.recompute_low, false);
+	h->recompute_high = part(executed, p->like.recompute_high, true);
+	h->training_low = part(executed, p->like.training_low - p->like.recompute_high, false);
+	h->training_high = part(executed, p->like.training_high - p->like.recompute_low, true);
+	opcount_add_saturating(&h->executed, unshaped);
+	opcount_add_saturating(&h->training_high, unshaped);
+	p->has_changed = false;
 }
 
 static int process_judge(const struct om_tally *t, struct process *p)
 {
 	_cleanup_(run_done) struct run r = { 0 };
 	struct phase_judgement j;
-	int rc = tally_process_run(t, p, &r);
+	opcount shaped;
+	bool is_known = tally_ops(p, &shaped) == 0;
+	int rc;
 
+	if (is_known && tally_goes_on(p, shaped)) {
+		set_amounts(p, shaped);
+		return 0;
+	}
+	rc = tally_process_run(t, p, &r);
 	rc = rc ?: phase_judge(&r, &j);
 	if (rc)
 		return rc;
-	p->judged = (struct om_phase_hour){ .job = p->job, .processes = 1 };
-	hour_of(&j, &p->judged);
-	opcount_add_saturating(&p->judged.executed, p->unshaped - p->unshaped_base);
-	opcount_add_saturating(&p->judged.training_high, p->unshaped - p->unshaped_base);
-	p->has_changed = false;
+	p->judged = (struct om_phase_hour){ .job = p->job, .processes = 1, .verdict = j.verdict };
+	snprintf(p->judged.confidence, sizeof(p->judged.confidence), "%s", j.confidence);
+	snprintf(p->judged.evidence, sizeof(p->judged.evidence), "%s", j.evidence);
+	p->judged.suspicion = j.suspicion;
+	p->like.training_low = j.training_low;
+	p->like.training_high = j.training_high;
+	p->like.recompute_low = j.recompute_low;
+	p->like.recompute_high = j.recompute_high;
+	tally_remember(p, j.executed);
+	p->has_names = false;
+	set_amounts(p, j.executed);
 	return 0;
 }
 

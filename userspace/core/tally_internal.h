@@ -4,6 +4,8 @@
 
 /* What tally.c keeps of processes, and tally_run.c makes a run of. */
 
+#include "../base/opcount.h"
+#include "format.h"
 #include "run.h"
 #include "tally.h"
 
@@ -11,6 +13,7 @@ struct item {
 	uint64_t m, n, k, batch;
 	uint32_t types, flags;
 	uint64_t base, now; /* calls: when the hour began, and as last read */
+	double judged;	    /* its part of the operations, as last judged */
 };
 
 struct burst {
@@ -44,7 +47,14 @@ struct process {
 	struct collective_sum *sum;
 	size_t sums;
 	bool has_ended, has_changed;
+	bool has_names;		     /* kernels' names say something since it was judged */
 	struct om_phase_hour judged; /* executed 0: nothing yet */
+	/* What that was made of: as long as the hour goes on as it went, it holds for all of it. */
+	struct {
+		double training_low, training_high, recompute_low, recompute_high;
+		size_t sums;
+		uint32_t times; /* that it was taken for what came since */
+	} like;
 };
 
 struct om_tally {
@@ -56,6 +66,12 @@ struct om_tally {
 	size_t slots;
 };
 
+/* Operations of its products in this hour. 1: more than can be told. */
+int tally_ops(const struct process *p, opcount *ret);
+/* Was what it has done since it was judged, so many operations in all, like what it did before? */
+bool tally_goes_on(struct process *p, opcount executed);
+/* It is judged as it is now. */
+void tally_remember(struct process *p, opcount executed);
 /* NULL: it is not known. */
 struct process *tally_find(const struct om_tally *t, const struct om_id *job, uint32_t tgid,
 			   uint64_t start_ns);
