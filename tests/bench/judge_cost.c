@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What judging jobs costs: 64 processes, each of a job of its own, with 500 products in training form on two threads and a full
- * burst that names buffers, judged once as the agent does each minute; against taking in the same counts. Then keeping a window of each
- * in the ledger, and telling one job's model from the windows that are kept, as `explain` does.
+ * burst that names buffers, judged once as the agent does each minute; against taking in the same counts. The same again with what is given
+ * back kept, as the agent does (base/memory.h). Then keeping a window of each in the ledger, and telling the models from the windows that
+ * are kept: one that is asked for (`explain`), and all, as often as the agent does in an hour; and the worst that a tenant can ask for.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "userspace/base/memory.h"
 #include "userspace/core/ledger_order.h"
 #include "userspace/core/model.h"
 
-enum { JOBS = 64, WEIGHTS = 167, ROUNDS = 5, STEPS = 4096 };
+enum { JOBS = 64, WEIGHTS = 167, ROUNDS = 5, STEPS = 4096, SHAPES_MAX = 4096 };
 
 static uint32_t hash_of(const struct om_shape_usage *s)
 {
@@ -27,8 +29,8 @@ static double cpu_ms(void)
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
-/* T x O over I, and both gradients by another thread. */
-static void fill(struct om_shape_usage *all, uint64_t calls)
+/* T x O over I, and both gradients by another thread. `turn`: a third of the weights is asked for more often; 0: each is as often. */
+static void fill(struct om_shape_usage *all, uint64_t calls, uint64_t turn)
 {
 	for (uint32_t job = 0, n = 0; job < JOBS; job++)
 		for (uint64_t w = 0; w < WEIGHTS; w++)
@@ -38,7 +40,7 @@ static void fill(struct om_shape_usage *all, uint64_t calls)
 
 				all[n++] = (struct om_shape_usage){ .job = { { (uint8_t)job, 1 } }, .tgid = job + 1, .start_ns = 1,
 								    .m = dims[form][0], .n = dims[form][1], .k = dims[form][2], .batch = 1,
-								    .types = 0x440e0e0e, .flags = (form > 0) << 16, .calls = calls };
+								    .types = 0x440e0e0e, .flags = (form > 0) << 16, .calls = calls * (turn && w % 3 == turn % 3 ? 2 : 1) };
 			}
 }
 
@@ -80,31 +82,125 @@ static int keep_windows(const struct om_tally_step *steps)
 	return rc ?: system(command);
 }
 
-/* The agent keeps one window for its judgements; the ledger has several. */
-static int tell_model(const struct om_shape_usage *all, size_t n, struct om_tally_step *steps)
+/* Of one job, from so many windows. */
+static int tell(struct om_tally *t, const struct om_tally_window *w, size_t n, struct model_fingerprint *f, double *ret_ms)
 {
-	struct om_tally *t = om_tally_new(hash_of);
-	static struct model_fingerprint f;
 	struct om_id job = { { 1, 1 } };
 	struct phase_judgement p;
 	struct run r = { 0 };
-	double begun;
-	int rc = t ? om_tally_put(t, all, n) : -1;
+	opcount unshaped;
+	double begun = cpu_ms();
+	int rc = om_tally_process(t, &job, 2, 1, w, n, &r, &unshaped);
 
-	om_tally_keep_windows(t, OM_TALLY_WINDOWS_MAX);
-	for (uint32_t window = 1; window <= OM_TALLY_WINDOWS_MAX && rc == 0; window++) {
-		fill_steps(steps, all, window);
-		rc = om_tally_burst(t, 2, 1, window, steps, STEPS);
-	}
-	begun = cpu_ms();
-	rc = rc ?: om_tally_run(t, &job, &r);
 	rc = rc ?: phase_judge(&r, &p);
-	rc = rc ?: model_judge(&r, &p, NULL, &f);
-	printf("| telling the model of one job from %d windows, when it is asked for | %.1f ms | by buffers: %s |\n", OM_TALLY_WINDOWS_MAX, cpu_ms() - begun,
-	       f.by_buffers ? "yes" : "no");
+	rc = rc ?: model_judge(&r, &p, NULL, f);
 	run_done(&r);
-	om_tally_free(t);
+	*ret_ms = cpu_ms() - begun;
 	return rc;
+}
+
+/* The agent judges a process by its first window, by two, three and four, and then each hour. */
+static int tell_models(const struct om_shape_usage *all, size_t n, double phases_ms)
+{
+	struct om_tally_step *steps = calloc((size_t)STEPS * OM_TALLY_WINDOWS_MAX, sizeof(*steps));
+	struct om_tally_window w[OM_TALLY_WINDOWS_MAX];
+	struct om_tally *t = om_tally_new(hash_of);
+	double ms[OM_TALLY_WINDOWS_MAX] = { 0 }, hour, minute = phases_ms * 60;
+	static struct model_fingerprint f;
+	int rc = t && steps ? om_tally_put(t, all, n) : -1;
+
+	for (uint32_t i = 0; i < OM_TALLY_WINDOWS_MAX; i++) {
+		fill_steps(steps + (size_t)i * STEPS, all, i + 1);
+		w[i] = (struct om_tally_window){ i + 1, steps + (size_t)i * STEPS, STEPS };
+	}
+	for (int round = 0; round < ROUNDS && rc == 0; round++)
+		for (size_t i = 0; i < OM_TALLY_WINDOWS_MAX && rc == 0; i++) {
+			double took;
+
+			rc = tell(t, w, i + 1, &f, &took);
+			ms[i] += took / ROUNDS;
+		}
+	printf("| telling the model of one job from %d windows, when it is asked for | %.1f ms | by buffers: %s |\n", OM_TALLY_WINDOWS_MAX,
+	       ms[OM_TALLY_WINDOWS_MAX - 1], f.by_buffers ? "yes" : "no");
+	hour = JOBS * ms[OM_TALLY_WINDOWS_MAX - 1];
+	printf("| phases each minute, and models once an hour | %.3f %% of a core | models alone %.3f %% |\n", (minute + hour) / 36000, hour / 36000);
+	hour = JOBS * (ms[0] + ms[1] + ms[3]);
+	printf("| the same in the first hour, models told twice and then by the hour | %.3f %% of a core | models alone %.3f %% |\n",
+	       (minute + hour) / 36000, hour / 36000);
+	hour = JOBS * (ms[0] + ms[1] + ms[2] + 4 * ms[3]);
+	printf("| and where each window tells something else (the 1st, 2nd, 4th, ... 60th) | %.3f %% of a core | models alone %.3f %% |\n",
+	       (minute + hour) / 36000, hour / 36000);
+	om_tally_free(t);
+	free(steps);
+	return rc;
+}
+
+/* As many different products as a process may have, by all threads, in no order, with few buffers. */
+static int tell_worst(int kept)
+{
+	struct om_shape_usage *all = calloc(SHAPES_MAX, sizeof(*all));
+	struct om_tally_step *steps = calloc((size_t)STEPS * OM_TALLY_WINDOWS_MAX, sizeof(*steps));
+	struct om_tally_window w[OM_TALLY_WINDOWS_MAX];
+	struct om_tally *t = om_tally_new(hash_of);
+	static struct model_fingerprint f;
+	uint32_t x = 1;
+	double ms;
+	int rc = all && steps && t ? 0 : -1;
+
+	for (uint32_t i = 0; i < SHAPES_MAX && rc == 0; i++) {
+		uint64_t dim[3];
+
+		for (int k = 0; k < 3; k++)
+			dim[k] = 1 + ((x = x * 1664525 + 1013904223) >> 16);
+		all[i] = (struct om_shape_usage){ .job = { { 1, 1 } }, .tgid = 2, .start_ns = 1, .m = dim[0], .n = dim[1], .k = dim[2], .batch = 1,
+						  .types = 0x440e0e0e, .flags = i % 8 << 16, .calls = 1 + x % 1000 };
+	}
+	for (uint32_t i = 0; i < STEPS * OM_TALLY_WINDOWS_MAX && rc == 0; i++) {
+		x = x * 1664525 + 1013904223;
+		steps[i] = (struct om_tally_step){ hash_of(&all[(x >> 8) % SHAPES_MAX]), 1, (uint8_t)(x >> 29), 1 + (x >> 8) % 50, 1 + (x >> 12) % 50,
+						   1 + (x >> 16) % 5000 };
+	}
+	for (uint32_t i = 0; i < OM_TALLY_WINDOWS_MAX; i++)
+		w[i] = (struct om_tally_window){ i + 1, steps + (size_t)i * STEPS, STEPS };
+	rc = rc ?: om_tally_put(t, all, SHAPES_MAX);
+	rc = rc ?: tell(t, w, (size_t)kept, &f, &ms);
+	printf("| the same of %d different products in no order, %d windows | %.0f ms | |\n", SHAPES_MAX, kept, rc ? 0 : ms);
+	om_tally_free(t);
+	free(all);
+	free(steps);
+	return rc;
+}
+
+/* One pass over all jobs, each minute; *ret_ms: what a pass took. */
+static int judge_phases(struct om_shape_usage *all, size_t n, struct om_tally_step *steps, bool is_steady, double *ret_ms)
+{
+	struct om_tally *t = om_tally_new(hash_of);
+	double put = 0, judge = 0;
+	unsigned judged = 0;
+	int rc = t ? 0 : -1;
+
+	for (uint64_t round = 1; round <= ROUNDS && rc == 0; round++) {
+		double begun, middle;
+
+		fill(all, 10 << round, is_steady ? 0 : round);
+		begun = cpu_ms();
+		rc = om_tally_put(t, all, n);
+		middle = cpu_ms();
+		for (uint32_t job = 0; job < JOBS && rc == 0; job++) {
+			fill_steps(steps, all, (uint32_t)round);
+			rc = om_tally_burst(t, job + 1, 1, (uint32_t)round, steps, STEPS);
+		}
+		rc = rc ?: om_tally_judge(t, count, &judged);
+		put += middle - begun;
+		judge += cpu_ms() - middle;
+	}
+	om_tally_free(t);
+	if (rc || judged != JOBS * ROUNDS)
+		return -1;
+	printf("| judging %d jobs x %d products, once a minute, %s | %.1f ms, %.3f %% of a core | taking in their counts %.1f ms, ratio %.1f |\n", JOBS,
+	       WEIGHTS * 3, is_steady ? "each doing what it did" : "each doing something else", judge / ROUNDS, judge / ROUNDS / 600, put / ROUNDS, judge / put);
+	*ret_ms = judge / ROUNDS;
+	return 0;
 }
 
 int main(void)
@@ -112,38 +208,18 @@ int main(void)
 	const size_t n = (size_t)JOBS * WEIGHTS * 3;
 	struct om_shape_usage *all = calloc(n, sizeof(*all));
 	struct om_tally_step *steps = calloc(STEPS, sizeof(*steps));
-	struct om_tally *t = om_tally_new(hash_of);
-	double put = 0, judge = 0;
-	unsigned judged = 0;
+	double ms = 0;
+	int rc = all && steps ? judge_phases(all, n, steps, false, &ms) : -1;
 
-	if (!all || !steps || !t)
-		return 1;
-	for (uint64_t round = 1; round <= ROUNDS; round++) {
-		double begun = cpu_ms(), middle;
-
-		fill(all, 10 * round);
-		begun = cpu_ms();
-		if (om_tally_put(t, all, n))
-			return 1;
-		middle = cpu_ms();
-		for (uint32_t job = 0; job < JOBS; job++) {
-			fill_steps(steps, all, (uint32_t)round);
-			if (om_tally_burst(t, job + 1, 1, (uint32_t)round, steps, STEPS))
-				return 1;
-		}
-		if (om_tally_judge(t, count, &judged))
-			return 1;
-		put += middle - begun;
-		judge += cpu_ms() - middle;
-	}
-	if (judged != JOBS * ROUNDS)
-		return 1;
-	printf("| judging %d jobs x %d products, once a minute | %.1f ms, %.3f %% of a core | taking in their counts %.1f ms, ratio %.1f |\n", JOBS,
-	       WEIGHTS * 3, judge / ROUNDS, judge / ROUNDS / 600, put / ROUNDS, judge / put);
-	if (keep_windows(steps) || tell_model(all, n, steps))
-		return 1;
-	om_tally_free(t);
+	memory_keep_freed();
+	printf("from here on freed memory is kept, as the agent does:\n");
+	rc = rc ?: judge_phases(all, n, steps, false, &ms);
+	rc = rc ?: judge_phases(all, n, steps, true, &ms);
+	rc = rc ?: keep_windows(steps);
+	rc = rc ?: tell_models(all, n, ms);
+	rc = rc ?: tell_worst(OM_TALLY_WINDOWS_MAX);
+	rc = rc ?: tell_worst(1);
 	free(steps);
 	free(all);
-	return 0;
+	return rc ? 1 : 0;
 }

@@ -23,6 +23,7 @@
 #include "../../exporters/file.h"
 #include "../../exporters/kafka.h"
 #include "../base/exit_code.h"
+#include "../base/memory.h"
 #include "../core/near.h"
 #include "agent_internal.h"
 #include "collective.h"
@@ -431,6 +432,7 @@ int agent_run(const struct agent_config *config)
 	char id[OM_ID_STRLEN];
 	int r;
 
+	memory_keep_freed();
 	if (signal_fd < 0) {
 		log_error("signals cannot be taken: %s", strerror(-signal_fd));
 		return EXIT_FAILED;
