@@ -17,7 +17,7 @@ RIGHTS = [f"topic:{o}:opmeter.*" for o in ("read", "write", "describe", "describ
     "group:read:opmeter-fleet-*", "transaction:write:opmeter-judge-*", "transaction:describe:opmeter-judge-*"]
 
 
-NODE_WRITES = ("readings", "assignments", "alerts", "alerts.shadow", "checkpoints")
+NODE_WRITES = ("readings", "assignments", "alerts", "alerts.shadow", "checkpoints", "processes")
 NODE_RIGHTS = [f"topic:{o}:opmeter.{t}.v1" for t in NODE_WRITES for o in ("write", "describe")] + [
     "topic:read:opmeter.alerts.v1", "topic:read:opmeter.alerts.shadow.v1", "group:read:opmeter-published", "topic:read:opmeter.near.v1",
     "topic:describe:opmeter.near.v1"]

@@ -242,7 +242,7 @@ struct agent_process_of {
 	uint32_t tgid;
 	uint64_t start_ns; /* boot time */
 	uint64_t from_ns, to_ns;
-	bool has_ended;
+	bool has_ended, is_dear; /* is_dear: by its counts and its last window alone */
 };
 int agent_process_judge(struct agent *a, const struct om_tally *t, const struct agent_process_of *of,
 			uint64_t now_ns, struct process_record *ret);

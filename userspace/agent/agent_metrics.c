@@ -252,6 +252,21 @@ static void render_checkpoints(struct agent *a)
 		(double)t->postponed);
 }
 
+static void render_models(struct agent *a)
+{
+	struct agent_model_totals t;
+
+	agent_models_get_totals(a, &t);
+	gauge(a, "opmeter_processes", NULL, "Processes whose models are judged.", (double)t.processes);
+	counter(a, "opmeter_models_judged", "Judgements of which model a process computes.",
+		(double)t.judged);
+	counter(a, "opmeter_process_records", "Records of what a process does.", (double)t.said);
+	counter(a, "opmeter_process_records_left_out",
+		"Processes and records past a limit: not judged, or not said.", (double)t.left_out);
+	gauge(a, "opmeter_model_worst_seconds", "seconds", "The most processor time that one judgement took.",
+	      (double)t.worst_ns / 1e9);
+}
+
 static void render_near(struct agent *a)
 {
 	struct agent_near_totals t;
@@ -309,6 +324,7 @@ void agent_render_metrics(struct agent *a)
 	}
 	render_checkpoints(a);
 	render_near(a);
+	render_models(a);
 	render_self(a);
 	om_openmetrics_commit(a->metrics);
 }

@@ -4,13 +4,16 @@
  * and when it ends, a few in each drain, and said in its record (agent_process.c). A model does not change by
  * the minute: what is certain, or came out twice the same, waits for the hour's window.
  *
- * All of it is bounded, since tenants make processes as they like: how many are known, how many of them are
- * of one job, how many records are written. What is past a limit is counted; its operations are in registers
- * and in its job's phase all the same.
+ * All of it is bounded, since tenants make processes and products as they like: how many are known, how many
+ * of them are of one job, the time that judging takes, of one job and in all, and how many records are
+ * written. What is past a limit is counted; its operations are in registers and in its job's phase all the
+ * same.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../core/ledger_collectives.h"
 #include "../core/process_record.h"
@@ -31,6 +34,11 @@
 #define RECORDS_MAX 4096
 #define RECORDS_A_MINUTE 16
 #define RECORDS_OF_A_JOB 1024 /* in an hour */
+/* Processor time: a model takes some 15 ms, made-up products in a made-up order up to a second. */
+#define TIME_MAX_NS 5e9
+#define TIME_A_MINUTE_NS 200e6
+#define TIME_OF_A_JOB_NS 3000000000ULL /* in an hour */
+#define DEAR_NS 150000000ULL	       /* its kept windows are not looked at again */
 
 struct known {
 	struct agent_process_of of;
@@ -40,19 +48,21 @@ struct known {
 	bool is_settled; /* nothing new comes of judging it again so soon */
 };
 
-struct spoken {
+/* What a job has had in this hour. */
+struct share {
 	struct om_id job;
-	uint32_t records; /* in this hour */
+	uint32_t records;
+	uint64_t time_ns;
 };
 
 struct agent_models {
 	struct known *known;
 	size_t count, next; /* next: to be looked at, by turns */
-	struct spoken spoken[PROCESSES_MAX];
-	size_t speakers;
+	struct share share[PROCESSES_MAX];
+	size_t shares;
 	uint64_t base_ns, hour_ns, looked_ns; /* Unix time; base: counts before it are of another instance */
 	bool is_ready, is_full;
-	double records; /* that may be written now */
+	double records, time_ns; /* that may be written, and taken, now */
 	uint64_t refilled_ns;
 	struct process_record *now, *was;
 	struct agent_model_totals totals;
@@ -82,6 +92,7 @@ int agent_models_open(struct agent *a)
 	if (!m->known || !m->now || !m->was)
 		return -ENOMEM;
 	m->records = RECORDS_MAX;
+	m->time_ns = TIME_MAX_NS;
 	m->refilled_ns = agent_steady_ns();
 	m->hour_ns = agent_now_ns() / HOUR_NS * HOUR_NS;
 	return om_ledger_shapes_until(a->ledger, probes_map_id(a->probes), &m->base_ns);
@@ -228,7 +239,7 @@ void agent_models_turned(struct agent *a, uint64_t now_ns)
 	m->hour_ns = now_ns;
 	m->base_ns = 0;
 	m->is_ready = false; /* there is nothing to judge by yet */
-	m->speakers = 0;
+	m->shares = 0;
 }
 
 /* --- limits --- */
@@ -236,28 +247,50 @@ void agent_models_turned(struct agent *a, uint64_t now_ns)
 static void refill(struct agent_models *m)
 {
 	uint64_t now = agent_steady_ns();
+	double minutes = (double)(now - m->refilled_ns) / 60e9;
 
-	m->records += (double)(now - m->refilled_ns) / 60e9 * RECORDS_A_MINUTE;
-	m->records = m->records < RECORDS_MAX ? m->records : RECORDS_MAX;
+	m->records = fmin(RECORDS_MAX, m->records + minutes * RECORDS_A_MINUTE);
+	m->time_ns = fmin(TIME_MAX_NS, m->time_ns + minutes * TIME_A_MINUTE_NS);
 	m->refilled_ns = now;
 }
 
-static bool may_say(struct agent_models *m, const struct om_id *job)
+/* NULL: more jobs than processes are known. */
+static struct share *share_of(struct agent_models *m, const struct om_id *job)
 {
 	size_t i = 0;
 
-	refill(m);
-	while (i < m->speakers && !om_id_equal(&m->spoken[i].job, job))
+	while (i < m->shares && !om_id_equal(&m->share[i].job, job))
 		i++;
-	if (i == PROCESSES_MAX || m->records < 1)
-		return false;
-	if (i == m->speakers)
-		m->spoken[m->speakers++] = (struct spoken){ .job = *job };
-	if (m->spoken[i].records >= RECORDS_OF_A_JOB)
-		return false;
-	m->spoken[i].records++;
-	m->records--;
-	return true;
+	if (i == PROCESSES_MAX)
+		return NULL;
+	if (i == m->shares)
+		m->share[m->shares++] = (struct share){ .job = *job };
+	return &m->share[i];
+}
+
+static bool may_say(const struct agent_models *m, const struct share *s)
+{
+	return s && m->records >= 1 && s->records < RECORDS_OF_A_JOB;
+}
+
+static uint64_t processor_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
+static void spend(struct agent_models *m, struct known *k, uint64_t took_ns)
+{
+	struct share *s = share_of(m, &k->of.job);
+
+	m->time_ns -= (double)took_ns;
+	if (s)
+		s->time_ns += took_ns;
+	k->of.is_dear |= took_ns > DEAR_NS;
+	if (took_ns > m->totals.worst_ns)
+		m->totals.worst_ns = took_ns;
 }
 
 /* --- judging --- */
@@ -272,22 +305,26 @@ static bool tells_nothing(const struct process_record *p)
 static int say(struct agent *a, struct known *k, uint64_t names)
 {
 	struct agent_models *m = a->models;
+	struct share *s = share_of(m, &k->of.job);
 	bool is_same = false, was_said = k->names != 0;
 	int r;
 
 	if (!was_said && tells_nothing(m->now))
 		return 0;
-	if (!may_say(m, &k->of.job)) {
+	if (!may_say(m, s)) {
 		m->totals.left_out++;
 		return 0;
 	}
 	r = agent_process_say(a, m->now, m->was, &is_same);
 	if (r < 0)
 		return r;
-	m->totals.said += r == 0;
-	if (r == 1)
-		m->records++;
-	k->is_settled = is_same || (m->now->model.is_certain && !strcmp(m->now->phase.confidence, "high"));
+	if (r == 0) {
+		m->totals.said++;
+		m->records--;
+		s->records++;
+	}
+	k->is_settled = is_same || k->of.is_dear ||
+			(m->now->model.is_certain && !strcmp(m->now->phase.confidence, "high"));
 	k->names = names;
 	return 0;
 }
@@ -308,7 +345,6 @@ static void set_times(const struct agent_models *m, struct known *k, uint64_t no
 static int make(struct agent *a, const struct om_tally *t, const struct known *k, uint64_t now_ns)
 {
 	struct agent_models *m = a->models;
-	uint64_t begun = agent_steady_ns(), took;
 	int r;
 
 	if (!k->is_due) {
@@ -324,18 +360,23 @@ static int make(struct agent *a, const struct om_tally *t, const struct known *k
 			m->now->has_ended = true;
 		}
 	}
-	took = agent_steady_ns() - begun;
-	m->totals.worst_ns = took > m->totals.worst_ns ? took : m->totals.worst_ns;
 	return r == -ENOENT ? 1 : r;
 }
 
 static int tell(struct agent *a, struct om_tally *t, struct known *k, uint64_t now_ns)
 {
-	uint64_t names = 0;
+	const struct share *s = share_of(a->models, &k->of.job);
+	uint64_t names = 0, begun = processor_ns();
 	int r;
 
+	if (k->is_due && (!s || s->time_ns > TIME_OF_A_JOB_NS)) {
+		a->models->totals.left_out++;
+		k->is_due = false;
+		return 0;
+	}
 	set_times(a->models, k, now_ns);
 	r = make(a, t, k, now_ns);
+	spend(a->models, k, processor_ns() - begun);
 	k->is_due = k->is_renamed = false;
 	if (r)
 		return r < 0 ? r : 0;
@@ -364,7 +405,7 @@ static int step_ended(struct agent *a, struct om_tally *t, uint64_t now_ns, bool
 	uint64_t until = agent_steady_ns() + ENDED_AT_ONCE_NS;
 	int r = 0, n = 0;
 
-	for (size_t i = 0; i < m->count && r == 0 && n < ENDED_AT_ONCE;) {
+	for (size_t i = 0; i < m->count && r == 0 && n < ENDED_AT_ONCE && m->time_ns > 0;) {
 		struct known *k = &m->known[i];
 
 		if (!k->of.has_ended) {
@@ -388,7 +429,7 @@ static int step_live(struct agent *a, struct om_tally *t, uint64_t now_ns)
 	uint64_t until = agent_steady_ns() + seconds * LIVE_AT_ONCE_NS, left = seconds * LIVE_AT_ONCE;
 	int r = 0;
 
-	for (size_t i = 0; i < m->count && r == 0 && left && m->is_ready; i++) {
+	for (size_t i = 0; i < m->count && r == 0 && left && m->is_ready && m->time_ns > 0; i++) {
 		struct known *k;
 
 		m->next = (m->next + 1) % m->count;
@@ -408,6 +449,7 @@ int agent_models_step(struct agent *a, struct om_tally *t, uint64_t now_ns, bool
 	*ret_ended = false;
 	if (!a->models || !a->models->count)
 		return 0;
+	refill(a->models);
 	r = step_ended(a, t, now_ns, ret_ended);
 	return r ?: step_live(a, t, now_ns);
 }

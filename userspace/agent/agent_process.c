@@ -91,7 +91,7 @@ int agent_process_judge(struct agent *a, const struct om_tally *t, const struct 
 	_cleanup_(windows_done) struct windows w = { 0 };
 	_cleanup_(run_done) struct run r = { 0 };
 	opcount unshaped = 0;
-	int rc = om_ledger_order_of(a->ledger, &key, take_window, &w);
+	int rc = of->is_dear ? 0 : om_ledger_order_of(a->ledger, &key, take_window, &w);
 
 	rc = rc ?: om_tally_process(t, &of->job, of->tgid, of->start_ns, w.item, w.count, &r, &unshaped);
 	if (rc)

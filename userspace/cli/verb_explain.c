@@ -18,6 +18,7 @@
 #include "../agent/drain.h"
 #include "../core/ledger_order.h"
 #include "../core/ledger_phases.h"
+#include "../core/process_record.h"
 #include "../core/tally.h"
 #include "../core/totals.h"
 #include "explain_ranks.h"
@@ -37,7 +38,7 @@ struct explaining {
 	json_t *assignments, *figures, *hours, *alerts;
 	struct om_totals *totals;
 	struct om_tally *tally;
-	uint64_t communicators;
+	uint64_t communicators, records; /* records: of its processes */
 	int32_t ranks;
 	uint32_t last_day;
 	struct job_judgement together; /* ranks 0: it has no products */
@@ -76,6 +77,8 @@ static int take_entry(void *ctx, const struct om_entry *e)
 	char id[OM_ID_STRLEN];
 	json_t *o;
 
+	if (e->kind == OM_ENTRY_PROCESS && e->payload)
+		x->records += process_record_is_of(e->payload, e->len, &x->job);
 	if (!e->payload || (e->kind != OM_ENTRY_ASSIGNMENT && e->kind != OM_ENTRY_ALERT))
 		return 0;
 	if (e->kind == OM_ENTRY_ASSIGNMENT) {
@@ -212,6 +215,7 @@ static int gather(struct explaining *x, const struct architectures *known, struc
 	json_object_set_new(
 		x->answer, "communicators",
 		json_pack("{s:I,s:i}", "joined", (json_int_t)x->communicators, "ranks", (int)x->ranks));
+	json_object_set_new(x->answer, "processes", json_integer((json_int_t)x->records));
 	return r;
 }
 

@@ -49,6 +49,8 @@ char *process_record_encode(const struct process_record *p);
 int process_record_decode(const void *json, size_t len, struct process_record *ret);
 /* The same of a CloudEvent in structured mode, whose `data` it is. */
 int process_record_decode_event(const void *json, size_t len, struct process_record *ret);
+/* Is it a record of that job instance? False: it is none, or there is no memory. */
+bool process_record_is_of(const void *json, size_t len, const struct om_id *job);
 void process_record_copy(struct process_record *to, const struct process_record *from);
 
 /* Of one process under one job instance: does `now` tell what `was` does not? Times, counts (operations,

@@ -374,3 +374,10 @@ int process_record_decode_event(const void *json, size_t len, struct process_rec
 {
 	return decode(json, len, true, ret);
 }
+
+bool process_record_is_of(const void *json, size_t len, const struct om_id *job)
+{
+	_cleanup_free_ struct process_record *p = malloc(sizeof(*p));
+
+	return p && process_record_decode(json, len, p) == 0 && om_id_equal(&p->job, job);
+}
