@@ -11,8 +11,8 @@
 #include "../base/cleanup.h"
 
 #define RANKS_MAX 64
-#define CERTAIN 0.95  /* of the work fits what is said */
-#define EXPLAINED 0.9 /* likewise, in inference */
+#define CERTAIN 0.95   /* of the work fits what is said */
+#define EXPLAINED 0.95 /* likewise, in inference */
 #define AGAIN_AT_MOST 1.5
 #define ONE_EACH 0.9 /* of the operations: with just one dimension of tokens, else there is no telling */
 

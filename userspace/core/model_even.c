@@ -2,7 +2,7 @@
 /* Are weights that are told by their buffers met as those of one model are? */
 #include "model_internal.h"
 
-#define EVEN 0.95	   /* of the parameters */
+#define EVEN 0.98	   /* of the parameters */
 #define SHARED_AT_MOST 1.9 /* likewise, whatever was cut: twice as many is two */
 #define SHARED 1.5	   /* times the tokens of another weight: less is no two weights in one buffer */
 

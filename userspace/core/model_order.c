@@ -425,7 +425,7 @@ static void take_thread(struct judging *j, const struct ordering *o)
 		else if (back[t] > (1 - OF_A_THREAD) * all[t])
 			return;
 	}
-	if (found >= 0 && found != j->phase->backward)
+	if (found >= 0 && found != j->phase->backward && j->phase->verdict == PHASE_IS_UNKNOWN)
 		go_with(j, found);
 }
 
@@ -460,11 +460,11 @@ int model_order(struct judging *j)
 		all += ops_of(j->run, i);
 		back += o.direction[i] == BACK ? ops_of(j->run, i) : 0;
 	}
-	if (o.refilled > REFILLED * all || back < (is_known ? GOES_BACK : GOES_BACK_ALONE) * all)
+	if (o.refilled > REFILLED * all)
 		return 0;
-	if (is_on_one_thread(j->run))
-		return put_apart(j, &o);
-	if (!is_known)
+	if (!is_on_one_thread(j->run))
 		take_thread(j, &o);
+	else if (back >= (is_known ? GOES_BACK : GOES_BACK_ALONE) * all)
+		return put_apart(j, &o);
 	return 0;
 }

@@ -343,6 +343,22 @@ static bool goes_up_and_down(const struct judging *j, const struct pair *p)
 	return !j->by_side || (p->over_small.calls > 0 && p->over_large.calls > 0);
 }
 
+/* What goes up through a size goes down again through as many of it, so each layer has an even number of
+ * them. */
+static double even_in_a_layer(const struct judging *j, double tokens, double passes, double layers)
+{
+	for (size_t i = 0; i < j->count && j->by_side && layers >= 4; i++) {
+		const struct pair *p = &j->pair[i];
+		double each = copies_in(p, tokens, passes) / layers;
+
+		if (p->small != p->large && !p->is_uneven && p->over_small.calls > 0 &&
+		    model_is_near(p->over_small.calls, p->over_large.calls) && fmod(each, 2) == 1 &&
+		    fmod(layers, 2) == 0)
+			layers /= 2;
+	}
+	return layers;
+}
+
 /* Beside experts a narrow layer chooses among them: it is there once in a layer, not in a pass. */
 static bool is_router(const struct judging *j, const struct pair *p, bool has_uneven)
 {
@@ -378,7 +394,9 @@ static double find_layers(const struct judging *j, double tokens, double passes,
 	}
 	/* Where no size is there more often than the others, and each goes up and down, each is there twice
 	 * in a layer. */
-	return most == g && !has_fused && is_paired && fmod(g, 2) == 0 ? g / 2 : g;
+	if (most == g && !has_fused && is_paired && fmod(g, 2) == 0)
+		g /= 2;
+	return even_in_a_layer(j, tokens, passes, g);
 }
 
 /* How often the weight is asked for in a row before backward takes over: forward of one pass, or of several.
@@ -417,7 +435,7 @@ static void take_told(struct judging *j, double tokens, double *layers, double *
 	*passes = model_passes_told(j);
 	*layers = find_layers(j, tokens, *passes, &kinds, &once);
 	if (kinds >= 2 && *layers < 1.5)
-		*layers = model_layers_told(j);
+		*layers = even_in_a_layer(j, tokens, *passes, model_layers_told(j));
 	j->f->has_passes = !j->is_open && once > 0 && kinds >= 2 && *layers >= 1.5;
 	j->f->by_buffers = true;
 	j->f->seen_in_order = j->f->by_tokens = 0;

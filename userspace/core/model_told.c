@@ -358,6 +358,42 @@ static int look_at_threads(struct judging *j, struct seeing *s, bool *at_m)
 	return rc;
 }
 
+static int by_told(const void *x, const void *y)
+{
+	const struct model_told *a = x, *b = y;
+
+	if (a->small != b->small)
+		return a->small < b->small ? -1 : 1;
+	return a->large < b->large ? -1 : a->large > b->large;
+}
+
+static const struct model_told *told_of(const struct judging *j, uint64_t small, uint64_t large)
+{
+	struct model_told key = { .small = small, .large = large };
+
+	return j->tolds ? bsearch(&key, j->told, j->tolds, sizeof(key), by_told) : NULL;
+}
+
+/* Nearly all of the forward work that backward answers, as it is counted, is of sizes that are told: a sample
+ * may show but a part of them. */
+static bool has_told_all(const struct judging *j, const struct answers *answers)
+{
+	double all = 0, told = 0;
+
+	for (size_t i = 0; i < j->run->product_count && answers->is_asked; i++) {
+		const struct run_product *p = &j->run->products[i];
+		struct reading x = model_read_side(p, j->at_m);
+		double work = model_forward_calls(j, i, j->at_m) * (double)p->batch * (double)x.small *
+			      (double)x.large * (double)x.tokens;
+
+		if (work <= 0 || !model_is_answered(answers, &x))
+			continue;
+		all += work;
+		told += told_of(j, x.small, x.large) ? work : 0;
+	}
+	return told >= TOLD * all;
+}
+
 int model_identities(struct judging *j)
 {
 	_cleanup_(seeing_done) struct seeing s = { 0 };
@@ -380,28 +416,13 @@ int model_identities(struct judging *j)
 	j->at_m = at_m;
 	rc = keep(&s, j);
 	j->may_tell = j->tolds;
+	j->is_part |= !has_told_all(j, &s.answers);
 	return rc || !j->tolds ? rc : take_others(&s, j);
-}
-
-static int by_told(const void *x, const void *y)
-{
-	const struct model_told *a = x, *b = y;
-
-	if (a->small != b->small)
-		return a->small < b->small ? -1 : 1;
-	return a->large < b->large ? -1 : a->large > b->large;
-}
-
-static const struct model_told *told_of(const struct judging *j, const struct pair *p)
-{
-	struct model_told key = { .small = p->small, .large = p->large };
-
-	return j->tolds ? bsearch(&key, j->told, j->tolds, sizeof(key), by_told) : NULL;
 }
 
 void model_take_told(const struct judging *j, struct pair *p)
 {
-	const struct model_told *t = told_of(j, p);
+	const struct model_told *t = told_of(j, p->small, p->large);
 
 	p->told = t ? t->copies : 0;
 	p->sure = t ? t->sure : 0;
