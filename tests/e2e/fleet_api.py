@@ -467,6 +467,26 @@ def check_certificate(api, tmp, token):
     assert api.get("/v1/totals", token)[0] == 200
 
 
+def check_jobs(broker, api, token, tenants_token):
+    """A process that was sent: its job instance, by whoever may see its tenant; what nobody has and what others have is told alike."""
+    p = json.loads((SOURCE / "tests/golden/process_v1.json").read_text())
+    event = {"specversion": "1.0", "id": "process-1", "source": f"/opmeter/{p['ledger']}", "type": "opmeter.process.v1", "time": p["at"], "data": p}
+    subprocess.run([BUILD / "tests/kafka/produce", "--brokers", broker.brokers, "--topic", "opmeter.processes.v1"],
+                   input=f"{p['ledger']}/{p['job']}/{p['process']}\t{json.dumps(event)}\n", text=True, check=True)
+    at, end = f"/v1/jobs/{p['ledger']}/{p['job']}", time.monotonic() + 60
+    while (got := api.get(at, token))[0] != 200:
+        assert got[1]["reason"] in ("not-ready", "no-such-job") and time.monotonic() < end, got
+        time.sleep(0.1)
+    (one,) = got[1]["job"]["processes"]
+    assert one["phase"]["executed"] == p["phase"]["executed"] and one["tenant"] == p["tenant"] and one["model"]["layers"] == p["model"]["layers"], one
+    status, other = api.get(at, tenants_token)
+    assert (status, other["reason"]) == (404, "no-such-job"), other
+    assert other == api.get(at.replace(p["job"], "f" * 32), tenants_token)[1]
+    assert api.get("/v1/jobs/x/y", token)[0] == 400
+    assert api.get("/v1/job-lineages", token)[1]["lineages"]["runs"] == 1
+    assert api.get("/v1/job-lineages", tenants_token)[0] == 403
+
+
 def check_report(api, token, models, tmp):
     """The report of a period is what the days of each model add; a half of the days is what they add, and the rest is said to be of all days."""
     (tmp / "token").write_text(token + "\n")
@@ -586,6 +606,7 @@ def main():
             assert [a["event"]["time"] for a in got] == sorted(a["event"]["time"] for a in got)
             _, one = check_scopes(api, tmp / "tokens", truth, tmp)
             check_families(broker, fleet, token, one, models, tmp)
+            check_jobs(broker, api, token, one)
             check_certificate(api, tmp, token)
             check_report(api, token, models, tmp)
             check_regimes(api, token, models, Path(fleet.regimes))

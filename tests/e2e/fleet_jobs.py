@@ -4,6 +4,7 @@
 on another and are in the upper bound of training; a fine-tune renamed twelve times over four nodes, and a job over two accounts, are one lineage each,
 whose total crosses a level that no model crosses; what a stranger copies joins nobody and parts nobody. Of all of it nothing is said twice through kills
 and restarts, and a person's word holds before it."""
+import gzip
 import json
 import os
 import struct
@@ -15,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+from api import Api, Description, make_token
 from fleet import *
 from day import DAY, await_day
 
@@ -41,9 +43,14 @@ def consume(broker, topic):
     return [json.loads(l) for l in out.splitlines()]
 
 
+def facts(path):
+    with gzip.open(path, "rt") as f:
+        return dict(line.split()[1:3] for line in f if line.startswith("w "))
+
+
 def judged(*names):
     """What nodes say of the runs."""
-    paths = [p for n in names for p in sorted(RANKS.glob(f"ranks_{n}_*.run.gz"))]
+    paths = [p for n in names for p in sorted(RANKS.glob(f"ranks_{n}_[0-9][0-9].run.gz"))]
     out = subprocess.run([BUILD / "tests/tools/judge_runs", *paths], check=True, capture_output=True, text=True).stdout
     return [json.loads(l) for l in out.splitlines()]
 
@@ -116,6 +123,11 @@ class Parties:
         for n, of in enumerate(self.both):
             nodes.process(of, self.dp[n], f"account-{n}", "lm", [(2, 2, n)])
         nodes.process(nodes.job(9, "other", "lm", "training"), self.dp[0], "other", "lm")
+        # One model over four ranks of two nodes, none of which knows all of it.
+        self.stages = judged("tp2_pp2")
+        self.parts = [nodes.job(13 + n, "acme", "staged", "training") for n in range(2)]
+        for rank, r in enumerate(self.stages):
+            nodes.process(self.parts[rank // 2], r, "acme", "staged", [(4, 4, rank)])
         self.far = nodes.job(11, "far", "answers", "inference")
         nodes.process(nodes.job(12, "near", "policy", "training"), self.rl[0], "near", "policy", [(3, 2, 0)])
         nodes.process(self.far, self.rl[2], "far", "answers", [(3, 2, 1)])
@@ -224,8 +236,51 @@ def run(w, nodes, parties):
     w.wait_alerts("lineage-likeness", 1)
     w.wait_levels("exceeded", 2)
     check_said(w, {renamed, both})
+    check_api(w, parties, renamed, w.fleet.dir)
     killed(w, nodes, parties, renamed, both)
     hostile(w, nodes, parties, renamed, both)
+
+
+def check_api(w, parties, renamed, tmp):
+    """What a reviewer is told: of one job instance, of the job over nodes, and to a tenant its own only."""
+    tokens = Path(tmp) / "tokens"
+    token, of_far = make_token(tokens, "all", "all"), make_token(tokens, "far", "tenants=far")
+    api = Api(tmp, w.broker.brokers, NAME, w.fleet.regimes, tokens, description=Description.load())
+    try:
+        api.await_ready()
+        where = lambda of: f"/v1/jobs/{of[0]}/{of[1]}"
+        w.wait("all processes are read", lambda: api.get(where(parties.far), token)[0] == 200)
+        job = api.get(where(parties.parts[0]), token)[1]["job"]
+        (joined,) = job["joined"]
+        want = facts(next(RANKS.glob("ranks_tp2_pp2_[0-9][0-9].run.gz")))
+        got = joined["judgement"]
+        assert (joined["processes"], joined["ledgers"], len(job["processes"])) == (4, 2, 2), joined
+        assert got["verdict"] == "training" and (got["world"], got["learning"]) == (4, 4), got
+        assert (got["parallel"]["tensor"], got["parallel"]["pipeline"], got["parallel"]["data"]) == (2, 2, 1), got
+        assert abs(got["parameters"]["best"] - int(want["job_parameters"])) <= 0.05 * int(want["job_parameters"]), (got, want)
+        # Its tenant sees its own process, how many others there are, and nothing of theirs.
+        far = api.get(where(parties.far), of_far)[1]["job"]
+        assert far["serves"] and far["serves"]["evidence"] is None and far["joined"][0]["processes_of_others"] == 1, far
+        assert far["joined"][0]["judgement"] is None and "near" not in json.dumps(far), far
+        assert api.get(where(parties.learner), of_far)[0] == 404
+        groups = {g["lineage"]: g for g in api.get("/v1/job-lineages", token)[1]["lineages"]["groups"]}
+        assert groups[renamed]["count"] == 12 and len({r["model"] for r in groups[renamed]["runs"]}) == 12, groups
+        check_words(api, parties, renamed, token, tmp)
+        assert f"opmeter_fleet_processes {4 + 12 + 2 + 1 + 4 + 2}" in api.ask("/metrics", token)[2].decode()
+    finally:
+        assert api.close() == 0
+
+
+def check_words(api, parties, renamed, token, tmp):
+    file = Path(tmp) / "token"
+    file.write_text(token)
+    ask = lambda *a: subprocess.run([OPMETER, *a, "--api", api.url, "--token-file", file], capture_output=True, text=True)
+    said = ask("explain", "/".join(parties.answers)).stdout
+    assert "inference" in said and "serves the learning of job" in said and "together: training" in said, said
+    said = ask("lineage", "list").stdout
+    assert f"{renamed}  confidence 0.90, 12 runs" in said and "finding:" in said, said
+    assert ask("explain", "/".join(parties.answers), "--json").stdout.startswith('{"as_of"')
+    assert ask("explain", "no such thing").returncode == 2
 
 
 def killed(w, nodes, parties, renamed, both):

@@ -75,6 +75,8 @@ static int serve(int argc, char **argv)
 		{ "read-time", "TIME", OPTION_DURATION, &c.read_ns,
 		  "bound of one reading of the topics for days and registers (60s)" },
 		{ "node-devices", "N", OPTION_UINT, &c.node_devices, "as the fleet has it (64)" },
+		{ "processes-max", "N", OPTION_UINT, &c.processes_max,
+		  "processes whose records are kept: 1 to 3 KB each (100000)" },
 		{ "registers-max", "N", OPTION_UINT, &c.registers_max,
 		  "bound of its memory, about 600 bytes each (1000000)" },
 		{ "seconds", "N", OPTION_UINT, &c.seconds, "end by itself after N seconds (0: never)" },

@@ -21,6 +21,7 @@
 #include "../core/process_record.h"
 #include "../core/tally.h"
 #include "../core/totals.h"
+#include "explain_api.h"
 #include "explain_ranks.h"
 #include "replay_ranks.h"
 #include "show_model.h"
@@ -437,6 +438,16 @@ static int explain(struct explaining *x, const char *dir, bool json, const char 
 	return text ? 0 : -ENOMEM;
 }
 
+static int ask(const struct api_client *c, const char *wanted, bool json)
+{
+	struct error_text err = { 0 };
+	int r = explain_api(c, wanted, json, &err);
+
+	if (r)
+		log_error("%s", err.text[0] ? err.text : strerror(-r));
+	return r == -EINVAL ? EXIT_USAGE : r == -EACCES ? EXIT_NOPERM : r ? EXIT_FAILED : EXIT_OK;
+}
+
 int verb_explain(int argc, char **argv)
 {
 	_cleanup_(done) struct explaining x = { .answer = json_object(),
@@ -446,21 +457,26 @@ int verb_explain(int argc, char **argv)
 						.alerts = json_array() };
 	const char *dir = DEFAULT_DIR, *architectures = NULL;
 	bool json = false;
+	struct api_client client = { 0 };
 	const struct option options[] = {
 		{ "dir", "DIR", OPTION_STRING, &dir, "the ledger's directory (" DEFAULT_DIR ")" },
 		{ "architectures", "FILE", OPTION_STRING, &architectures,
 		  "known models (" SHOW_MODEL_DEFAULT ")" },
+		API_CLIENT_OPTIONS(client),
 		{ "json", NULL, OPTION_FLAG, &json, "exact, as one object" },
 		{ 0 },
 	};
 	const struct option_spec spec = {
 		.verb = "explain",
 		.operands = "JOB",
-		.summary = "Says why a job counts as it does: who says what of it, what each hour was judged "
-			   "to be and why, which\n"
-			   "model its products are like, and its figures. JOB is the beginning of its id, or "
-			   "a part of its cgroup's\n"
-			   "path with a slash in it.",
+		.summary =
+			"Says why a job counts as it does: who says what of it, what each hour was judged "
+			"to be and why, which\n"
+			"model its products are like, and its figures. JOB is the beginning of its id, or "
+			"a part of its cgroup's\n"
+			"path with a slash in it; with --api LEDGER/JOB, of which the fleet knows what its "
+			"processes do and\n"
+			"which job over nodes they are of.",
 		.options = options,
 	};
 	int at, r = options_parse(&spec, argc, argv, &at);
@@ -471,6 +487,8 @@ int verb_explain(int argc, char **argv)
 		log_error("explain: name one JOB; `opmeter ledger show` lists them");
 		return EXIT_USAGE;
 	}
+	if (client.url)
+		return ask(&client, argv[at], json);
 	x.wanted = argv[at];
 	x.totals = om_totals_new(4000000);
 	x.tally = om_tally_new(drain_shape_name);

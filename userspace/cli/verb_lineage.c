@@ -22,6 +22,7 @@
 #include "../core/spool.h"
 #include "../core/tally.h"
 #include "../core/totals.h"
+#include "explain_api.h"
 #include "show_model.h"
 #include "verbs.h"
 
@@ -390,12 +391,23 @@ static int look(struct looking *k, const char *dir, const char *architectures, c
 	return r;
 }
 
+static int ask(const struct api_client *c, bool json)
+{
+	struct error_text err = { 0 };
+	int r = lineages_api(c, json, &err);
+
+	if (r)
+		log_error("%s", err.text[0] ? err.text : strerror(-r));
+	return r == -EINVAL ? EXIT_USAGE : r == -EACCES ? EXIT_NOPERM : r ? EXIT_FAILED : EXIT_OK;
+}
+
 static int list(int argc, char **argv)
 {
 	_cleanup_(done) struct looking k = { 0 };
 	_cleanup_(lineages_freep) struct lineages *l = NULL;
 	_cleanup_free_ struct lineage_run *runs = NULL;
 	const char *dir = DEFAULT_DIR, *architectures = NULL, *declarations = NULL;
+	struct api_client client = { 0 };
 	bool json = false;
 	const struct option options[] = {
 		{ "dir", "DIR", OPTION_STRING, &dir, "the ledger's directory (" DEFAULT_DIR ")" },
@@ -403,7 +415,8 @@ static int list(int argc, char **argv)
 		  "known models (" SHOW_MODEL_DEFAULT ")" },
 		{ "declarations", "FILE", OPTION_STRING, &declarations,
 		  "what was trained on from what, as people declared it (none)" },
-		{ "json", NULL, OPTION_FLAG, &json, "as one object" },
+		API_CLIENT_OPTIONS(client),
+		{ "json", NULL, OPTION_FLAG, &json, "as one object; with --api one for each page" },
 		{ 0 },
 	};
 	const struct option_spec spec = {
@@ -420,6 +433,8 @@ static int list(int argc, char **argv)
 
 	if (r)
 		return r < 0 ? EXIT_USAGE : EXIT_OK;
+	if (client.url)
+		return ask(&client, json);
 	r = look(&k, dir, architectures, declarations);
 	r = r ?: make(&k, &runs, &l);
 	if (r)

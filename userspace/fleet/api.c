@@ -29,6 +29,7 @@ static void api_close(struct api *a)
 	studies_stop(a->studies); /* nobody may wait for us when the library ends */
 	a->http = api_http_free(a->http);
 	a->studies = studies_free(a->studies);
+	a->jobs = api_jobs_free(a->jobs);
 	a->follow = follow_free(a->follow);
 	api_alerts_done(&a->alerts);
 	api_tokens_free(a->tokens);
@@ -135,7 +136,8 @@ static int api_open(struct api *a, struct error_text *err)
 	r = r ?: follow_open(c, &a->alerts, &a->follow, err);
 	if (r == 0) {
 		a->studies = studies_new(a);
-		r = a->studies ? 0 : -ENOMEM;
+		a->jobs = api_jobs_new(c);
+		r = a->studies && a->jobs ? 0 : -ENOMEM;
 	}
 	return r ?: api_http_start(a->http, err);
 }
@@ -183,6 +185,7 @@ static int loop(struct api *a)
 		struct follow_state s;
 
 		r = follow_step(a->follow, STEP_MS);
+		r = r ?: api_jobs_step(a->jobs);
 		follow_state(a->follow, &s);
 		if (s.is_ready && !was_ready)
 			log_info("ready %.3f s after its start, %" PRIu64 " records read",

@@ -25,6 +25,7 @@ struct api_config {
 	uint64_t alerts_max;		       /* the latest that are kept */
 	uint64_t read_ns;	/* bound of one reading of the topics, for days and registers */
 	uint64_t registers_max; /* of one answer's reading */
+	uint64_t processes_max; /* whose records are kept */
 	uint64_t node_devices;	/* as the fleet has it */
 	uint64_t seconds;	/* end after this many; 0: when told to */
 };

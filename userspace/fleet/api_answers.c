@@ -311,6 +311,8 @@ static const struct route {
 	{ "totals", 2, NULL, answer_totals },
 	{ "alerts", 2, NULL, answer_alerts },
 	{ "forecasts", 2, NULL, answer_forecasts },
+	{ "jobs", 4, NULL, answer_job },
+	{ "job-lineages", 2, NULL, answer_job_lineages },
 	{ "models", 4, NULL, answer_total },
 	{ "models", 5, "series", answer_series },
 	{ "models", 5, "registers", answer_registers },

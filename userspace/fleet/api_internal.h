@@ -17,6 +17,7 @@
  *   api_days.c       what such a reading comes to
  *   api_studies.c    who waits for that, and what of it is kept
  *   api_behind.c     answers of it: days, registers, forecasts
+ *   api_jobs.c       job instances, jobs over nodes, lineages of runs
  *   api_metrics.c    the page for Prometheus
  *   api_http.c       the only one that knows the HTTP library
  *   api.c            wiring
@@ -33,6 +34,7 @@
 #include "api_tokens.h"
 #include "../../exporters/openmetrics.h"
 #include "fleet_internal.h"
+#include "processes.h"
 #include "../core/hex.h"
 #include "../core/law.h"
 #include "../core/total_record.h"
@@ -198,6 +200,7 @@ struct api {
 	struct api_alerts alerts;
 	struct follow *follow;
 	struct studies *studies;
+	struct api_jobs *jobs;
 	pthread_rwlock_t tokens_lock; /* of `tokens`: held while one is used */
 	struct api_tokens *tokens;
 	struct api_http *http;
@@ -232,6 +235,8 @@ int answer_metrics(struct call *c);
 int answer_series(struct call *c);
 int answer_registers(struct call *c);
 int answer_forecasts(struct call *c);
+int answer_job(struct call *c);
+int answer_job_lineages(struct call *c);
 /* To the next double that is not above (down) or not below. */
 double api_metrics_round(opcount v, bool down);
 
@@ -264,6 +269,13 @@ int check_params(struct call *c, const char *const *known);
 int number_param(struct call *c, const char *name, uint64_t max, uint64_t *io);
 /* The subject that the path names from its third part on: 0; 1: answered, as unknown or not allowed. */
 int subject_of(struct call *c, enum om_group *ret_group, const char **ret_first, const char **ret_second);
+
+/* api_jobs.c; NULL: out of memory */
+struct api_jobs *api_jobs_new(const struct api_config *config);
+struct api_jobs *api_jobs_free(struct api_jobs *j);
+/* Reads for a moment; of one thread. 0; -ENOMEM. */
+int api_jobs_step(struct api_jobs *j);
+void api_jobs_state(struct api_jobs *j, struct processes_state *ret, struct together_counts *ret_counts);
 
 /* api_http.c */
 struct api_http;

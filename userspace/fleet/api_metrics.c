@@ -365,6 +365,28 @@ static void put_api(struct page *p)
 	gauge(p, "opmeter_api_connections", "Connections now.", api_http_connections(a->http));
 }
 
+/* What this instance has read of the processes topic, as the judge reads it. */
+static void put_jobs(struct page *p)
+{
+	struct processes_state s;
+	struct together_counts n;
+
+	api_jobs_state(p->c->api->jobs, &s, &n);
+	gauge(p, "opmeter_fleet_processes", "Processes whose records are kept.", (double)n.processes);
+	gauge(p, "opmeter_fleet_processes_missing", "Whether the topic of processes cannot be read.",
+	      s.is_missing);
+	gauge(p, "opmeter_fleet_processes_forgotten", "Records that there was no room for.",
+	      (double)n.forgotten);
+	om_openmetrics_family(p->m, "opmeter_fleet_processes_refused", "gauge", NULL,
+			      "Records of processes that were refused, by cause.");
+	for (int i = 1; i < REFUSAL_END; i++)
+		if (s.refused[i])
+			om_openmetrics_sample(
+				p->m, "opmeter_fleet_processes_refused",
+				(const char *const[]){ "cause", refusal_name((enum refusal)i), NULL },
+				(double)s.refused[i]);
+}
+
 int answer_metrics(struct call *c)
 {
 	struct page p = { .c = c, .m = om_openmetrics_page() };
@@ -378,6 +400,7 @@ int answer_metrics(struct call *c)
 	put_state(&p);
 	put_alerts(&p);
 	put_api(&p);
+	put_jobs(&p);
 	if (c->snapshot) {
 		put_snapshot(&p, c->snapshot);
 		put_nearest_now(&p, c->snapshot);

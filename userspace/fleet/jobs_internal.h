@@ -90,6 +90,11 @@ const char *jobs_whose(const char *tenant); /* "unknown" for none */
 
 /* jobs_lineage.c; -ENOMEM */
 int jobs_look_at_lineages(struct look *l);
+/* The name that most of its runs had before, a person's before it. *ret may be the group's own. */
+int jobs_name_of(const struct lineage_run *runs, const struct lineage_group *g, const char **ret);
+/* The surest tie to those near it in time: members are by time. */
+double jobs_best_tie(const struct lineage_run *runs, const struct lineage_group *g, size_t at,
+		     const char **ret_why);
 void jobs_forget_parents(struct jobs *j);
 
 #endif

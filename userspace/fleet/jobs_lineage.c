@@ -79,8 +79,7 @@ static int by_text(const void *x, const void *y)
 	return strcmp(*(char *const *)x, *(char *const *)y);
 }
 
-/* The name that most of its runs had before, a person's before it. *ret may be the group's own. */
-static int name_of(const struct lineage_run *runs, const struct lineage_group *g, const char **ret)
+int jobs_name_of(const struct lineage_run *runs, const struct lineage_group *g, const char **ret)
 {
 	_cleanup_free_ const char **name = NULL;
 	size_t n = 0, most = 0;
@@ -122,9 +121,8 @@ static bool has_several_names(const struct lineage_run *runs, const struct linea
 	return false;
 }
 
-/* The best of those near it in time: members are by time. */
-static double best_tie(const struct lineage_run *runs, const struct lineage_group *g, size_t at,
-		       const char **ret_why)
+double jobs_best_tie(const struct lineage_run *runs, const struct lineage_group *g, size_t at,
+		     const char **ret_why)
 {
 	size_t first = at > NEIGHBOURS ? at - NEIGHBOURS : 0;
 	double best = 0;
@@ -161,7 +159,7 @@ static int say_lineage(struct look *l, const struct lineage_run *runs, const str
 
 		if (run->declared || (known && !strcmp(known->value, name)))
 			continue;
-		tie = best_tie(runs, g, i, &why);
+		tie = jobs_best_tie(runs, g, i, &why);
 		snprintf(a.value, sizeof(a.value), "%s", name);
 		snprintf(a.evidence, sizeof(a.evidence),
 			 "One of %zu runs of lineage %.64s, which go by several names. Its surest tie: %s, "
@@ -228,7 +226,7 @@ int jobs_look_at_lineages(struct look *l)
 
 		if (!has_several_names(runs, &all->group[i]))
 			continue;
-		r = name_of(runs, &all->group[i], &name);
+		r = jobs_name_of(runs, &all->group[i], &name);
 		r = r ?: say_lineage(l, runs, &all->group[i], name);
 	}
 	for (size_t i = 0; r == 0 && i < all->findings; i++) {

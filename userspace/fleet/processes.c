@@ -214,6 +214,11 @@ bool processes_are_read(const struct processes *p)
 	return p->rk && !p->unread;
 }
 
+uint32_t processes_partitions(const struct processes *p)
+{
+	return p->partitions;
+}
+
 struct together *processes_together(struct processes *p)
 {
 	return p->together;

@@ -38,6 +38,7 @@ struct processes *processes_free(struct processes *p); /* NULL is fine; returns 
 int processes_step(struct processes *p);
 /* All that was there. Once it was, it stays so while the topic can be read. */
 bool processes_are_read(const struct processes *p);
+uint32_t processes_partitions(const struct processes *p);
 /* A loan. What is put into it is this reader's alone. */
 struct together *processes_together(struct processes *p);
 bool processes_take_change(struct processes *p); /* since the last call */
