@@ -33,8 +33,10 @@
 #define LINEAGE_LIKE 0.9
 #define LINEAGE_RUNS_ALL (1 << 24)
 /* A model is compared with so many of its tenant that are as large or larger, a group with so many of other
- * tenants; pairs beyond are counted. */
+ * tenants, the nearest in size first, until so many were like it. Those whose comparing ended so are counted.
+ */
 #define LINEAGE_COMPARED_MAX 512
+#define LINEAGE_LIKE_MAX 32
 #define LINEAGE_FINDINGS_MAX 4096
 #define LINEAGE_NAME_MAX 64
 
@@ -81,7 +83,7 @@ struct lineages {
 	size_t groups;
 	struct lineage_finding *finding;
 	size_t findings, findings_left_out;
-	uint64_t not_compared; /* pairs, but for those that are of other sizes at a glance */
+	uint64_t not_compared; /* models that were not held against all of nearly their size */
 	size_t *index;	       /* what groups point into */
 };
 

@@ -271,31 +271,29 @@ static bool is_too_large(const struct model_fingerprint *a, const struct model_f
 /* What is left of the comparisons that one thing may have. */
 struct budget {
 	uint64_t *work; /* pairs of weights, of many things */
-	uint32_t compared, glances;
+	uint32_t compared, glances, like;
+	bool is_spent;
 };
 
-/* 1: not to be compared; 0 and *ret. */
+/* 1: not alike, or not to be compared; 0 and *ret: they are. */
 static int compare_within(struct making *m, struct budget *b, const struct lineage_run *x,
 			  const struct lineage_run *y, double *ret)
 {
 	uint64_t work = x->model->weights * y->model->weights;
 
-	b->glances++;
+	b->is_spent = ++b->glances > GLANCES_MAX;
 	if (lineage_is_other_size(x, y))
 		return 1;
-	if (b->compared == LINEAGE_COMPARED_MAX || b->glances > GLANCES_MAX || work > *b->work) {
+	b->is_spent |= b->compared == LINEAGE_COMPARED_MAX || b->like == LINEAGE_LIKE_MAX || work > *b->work;
+	if (b->is_spent) {
 		m->not_compared++;
 		return 1;
 	}
 	b->compared++;
 	*b->work -= work;
 	*ret = model_similarity(x->model, y->model);
-	return 0;
-}
-
-static bool is_spent(const struct budget *b)
-{
-	return b->glances > GLANCES_MAX;
+	b->like += *ret >= LINEAGE_LIKE;
+	return *ret < LINEAGE_LIKE;
 }
 
 /* Classes of one tenant, by size. */
@@ -309,13 +307,13 @@ static int tie_tenant(struct making *m, const uint32_t *position, const struct c
 		const struct lineage_run *a = run_at(m, position[c[i].first]);
 
 		r = tie_classes(m, position, &c[i], &c[i], model_similarity(a->model, a->model));
-		for (size_t k = i + 1; r == 0 && k < count && !is_spent(&budget); k++) {
+		for (size_t k = i + 1; r == 0 && k < count && !budget.is_spent; k++) {
 			const struct lineage_run *b = run_at(m, position[c[k].first]);
 			double like;
 
 			if (is_too_large(a->model, b->model))
 				break;
-			if (compare_within(m, &budget, a, b, &like) || like < LINEAGE_LIKE)
+			if (compare_within(m, &budget, a, b, &like))
 				continue;
 			r = tie_classes(m, position, &c[i], &c[k], like);
 			r = r ?: tie_classes(m, position, &c[k], &c[i], like);
@@ -418,17 +416,16 @@ int lineage_find(struct making *m, struct lineages *l)
 	for (size_t i = 0; i < n; i++) {
 		struct budget budget = { .work = &work };
 
-		for (size_t k = i + 1; k < n && !is_spent(&budget); k++) {
+		for (size_t k = i + 1; k < n && !budget.is_spent; k++) {
 			double like;
 
 			if (is_too_large(face[i].run->model, face[k].run->model))
 				break;
 			if (!strcmp(face[i].run->tenant, face[k].run->tenant)) {
-				budget.glances++;
+				budget.is_spent = ++budget.glances > GLANCES_MAX;
 				continue;
 			}
-			if (!compare_within(m, &budget, face[i].run, face[k].run, &like) &&
-			    like >= LINEAGE_LIKE)
+			if (!compare_within(m, &budget, face[i].run, face[k].run, &like))
 				add_finding(l, &known, &face[i], &face[k], like);
 		}
 	}
