@@ -228,9 +228,10 @@ int agent_models_window(struct agent *a, const struct om_id *job, uint32_t tgid,
 /* Its last counts are in t. True: they are to stay there until om_tally_ended() is called from here. */
 bool agent_models_ended(struct agent *a, const struct om_tally *t, uint32_t tgid, uint64_t start_ns,
 			uint64_t now_ns);
-/* The tally has the counts of all processes, as of now_ns; a new hour has begun with them as they are. */
+/* The tally has the counts of all processes, as of now_ns. */
 int agent_models_looked(struct agent *a, uint64_t now_ns);
-void agent_models_turned(struct agent *a, uint64_t now_ns);
+/* A new hour begins: what has ended is judged by the one that it ended in. */
+int agent_models_turn(struct agent *a, struct om_tally *t, uint64_t now_ns);
 /* A few models, after each drain. *ret_ended: processes that have ended were finished with. */
 int agent_models_step(struct agent *a, struct om_tally *t, uint64_t now_ns, bool *ret_ended);
 void agent_models_get_totals(const struct agent *a, struct agent_model_totals *ret);

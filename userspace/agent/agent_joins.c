@@ -24,7 +24,7 @@ struct place {
 struct agent_joins {
 	struct om_join_claim *claim;
 	size_t count, room;
-	uint32_t *order; /* of claims: by process, then as they came */
+	uint32_t *order; /* of claims: by process and time */
 	size_t ordered;
 	struct om_id
 		*odd; /* processes with communicators whose size is not known: split off, or of threads */
@@ -205,7 +205,11 @@ static int by_process(const void *x, const void *y, void *ctx)
 	uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
 	int r = memcmp(&j->claim[a].process, &j->claim[b].process, sizeof(struct om_id));
 
-	return r ? r : a < b ? -1 : a > b;
+	if (r)
+		return r;
+	if (j->claim[a].time_ns != j->claim[b].time_ns)
+		return j->claim[a].time_ns < j->claim[b].time_ns ? -1 : 1;
+	return a < b ? -1 : a > b;
 }
 
 static int put_in_order(struct agent_joins *j)

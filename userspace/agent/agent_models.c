@@ -30,6 +30,7 @@
 #define LIVE_AT_ONCE_NS 40000000ULL
 #define ENDED_AT_ONCE 16
 #define ENDED_AT_ONCE_NS 200000000ULL
+#define ENDED_AT_TURN_NS 2000000000ULL
 /* Records: what a node needs in its first minutes, then what it may go on with. */
 #define RECORDS_MAX 4096
 #define RECORDS_A_MINUTE 16
@@ -232,16 +233,6 @@ int agent_models_looked(struct agent *a, uint64_t now_ns)
 	return r;
 }
 
-void agent_models_turned(struct agent *a, uint64_t now_ns)
-{
-	struct agent_models *m = a->models;
-
-	m->hour_ns = now_ns;
-	m->base_ns = 0;
-	m->is_ready = false; /* there is nothing to judge by yet */
-	m->shares = 0;
-}
-
 /* --- limits --- */
 
 static void refill(struct agent_models *m)
@@ -399,13 +390,15 @@ static void finish(struct agent *a, struct om_tally *t, struct known *k)
 		om_tally_ended(t, tgid, start_ns);
 }
 
-static int step_ended(struct agent *a, struct om_tally *t, uint64_t now_ns, bool *ret_ended)
+static int step_ended(struct agent *a, struct om_tally *t, uint64_t now_ns, size_t most, uint64_t most_ns,
+		      bool *ret_ended)
 {
 	struct agent_models *m = a->models;
-	uint64_t until = agent_steady_ns() + ENDED_AT_ONCE_NS;
-	int r = 0, n = 0;
+	uint64_t until = agent_steady_ns() + most_ns;
+	size_t n = 0;
+	int r = 0;
 
-	for (size_t i = 0; i < m->count && r == 0 && n < ENDED_AT_ONCE && m->time_ns > 0;) {
+	for (size_t i = 0; i < m->count && r == 0 && n < most && m->time_ns > 0;) {
 		struct known *k = &m->known[i];
 
 		if (!k->of.has_ended) {
@@ -450,6 +443,19 @@ int agent_models_step(struct agent *a, struct om_tally *t, uint64_t now_ns, bool
 	if (!a->models || !a->models->count)
 		return 0;
 	refill(a->models);
-	r = step_ended(a, t, now_ns, ret_ended);
+	r = step_ended(a, t, now_ns, ENDED_AT_ONCE, ENDED_AT_ONCE_NS, ret_ended);
 	return r ?: step_live(a, t, now_ns);
+}
+
+int agent_models_turn(struct agent *a, struct om_tally *t, uint64_t now_ns)
+{
+	struct agent_models *m = a->models;
+	bool has_ended;
+	int r = step_ended(a, t, now_ns, PROCESSES_MAX, ENDED_AT_TURN_NS, &has_ended);
+
+	m->hour_ns = now_ns;
+	m->base_ns = 0;
+	m->is_ready = false; /* there is nothing to judge by yet */
+	m->shares = 0;
+	return r;
 }

@@ -425,7 +425,7 @@ static int turn(struct agent *a, uint64_t now_ns)
 		p->is_full = false;
 	}
 	p->hour = hour;
-	agent_models_turned(a, now_ns);
+	r = r ?: agent_models_turn(a, p->tally, now_ns);
 	return r ?: om_tally_turn(p->tally);
 }
 
