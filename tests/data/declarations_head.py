@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A declaration that is taken off the end of its file is found by whoever reads it, as long as the head is there; with a signed head and the
 public key also when the head is gone, older, or made anew, and by who declares next, since the keys remember what they signed."""
+import fcntl
 import os
 import shutil
 import subprocess
@@ -51,6 +52,9 @@ def main():
         Path(d, "none").write_text("# of nobody\n")
         assert "has no key" in fleet("--declarations", file, "--declaration-keys", Path(d, "none"))
         assert "is no key" in fleet("--declarations", file, "--declaration-keys", head)
+        with open(file) as held:  # whoever may read the file may hold its lock: nobody waits without end
+            fcntl.flock(held, fcntl.LOCK_EX)
+            assert "is locked" in fleet("--declarations", file, "--declaration-keys", public)
         # Whoever can write both files takes the record away and the head with it, puts an older head there, or makes one.
         head.unlink()
         file.write_text(states[2][0])

@@ -409,6 +409,27 @@ static void who_was_away_is_not_suspected(void **state)
 	om_ledger_free(h.ledger);
 }
 
+/* Nor is what is only possible cut to the hour of the return: calls whose arguments could not be read. */
+static void who_was_away_keeps_upper_bounds(void **state)
+{
+	struct om_usage u = usage(OM_METER_SHAPE, OM_FORMAT_BF16);
+	struct holding h = begin_at(BEGIN);
+
+	h.now_ns += 60 * SECOND;
+	u.now.high = (opcount)PEAK * 60;
+	accrue(&h, &u, 1, BEGIN);
+	om_ledger_free(h.ledger);
+	h.now_ns = BEGIN + 30 * 3600 * SECOND;
+	h.ledger = open_at(h.now_ns);
+	u.now.high = (opcount)PEAK * 30 * 3600;
+	accrue(&h, &u, 1, 0);
+	assert_true(h.over == 0 && h.cut == 0);
+	publish(&h);
+	om_ledger_each_register(h.ledger, add_shape, &h);
+	assert_true(h.high == u.now.high);
+	om_ledger_free(h.ledger);
+}
+
 /* Forty minutes of the whole peak, and the clock goes back to the hour's beginning: they were there all the
  * same. */
 static void a_clock_set_back_takes_nothing_away(void **state)
@@ -549,6 +570,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(forged_calls_leave_a_job_its_day, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(who_was_away_is_not_suspected, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(starts_do_not_add_up, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(who_was_away_keeps_upper_bounds, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(a_clock_set_back_takes_nothing_away, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(what_another_ledger_had_stays_an_upper_bound, make_dir,
 						remove_dir),

@@ -119,6 +119,18 @@ static void one_that_is_being_written_is_tried_later(void **state)
 	assert_true(reload_is_due(&r, 4 * SECOND, false));
 	assert_true(reload_tried(&r, 4 * SECOND, 0, NULL));
 	assert_false(reload_is_due(&r, 3600 * SECOND, false));
+	/* A lock that is held without end keeps nobody from knowing. */
+	for (uint64_t t = 4000; t < 4600; t++) {
+		assert_true(reload_is_due(&r, t * SECOND, true));
+		assert_false(reload_tried(&r, t * SECOND, -EAGAIN, &busy));
+	}
+	assert_false(r.has_failed);
+	assert_true(reload_tried(&r, 4600 * SECOND, -EAGAIN, &busy));
+	assert_true(r.has_failed);
+	assert_false(reload_tried(&r, 4601 * SECOND, -EAGAIN, &busy)); /* once */
+	assert_true(reload_is_due(&r, 4602 * SECOND, false));
+	assert_true(reload_tried(&r, 4602 * SECOND, 0, NULL));
+	assert_false(r.has_failed);
 }
 
 static void no_file_is_never_due(void **state)

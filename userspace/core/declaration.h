@@ -67,7 +67,7 @@ struct declarations;
  * there is -ENOENT. */
 int declarations_load(const char *path, struct declarations **ret, struct error_text *err);
 /* The same where FILE.head must name all of them, signed by one of the public keys that stand in the file
- * `keys`, one a line. Read while nobody appends: `wait` until that is so, else -EAGAIN. */
+ * `keys`, one a line. Read while nobody appends: `wait` some seconds until that is so, else -EAGAIN. */
 int declarations_load_signed(const char *path, const char *keys, bool wait, struct declarations **ret,
 			     struct error_text *err);
 int declarations_parse(const char *name, const void *text, size_t len, struct declarations **ret,

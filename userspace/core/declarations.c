@@ -269,6 +269,19 @@ int declarations_load(const char *path, struct declarations **ret, struct error_
 	return load_open(fd, path, &head, ret, &len, err);
 }
 
+/* Between a record and its head the head names one less. Whoever may read the file may hold its lock: nobody
+ * is waited for without end. */
+static int lock_shared(int fd, const char *path, bool wait, struct error_text *err)
+{
+	for (int tries = wait ? 250 : 1; flock(fd, LOCK_SH | LOCK_NB); usleep(20000)) {
+		if (errno != EWOULDBLOCK)
+			return error_set(err, -errno, "%s: cannot be locked: %m", path);
+		if (--tries == 0)
+			return error_set(err, -EAGAIN, "%s: is locked: is a record being written?", path);
+	}
+	return 0;
+}
+
 int declarations_load_signed(const char *path, const char *keys, bool wait, struct declarations **ret,
 			     struct error_text *err)
 {
@@ -284,10 +297,9 @@ int declarations_load_signed(const char *path, const char *keys, bool wait, stru
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(err, -errno, "%s: cannot be read: %m", path);
-	/* Between a record and its head the head names one less. */
-	if (flock(fd, LOCK_SH | (wait ? 0 : LOCK_NB)))
-		return error_set(err, errno == EWOULDBLOCK ? -EAGAIN : -errno, "%s: cannot be locked: %m",
-				 path);
+	r = lock_shared(fd, path, wait, err);
+	if (r)
+		return r;
 	r = declaration_head_read(path, &head, err);
 	r = r ?: load_open(fd, path, &head, &d, &len, err);
 	r = r ?: declaration_head_verify(path, &head, d, key, count, err);

@@ -79,7 +79,7 @@ uint64_t ledger_hold(struct om_ledger *l, const struct om_usage *u, const struct
 		peak = l->hold.node.peak_ops_per_s ?: OM_DEVICE_PEAK_MAX * (opcount)l->hold.node.device_count;
 	over = om_claim_hold(u->meter, known, &held, om_claim_hour(peak, l->start_ns, from, now_ns));
 	/* Too much for the time since the start: then it was done before. */
-	if (over.over && away && away < from) {
+	if ((over.over || over.cut) && away && away < from) {
 		from = away;
 		held = *delta;
 		over = om_claim_hold(u->meter, known, &held, om_claim_hour(peak, l->start_ns, from, now_ns));

@@ -111,8 +111,10 @@ bool reload_tried(struct reload *r, uint64_t now_ns, int result, const struct er
 
 	r->loaded = r->seen;
 	r->tried_ns = now_ns;
+	if (result == -EAGAIN && !r->was_busy)
+		r->busy_ns = now_ns;
 	r->was_busy = result == -EAGAIN;
-	if (r->was_busy)
+	if (r->was_busy && now_ns - r->busy_ns < RELOAD_BUSY_NS)
 		return false;
 	r->has_failed = result != 0;
 	r->failures_total += result != 0;

@@ -21,6 +21,8 @@
 
 #define RELOAD_REST_NS 1000000000ULL
 #define RELOAD_EVERY_NS 30000000000ULL
+/* Somebody writes it, or holds its lock, for so long: that is a failure, too. */
+#define RELOAD_BUSY_NS 600000000000ULL
 
 /* What tells one state of a file from another; of a database its journals too. */
 struct reload_mark {
@@ -36,6 +38,7 @@ struct reload {
 	uint64_t loads_total, failures_total;
 	bool has_failed;	 /* at the last try */
 	bool was_busy;		 /* it could not be looked at: somebody writes it */
+	uint64_t busy_ns;	 /* since when */
 	struct error_text error; /* of the last failure: what is wrong, with file and line */
 };
 
@@ -43,8 +46,8 @@ struct reload {
 void reload_begin(struct reload *r, const char *path, uint64_t now_ns);
 /* Looks at the file. True: load it now, and say what became of it. `forced`: somebody asks for it. */
 bool reload_is_due(struct reload *r, uint64_t now_ns, bool forced);
-/* -EAGAIN is no failure: the file is tried again a second later. True: worth saying: it was read, or the
- * failure is another one than the last. */
+/* -EAGAIN is no failure for ten minutes: the file is tried again a second later. True: worth saying: it was
+ * read, or the failure is another one than the last. */
 bool reload_tried(struct reload *r, uint64_t now_ns, int result, const struct error_text *err);
 
 #endif
