@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from api import Api, Description, make_token
 from fleet import *
+from kafka_admin import delete_topic
 from day import DAY, await_day
 
 NAME, PARTITIONS, OPS, THRESHOLD = "jobs", 4, 10**19, 10**20
@@ -301,6 +302,19 @@ def killed(w, nodes, parties, renamed, both):
     w.wait_total(("lineage", renamed), 12 * OPS, 12 * OPS)
 
 
+def without(w):
+    """Where the topic is not there, totals are as they are; that jobs are not joined is said, once a day."""
+    delete_topic(w.broker.brokers, PROCESSES)
+    other = Fleet(w.broker, "old", [Regime("demo", THRESHOLD)], w.fleet.dir)
+    try:
+        p = other.start("--once")
+        w.wait("the fleet without the topic is through", lambda: p.poll() is not None)
+        assert p.returncode == 0, other.logs()
+        w.wait("it says so", lambda: len(w.follower.data_alerts("/opmeter/old", "jobs-not-joined")) == 1)
+    finally:
+        other.close()
+
+
 def hostile(w, nodes, parties, renamed, both):
     strangers(nodes, parties)
     nodes.send()
@@ -314,6 +328,7 @@ def hostile(w, nodes, parties, renamed, both):
     alerts = check_said(w, {renamed, both})
     letters = [r for r in consume(w.broker, "opmeter.deadletters.v1") if r["headers"]["topic"] == PROCESSES]
     assert {r["headers"]["reason"] for r in letters} == {"damaged", "unknown-version", "forged"}, letters
+    without(w)
     print(f"{len(ours(w.broker))} assignments, {sum(alerts.values())} alerts about jobs, {len(letters)} dead letters")
 
 

@@ -7,7 +7,7 @@ import struct
 TYPES = {"topic": 2, "group": 3, "transaction": 5}
 OPERATIONS = {"read": 3, "write": 4, "describe": 8, "describe-configs": 10}
 LITERAL, PREFIXED, ALLOW = 3, 4, 3
-CREATE_ACLS, DELETE_ACLS, CREATE_PARTITIONS, ALTER_CONFIGS, TOPIC, SET = 30, 31, 37, 44, 2, 0
+DELETE_TOPICS, CREATE_ACLS, DELETE_ACLS, CREATE_PARTITIONS, ALTER_CONFIGS, TOPIC, SET = 20, 30, 31, 37, 44, 2, 0
 
 
 def text(s):
@@ -66,6 +66,14 @@ def set_topic(brokers, topic, key, value):
     answer = ask(brokers, ALTER_CONFIGS, 0, body)
     code = struct.unpack_from(">h", answer, 8)[0]
     assert code == 0, f"{topic}: {key}={value}: error {code}"
+
+
+def delete_topic(brokers, topic):
+    """(DeleteTopics, version 1)."""
+    answer = ask(brokers, DELETE_TOPICS, 1, struct.pack(">i", 1) + text(topic) + struct.pack(">i", 30000))
+    count, length = struct.unpack_from(">ih", answer, 4)
+    code = struct.unpack_from(">h", answer, 10 + length)[0]
+    assert count == 1 and code == 0, f"{topic}: error {code}"
 
 
 def add_partitions(brokers, topic, count):

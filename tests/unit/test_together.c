@@ -234,6 +234,28 @@ static void a_place_that_is_free_joins_over_tenants_when_all_are_there(void **st
 	together_free(t);
 }
 
+/* Whoever lets others in claims no rank: over tenants that joins nobody, however complete the others are. */
+static void a_claim_without_a_rank_joins_nobody_over_tenants(void **state)
+{
+	struct together *t = one_job("acme", "acme");
+
+	make(16, "mallory", PHASE_IS_TRAINING);
+	claims(1, 3, -1);
+	put(t);
+	expect(t, "job 0: 0 8 9 of 3, training 750..3000, 1 tenants, 2 ledgers, 0 conflicts\n"
+		  "job 16: 16 of 3, training 750..1000, 1 tenants, 1 ledgers, 0 conflicts\n"
+		  "job instance 2 of acme serves job 0 of acme\npart 1: 0 and 16, over tenants\nlineage 0.99: 0 2\nlineage 1.00: 4\n0 findings\n");
+	together_free(t);
+	/* Within a tenant it does. */
+	t = one_job("acme", "acme");
+	make(16, "acme", PHASE_IS_TRAINING);
+	claims(1, 3, -1);
+	put(t);
+	expect(t, "job 0: 0 8 9 16 of 4, training 1500..4000, 1 tenants, 3 ledgers, 0 conflicts\n"
+		  "job instance 2 of acme serves job 0 of acme\nlineage 0.99: 0 2 4\n0 findings\n");
+	together_free(t);
+}
+
 static void two_claims_of_one_tenant_join_nobody(void **state)
 {
 	struct together *t = one_job("acme", "acme");
@@ -471,6 +493,7 @@ int main(void)
 		cmocka_unit_test(who_learns_serves_nobody),
 		cmocka_unit_test(a_copied_communicator_joins_nobody),
 		cmocka_unit_test(a_place_that_is_free_joins_over_tenants_when_all_are_there),
+		cmocka_unit_test(a_claim_without_a_rank_joins_nobody_over_tenants),
 		cmocka_unit_test(two_claims_of_one_tenant_join_nobody),
 		cmocka_unit_test(order_and_repetition_change_nothing),
 		cmocka_unit_test(a_record_comes_back_whole),

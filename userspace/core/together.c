@@ -170,14 +170,18 @@ static int look_at_set(struct making *m, const struct om_join_set *s, size_t fro
 {
 	const struct together_process *first = &m->of[m->by_set[from]]->told, *other = NULL;
 	struct together_oddity o = { .id = s->id, .nranks = s->nranks, .time_ns = s->first_ns };
+	bool has_all = s->verdict == OM_JOIN_COMPLETE;
 
 	for (size_t i = from; i < to; i++) {
 		const struct together_process *p = &m->of[m->by_set[i]]->told;
 
+		/* Who lets others in claims no rank, so that a stranger could say it of any communicator. */
+		has_all &= m->claim[m->by_set[i]].rank != OM_JOIN_NO_RANK;
+
 		if (strcmp(p->tenant, first->tenant) != 0 && !other)
 			other = p;
 	}
-	if (s->verdict == OM_JOIN_COMPLETE || (s->verdict == OM_JOIN_INCOMPLETE && !other))
+	if (s->verdict != OM_JOIN_CONFLICT && (has_all || !other))
 		return 0;
 	o.kind = s->verdict == OM_JOIN_CONFLICT ? TOGETHER_CONFLICT : TOGETHER_PARTLY_SEEN;
 	o.rank = s->verdict == OM_JOIN_CONFLICT ? s->claimed_rank : (int32_t)s->ranks_seen;

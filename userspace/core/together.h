@@ -8,7 +8,8 @@
  * lineages that their runs are of (core/lineage.h). Pure; records may come in any order and repeatedly.
  *
  * A communicator is a claim. In one in which two processes claim one rank nobody is joined by it. Over
- * tenants only a complete one joins: whoever copies an id must fill just the ranks that nobody else has.
+ * tenants one joins only if all of its ranks are claimed, each once, and by every process in it: whoever
+ * copies an id must fill just the ranks that nobody else has.
  *
  * Memory is bounded: a record takes 1 to 3 KB. Where there is no more room, records of the tenant that has
  * most go: of processes that ended, then those heard of longest ago; how many is told.
