@@ -15,6 +15,9 @@
 #include "../userspace/core/process_record.h"
 
 #define WINDOW 4096 /* events under way at once */
+/* Of them records of processes: a far side that has no place for them (a topic that nobody has made yet) is
+ * no reason to keep readings waiting. */
+#define PROCESSES_AT_ONCE 512
 
 #define ASK_AGAIN_MS 10000
 /* Registers of days that are still open are said again so often, and at each start: what somebody wrote over
@@ -44,7 +47,7 @@ struct om_feed {
 	int outbox;
 	struct flight flight[WINDOW];
 	uint32_t free_head; /* WINDOW: none */
-	uint32_t under_way, alerts_under_way;
+	uint32_t under_way, alerts_under_way, processes_under_way;
 	bool lost; /* the exporter gave something back: offer again */
 	/* Alerts that waited when this run began, or that the exporter lost, may have been
 	 * delivered all the same: they are held back until the far side has said what it has. */
@@ -75,6 +78,7 @@ static void land(struct om_feed *f, uint32_t i)
 	f->free_head = i;
 	f->under_way--;
 	f->alerts_under_way -= is_once(f->flight[i].kind);
+	f->processes_under_way -= f->flight[i].kind == OM_ENTRY_PROCESS;
 }
 
 static void on_acked(void *ctx, uint64_t cookie, int err)
@@ -230,6 +234,7 @@ static int send_event(struct om_feed *f, struct om_event *ev, enum om_entry_kind
 	i = take_off(f);
 	f->flight[i].kind = kind;
 	f->alerts_under_way += is_once(kind);
+	f->processes_under_way += kind == OM_ENTRY_PROCESS;
 	f->flight[i].sequence = sequence;
 	if (key)
 		f->flight[i].key = *key;
@@ -372,6 +377,10 @@ static int offer(void *ctx, const struct om_outbox_item *item)
 
 	if (is_once(item->kind) && f->is_unsure[item->kind == OM_ENTRY_CASE])
 		return 0; /* held back, and what stands behind it goes on */
+	if (item->kind == OM_ENTRY_PROCESS && f->processes_under_way == PROCESSES_AT_ONCE) {
+		f->lost = true; /* passed over, to be offered again */
+		return 0;
+	}
 	r = item->kind == OM_ENTRY_READINGS ? send_reading(f, item) : send_entry(f, item);
 	if (r < 0 && !f->error)
 		f->error = r;

@@ -309,9 +309,45 @@ static void what_a_process_does_leaves_the_node(void **state)
 	end(l, f);
 }
 
+/* A far side that takes no record of a process is waited for with some of them; what else there is goes by, and in the end so do they. */
+static void records_of_processes_hold_up_nothing(void **state)
+{
+	struct om_register_key key = { .day = 20000, .format = OM_FORMAT_BF16, .meter = OM_METER_SHAPE };
+	const struct om_value value = { .exact = 1, .calls = 1, .from_ns = T0, .to_ns = T0 };
+	const struct om_node_facts node = { .ledger_start_ns = T0 };
+	struct process_record *p = calloc(1, sizeof(*p));
+	struct om_feed *f;
+	struct om_ledger *l = begin(&f);
+	size_t n, sent;
+	char *text;
+
+	p->ledger = key.ledger = *om_ledger_id(l);
+	p->from_ns = p->to_ns = p->at_ns = T0;
+	text = process_record_encode(p);
+	for (int i = 0; i < 700; i++)
+		assert_int_equal(om_ledger_append(l, OM_ENTRY_PROCESS, NULL, text, strlen(text), T0, NULL), 0);
+	assert_int_equal(om_ledger_add(l, &key, &value, T0), 0);
+	assert_int_equal(om_ledger_publish(l, &node, T0, NULL, NULL, &n), 0);
+	far_side.is_deaf = true;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(om_feed_step(f, 0), 0);
+	sent = far_side.count;
+	assert_in_range(sent, 2, 600);
+	assert_string_not_equal(far_side.key[sent - 1], far_side.key[0]); /* the reading */
+	far_side.is_deaf = false;
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(om_feed_step(f, 0), 0);
+	assert_int_equal(far_side.count, 701);
+	expect_backlog(l, 0);
+	free(text);
+	free(p);
+	end(l, f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(records_of_processes_hold_up_nothing),
 		cmocka_unit_test(what_a_process_does_leaves_the_node),
 		cmocka_unit_test(lost_but_delivered_is_not_sent_again),
 		cmocka_unit_test(held_back_holds_up_nothing),
