@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `make bench`: every program and script here prints rows of a table; nothing is compared with a limit.
 BENCH_KIT := $(B)/tests/bpf/kit.o
-BENCH_PROGRAMS := $(addprefix $(B)/tests/bench/,probe_cost launch_cost collective_cost judge_cost together_cost policy_cost judge_pass checkpoint_cost totals_memory totals_cost fleet_consume api_load)
+BENCH_PROGRAMS := $(addprefix $(B)/tests/bench/,probe_cost launch_cost collective_cost judge_cost judge_worst together_cost policy_cost judge_pass checkpoint_cost totals_memory totals_cost fleet_consume api_load)
 
 # Part of `make check`: what is only built when somebody measures breaks unseen.
 bench-build: $(BENCH_PROGRAMS) $(B)/tests/bench/plain.bpf.o

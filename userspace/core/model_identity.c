@@ -16,10 +16,10 @@ static uint64_t mix(uint64_t address, uint64_t small, uint64_t large)
 
 static struct buffer *buffer_at(struct seeing *s, uint32_t address)
 {
-	size_t i = mix(address, 0, 0) & (s->slots - 1);
+	size_t i = mix(address, 0, 0) & (s->buffers - 1);
 
 	while (s->buffer[i].address && s->buffer[i].address != address)
-		i = (i + 1) & (s->slots - 1);
+		i = (i + 1) & (s->buffers - 1);
 	s->buffer[i].address = address;
 	return &s->buffer[i];
 }
@@ -330,10 +330,13 @@ void seeing_done(struct seeing *s)
 
 int seeing_make(const struct judging *j, bool at_m, struct seeing *s)
 {
-	*s = (struct seeing){ .j = j, .slots = 16, .is_sampled = is_sampled(j->run) };
-	while (s->slots < 6 * j->run->step_count)
+	*s = (struct seeing){ .j = j, .slots = 16, .buffers = 16, .is_sampled = is_sampled(j->run) };
+	/* A step reads one weight of one size and one input, and three buffers. */
+	while (s->slots < 2 * j->run->step_count + 16)
 		s->slots *= 2;
-	s->buffer = calloc(s->slots, sizeof(*s->buffer));
+	while (s->buffers < 6 * j->run->step_count + 16)
+		s->buffers *= 2;
+	s->buffer = calloc(s->buffers, sizeof(*s->buffer));
 	s->held = calloc(s->slots, sizeof(*s->held));
 	s->input = calloc(s->slots, sizeof(*s->input));
 	s->size = calloc(s->slots, sizeof(*s->size));

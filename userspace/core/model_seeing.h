@@ -53,7 +53,7 @@ struct seeing {
 	struct buffer *buffer;
 	struct held *held;
 	struct input *input;
-	size_t slots; /* of each, a power of two, at most half full */
+	size_t slots, buffers; /* slots: of each but buffers; powers of two, at most half full */
 	struct size *size;
 	uint32_t x_at_a, x_at_b; /* where inputs stand in weight gradients */
 	uint32_t first;		 /* that this backward pass has met, and one; 0: none yet */

@@ -48,15 +48,45 @@ static bool meets_layers(const struct side *s, size_t count)
 	return n == 3 || (n == 2 && has_square && has_other);
 }
 
-/* Tokens that only pass through are never summed over, but in what X^T X is made for. */
-static bool is_contracted(const struct judge *j, uint64_t tokens)
+/* Operations by what they contract over. */
+struct contracted {
+	uint64_t over;
+	double ops;
+};
+
+static int by_over(const void *x, const void *y)
 {
-	double over = 0;
+	const struct contracted *a = x, *b = y;
+
+	return a->over < b->over ? -1 : a->over > b->over;
+}
+
+/* Tokens that only pass through are never summed over, but in what X^T X is made for. `c` has room for all
+ * shapes; returns how many it has. */
+static size_t contracted_make(const struct judge *j, struct contracted *c)
+{
+	size_t n = 0, kept = 0;
 
 	for (size_t i = 0; i < j->shapes; i++)
-		if (j->shape[i].k == tokens && j->shape[i].batch == 1 && j->shape[i].m != j->shape[i].n)
-			over += j->shape[i].ops;
-	return over > 0.01 * j->ops;
+		if (j->shape[i].batch == 1 && j->shape[i].m != j->shape[i].n)
+			c[n++] = (struct contracted){ j->shape[i].k, j->shape[i].ops };
+	if (n)
+		qsort(c, n, sizeof(*c), by_over);
+	for (size_t i = 0; i < n; i++) {
+		if (kept && c[kept - 1].over == c[i].over)
+			c[kept - 1].ops += c[i].ops;
+		else
+			c[kept++] = c[i];
+	}
+	return kept;
+}
+
+static bool is_contracted(const struct judge *j, const struct contracted *c, size_t n, uint64_t tokens)
+{
+	const struct contracted key = { .over = tokens },
+				*at = n ? bsearch(&key, c, n, sizeof(*c), by_over) : NULL;
+
+	return at && at->ops > 0.01 * j->ops;
 }
 
 /* Operations of X^T X and of squares, as a share: what optimizers and calibration are made of. */
@@ -74,11 +104,13 @@ double phase_layered(const struct judge *j)
 {
 	_cleanup_free_ struct side *side = calloc(2 * j->shapes + 1, sizeof(*side));
 	_cleanup_free_ bool *is_layered = calloc(j->shapes + 1, sizeof(*is_layered));
+	_cleanup_free_ struct contracted *c = calloc(j->shapes + 1, sizeof(*c));
+	size_t n = 0, overs;
 	double ops = 0;
-	size_t n = 0;
 
-	if (!side || !is_layered)
+	if (!side || !is_layered || !c)
 		return 0;
+	overs = contracted_make(j, c);
 	for (size_t i = 0; i < j->shapes; i++) {
 		const struct shape *s = &j->shape[i];
 
@@ -94,7 +126,7 @@ double phase_layered(const struct judge *j)
 	for (size_t i = 0, end; i < n; i = end) {
 		for (end = i; end < n && side[end].tokens == side[i].tokens;)
 			end++;
-		if (meets_layers(&side[i], end - i) && !is_contracted(j, side[i].tokens))
+		if (meets_layers(&side[i], end - i) && !is_contracted(j, c, overs, side[i].tokens))
 			for (size_t k = i; k < end; k++)
 				is_layered[side[k].shape] = true;
 	}
