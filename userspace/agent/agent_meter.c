@@ -11,7 +11,9 @@
 
 #include "agent_internal.h"
 
-#define SHAPES_EVERY_NS 60000000000ULL
+/* Below a minute: what a job does is known within one, with what the drain and the judging of many jobs take.
+ */
+#define SHAPES_EVERY_NS 50000000000ULL
 #define LAUNCHES_EVERY_NS 5000000000ULL /* walking their maps costs what they could hold */
 
 /* The job instance goes on record with the path that names it. */

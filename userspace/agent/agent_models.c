@@ -26,7 +26,7 @@
 #define HOUR_NS 3600000000000ULL
 #define HOURLY 60 /* windows */
 /* In one drain, of a second or less; more where drains are rarer. */
-#define LIVE_AT_ONCE 4
+#define LIVE_AT_ONCE 16
 #define LIVE_AT_ONCE_NS 40000000ULL
 #define ENDED_AT_ONCE 16
 #define ENDED_AT_ONCE_NS 200000000ULL
