@@ -119,8 +119,70 @@ static void doubt_in_one_rank_is_doubt_in_all_that_serve(void **state)
 	judge(&j, 0, &x);
 	assert_int_equal(x.verdict, PHASE_IS_UNKNOWN);
 	assert_non_null(x.suspicion);
-	assert_true(x.training_low == 0 && x.training_high > 0);
+	/* The one in doubt may be what learns, and the other answers for it. */
+	assert_true(x.training_low == 0 && x.training_high == x.executed);
 	assert_non_null(strstr(x.evidence, PHASE_SUSPECTED));
+	assert_non_null(strstr(x.evidence, "perhaps for what is not told"));
+}
+
+static void a_rank_of_unknown_work_may_learn(void **state)
+{
+	struct job_rank r[2] = { { .phase = { .verdict = PHASE_IS_INFERENCE, .executed = 1000 } },
+				 { .phase = { .verdict = PHASE_IS_UNKNOWN, .executed = 10, .training_high = 1 } } };
+	struct job_judgement x;
+
+	assert_int_equal(job_combine(r, 2, 0, &x), 0);
+	assert_int_equal(x.verdict, PHASE_IS_INFERENCE);
+	assert_true(x.training_low == 0 && x.training_high == x.executed);
+	r[1].phase.executed = 0;
+	assert_int_equal(job_combine(r, 2, 0, &x), 0);
+	assert_true(x.training_high == 0);
+	/* A process that trains and serves learns. */
+	r[1].phase = (struct phase_judgement){ .verdict = PHASE_IS_MIXED, .executed = 10, .training_high = 1 };
+	assert_int_equal(job_combine(r, 2, 0, &x), 0);
+	assert_int_equal(x.verdict, PHASE_IS_TRAINING);
+	assert_int_equal(x.learning, 1);
+	assert_true(x.training_high == x.executed);
+}
+
+/* What records claim is anybody's: degrees that no job has are none, whatever their product wraps to. */
+static void degrees_that_no_job_has_are_none(void **state)
+{
+	static const uint32_t tensor[] = { 4096, 65536, 1U << 31, UINT32_MAX };
+	_cleanup_free_ struct job_rank *r = calloc(2, sizeof(*r));
+	struct job_judgement x;
+
+	for (size_t i = 0; i < sizeof(tensor) / sizeof(*tensor); i++) {
+		const struct job_group group = { 4096, RUN_SENDRECV, 1 };
+
+		for (size_t k = 0; k < 2; k++) {
+			struct model_fingerprint *f = &r[k].model;
+
+			r[k] = (struct job_rank){ .groups = &group, .group_count = 1, .to_ns = 1 };
+			r[k].phase = (struct phase_judgement){ .verdict = PHASE_IS_TRAINING, .executed = 1 };
+			f->tensor_parallel = tensor[i];
+			f->experts = UINT64_C(1) << 53;
+			f->experts_here = 1;
+			f->vocabulary = 1000;
+			f->has_passes = true;
+			f->passes = 1;
+			f->weights = 1;
+			f->weight[0] = (struct model_weight){ .small = 1, .large = UINT64_C(1) << 53, .copies = 1e30, .is_experts = true };
+			f->parameters = (struct model_bounds){ 1, 1, 1 };
+		}
+		assert_int_equal(job_combine(r, 2, 1 << 24, &x), 0);
+		assert_int_equal(x.tensor, tensor[i] == 4096 ? 4096 : 0);
+		assert_int_equal(x.expert, 0);
+		assert_true(x.parameters.low >= 0 && x.parameters.best >= 0);
+		assert_int_equal(job_combine(r, 2, 0, &x), 0);
+		assert_int_equal(x.data, 0);
+	}
+	/* Layers beyond what a number holds. */
+	r[0].model.weight[0] = (struct model_weight){ .small = 64, .large = 128, .copies = 1e38, .active = 1e38 };
+	r[0].model.vocabulary = 0;
+	r[0].model.by_buffers = true;
+	r[1].model.experts = 0;
+	assert_int_equal(job_combine(r, 2, 0, &x), 0);
 }
 
 static void frozen_and_trained_ranks_are_named_by_the_most(void **state)
@@ -281,6 +343,8 @@ int main(void)
 		cmocka_unit_test(what_is_not_seen_is_not_claimed),
 		cmocka_unit_test(ranks_that_answer_for_learners_are_in_high),
 		cmocka_unit_test(doubt_in_one_rank_is_doubt_in_all_that_serve),
+		cmocka_unit_test(a_rank_of_unknown_work_may_learn),
+		cmocka_unit_test(degrees_that_no_job_has_are_none),
 		cmocka_unit_test(frozen_and_trained_ranks_are_named_by_the_most),
 		cmocka_unit_test(no_ranks_are_no_job),
 		cmocka_unit_test(records_of_ranks_tell_what_their_runs_do),

@@ -157,7 +157,7 @@ static void test_one_process_many_ranks(void **state)
 	same_job(j, 1, 2, true);
 }
 
-/* ncclCommGrow: the root has an id and no rank, new ones have both. Two roots are one too many. */
+/* ncclCommGrow: the root has an id and no rank, new ones have both. Two roots claim no place of each other's. */
 static void test_grow(void **state)
 {
 	const struct om_join_claim c[] = { claim(1, 1, 2, 0, 0),
@@ -170,8 +170,30 @@ static void test_grow(void **state)
 	_cleanup_joining_ struct om_joining *j = join(c, N(c));
 
 	same_job(j, 2, 4, true);
-	same_job(j, 5, 6, false);
+	same_job(j, 5, 6, true);
 	assert_int_equal(job_of(j, 1)->process_count, 4);
+	for (size_t i = 0; i < j->set_count; i++)
+		assert_int_equal(j->sets[i].unseated, 0);
+}
+
+/* Where every rank was seen nobody comes in without one; who has one may claim none besides. */
+static void test_no_rank_in_a_complete_set(void **state)
+{
+	const struct om_join_claim c[] = { claim(1, 1, 2, 0, 0),
+					   claim(2, 1, 2, 1, 0),
+					   claim(3, 1, 2, OM_JOIN_NO_RANK, 0),
+					   claim(3, 1, 2, OM_JOIN_NO_RANK, SECOND),
+					   claim(4, 1, 2, OM_JOIN_NO_RANK, 0),
+					   claim(2, 1, 2, OM_JOIN_NO_RANK, SECOND) };
+	_cleanup_joining_ struct om_joining *j = join(c, N(c));
+
+	assert_int_equal(j->set_count, 1);
+	assert_int_equal(j->sets[0].verdict, OM_JOIN_COMPLETE);
+	assert_int_equal(j->sets[0].unseated, 2);
+	same_job(j, 1, 2, true);
+	same_job(j, 1, 3, false);
+	same_job(j, 1, 4, false);
+	same_job(j, 3, 4, false);
 }
 
 static void test_hostile_numbers(void **state)
@@ -264,7 +286,7 @@ static size_t drop_conflicts(struct om_join_claim *c, size_t n)
 		bool is_bad = false;
 
 		for (size_t s = 0; s < j->set_count; s++)
-			is_bad |= j->sets[s].verdict == OM_JOIN_CONFLICT && om_id_equal(&j->sets[s].id, &c[i].id);
+			is_bad |= (j->sets[s].verdict == OM_JOIN_CONFLICT || j->sets[s].unseated) && om_id_equal(&j->sets[s].id, &c[i].id);
 		if (!is_bad)
 			c[kept++] = c[i];
 	}
@@ -321,7 +343,7 @@ static void test_forger_stays_out(void **state)
 		for (int i = 0; i < 8; i++)
 			c[i] = claim((unsigned)i, 1, 8, i, (uint64_t)(rand_r(&seed) % 120) * SECOND);
 		for (int i = 8; i < 12; i++)
-			c[i] = claim(77, 1, rand_r(&seed) % 4 ? 8 : 9, rand_r(&seed) % 8,
+			c[i] = claim(77, 1, rand_r(&seed) % 4 ? 8 : 9, rand_r(&seed) % 9 - 1,
 				     (uint64_t)(rand_r(&seed) % 1200) * SECOND);
 		shuffle(c, N(c), &seed);
 		_cleanup_joining_ struct om_joining *j = join(c, N(c));
@@ -341,6 +363,7 @@ int main(void)
 		cmocka_unit_test(test_communicators_of_one_process_unite),
 		cmocka_unit_test(test_one_process_many_ranks),
 		cmocka_unit_test(test_grow),
+		cmocka_unit_test(test_no_rank_in_a_complete_set),
 		cmocka_unit_test(test_hostile_numbers),
 		cmocka_unit_test(test_order_and_repetition),
 		cmocka_unit_test(test_idempotent),

@@ -86,7 +86,9 @@ static int print_serving(void *ctx, const struct together_serving *s)
 
 static int print_oddity(void *ctx, const struct together_oddity *o)
 {
-	sprintf((char *)ctx + strlen(ctx), "%s %u: %u and %u%s\n", o->kind == TOGETHER_CONFLICT ? "conflict" : "part", o->id.byte[2],
+	static const char *const kinds[] = { "conflict", "part", "shared", "left out" };
+
+	sprintf((char *)ctx + strlen(ctx), "%s %u: %u and %u%s\n", kinds[o->kind], o->id.byte[2],
 		o->a->process.byte[2], o->b->process.byte[2], o->is_over_tenants ? ", over tenants" : "");
 	return 0;
 }
@@ -155,15 +157,59 @@ static void who_answers_serves_who_learns(void **state)
 	together_free(t);
 }
 
-/* A job instance that learns, too, is judged by its node. */
-static void who_learns_serves_nobody(void **state)
+/* One that learns a little, in the same job instance, is no way out for those that answer. */
+static void a_decoy_that_learns_frees_nobody(void **state)
 {
 	struct together *t = one_job("acme", "acme");
 
 	make(10, "acme", PHASE_IS_FROZEN);
+	p.phase.executed = 1;
 	put(t);
 	expect(t, "job 0: 0 8 9 of 3, training 750..3000, 1 tenants, 2 ledgers, 0 conflicts\n"
-		  "job 10: 10 of 1, frozen-weight-training 0..1000, 1 tenants, 1 ledgers, 0 conflicts\nlineage 0.99: 0 2\n0 findings\n");
+		  "job 10: 10 of 1, frozen-weight-training 0..1, 1 tenants, 1 ledgers, 0 conflicts\n"
+		  "job instance 2 of acme serves job 0 of acme\nlineage 0.99: 0 2\n0 findings\n");
+	together_free(t);
+}
+
+static int take_evidence(void *ctx, const struct together_serving *s)
+{
+	snprintf(ctx, sizeof(s->evidence), "%s", s->evidence);
+	return 0;
+}
+
+/* Nobody can tell that a rank whose work is not told, or is suspected, does not learn. One without work does not. */
+static void doubt_about_a_learner_widens_who_answers(void **state)
+{
+	static const char served[] = "job 0: 0 8 9 of 3, unknown 0..3000, 1 tenants, 2 ledgers, 0 conflicts\n"
+				     "job instance 2 of acme serves job 0 of acme\nlineage 0.99: 0 2\n0 findings\n";
+	struct together *t = one_job("acme", "acme");
+	char evidence[512] = "";
+
+	make(0, "acme", PHASE_IS_UNKNOWN);
+	claims(1, 3, 0);
+	p.at_ns += SECOND;
+	put(t);
+	expect(t, "job 0: 0 8 9 of 3, inference 0..3000, 1 tenants, 2 ledgers, 0 conflicts\n"
+		  "job instance 2 of acme serves job 0 of acme\nlineage 0.99: 0 2\n0 findings\n");
+	assert_int_equal(together_each_serving(t, take_evidence, evidence), 0);
+	assert_non_null(strstr(evidence, "compute what is not told and may be learning"));
+	snprintf(p.suspicion, sizeof(p.suspicion), "ranks add up what no product made");
+	p.phase.suspicion = p.suspicion;
+	p.at_ns += SECOND;
+	put(t);
+	expect(t, served);
+	make(0, "acme", PHASE_IS_MIXED);
+	claims(1, 3, 0);
+	p.at_ns += 3 * SECOND;
+	put(t);
+	expect(t, "job 0: 0 8 9 of 3, training 0..3000, 1 tenants, 2 ledgers, 0 conflicts\n"
+		  "job instance 2 of acme serves job 0 of acme\nlineage 0.99: 0 2\n0 findings\n");
+	make(0, "acme", PHASE_IS_UNKNOWN);
+	claims(1, 3, 0);
+	p.phase.executed = 0;
+	p.at_ns += 4 * SECOND;
+	put(t);
+	expect(t, "job 0: 0 8 9 of 3, inference 0..0, 1 tenants, 2 ledgers, 0 conflicts\nlineage 0.99: 0 2\n0 findings\n");
 	together_free(t);
 }
 
@@ -234,38 +280,90 @@ static void a_place_that_is_free_joins_over_tenants_when_all_are_there(void **st
 	together_free(t);
 }
 
-/* Whoever lets others in claims no rank: over tenants that joins nobody, however complete the others are. */
-static void a_claim_without_a_rank_joins_nobody_over_tenants(void **state)
+/* A root that lets others in claims no rank: in a communicator of others all of whose ranks were seen it has no place. */
+static void no_rank_in_a_complete_communicator_joins_nobody(void **state)
 {
 	struct together *t = one_job("acme", "acme");
 
 	make(16, "mallory", PHASE_IS_TRAINING);
-	claims(1, 3, -1);
+	claims(1, 3, OM_JOIN_NO_RANK);
 	put(t);
-	expect(t, "job 0: 0 8 9 of 3, training 750..3000, 1 tenants, 2 ledgers, 0 conflicts\n"
-		  "job 16: 16 of 3, training 750..1000, 1 tenants, 1 ledgers, 0 conflicts\n"
-		  "job instance 2 of acme serves job 0 of acme\npart 1: 0 and 16, over tenants\nlineage 0.99: 0 2\nlineage 1.00: 4\n0 findings\n");
+	make(17, "mallory", PHASE_IS_TRAINING);
+	claims(1, 3, OM_JOIN_NO_RANK);
+	put(t);
+	expect(t, "job 0: 0 8 9 of 3, training 750..3000, 1 tenants, 2 ledgers, 1 conflicts\n"
+		  "job 16: 16 17 of 3, training 1500..2000, 1 tenants, 1 ledgers, 1 conflicts\n"
+		  "job instance 2 of acme serves job 0 of acme\nconflict 1: 0 and 16, over tenants\nlineage 0.99: 0 2\nlineage 1.00: 4\n0 findings\n");
+	assert_int_equal(disputed(t), 0);
 	together_free(t);
 	/* Within a tenant it does. */
 	t = one_job("acme", "acme");
 	make(16, "acme", PHASE_IS_TRAINING);
-	claims(1, 3, -1);
+	claims(1, 3, OM_JOIN_NO_RANK);
 	put(t);
 	expect(t, "job 0: 0 8 9 16 of 4, training 1500..4000, 1 tenants, 3 ledgers, 0 conflicts\n"
 		  "job instance 2 of acme serves job 0 of acme\nlineage 0.99: 0 2 4\n0 findings\n");
 	together_free(t);
+	/* Of several tenants that fill all ranks nobody leaves either. */
+	t = one_job("acme", "zeta");
+	make(16, "mallory", PHASE_IS_INFERENCE);
+	claims(1, 3, OM_JOIN_NO_RANK);
+	put(t);
+	make(1, "zeta", PHASE_IS_INFERENCE);
+	claims(1, 3, 2);
+	put(t);
+	expect(t, "job 0: 0 1 8 9 of 4, training 750..4000, 2 tenants, 2 ledgers, 2 conflicts\n"
+		  "job 16: 16 of 3, inference 0..0, 1 tenants, 1 ledgers, 1 conflicts\n"
+		  "job instance 0 of zeta serves job 0 of acme\njob instance 2 of zeta serves job 0 of acme\n"
+		  "conflict 1: 1 and 9\nconflict 1: 0 and 16, over tenants\nlineage 0.99: 0 2\nlineage 1.00: 4\n0 findings\n");
+	together_free(t);
 }
 
-static void two_claims_of_one_tenant_join_nobody(void **state)
+/* Where nothing says whose they are, job instances are no one tenant's: only a complete communicator joins them. */
+static void nobody_is_no_tenant(void **state)
+{
+	struct together *t = together_new(100);
+
+	make(0, "unknown", PHASE_IS_TRAINING);
+	claims(1, 3, 0);
+	put(t);
+	make(8, "unknown", PHASE_IS_INFERENCE);
+	claims(1, 3, 1);
+	put(t);
+	expect(t, "job 0: 0 of 3, training 750..1000, 1 tenants, 1 ledgers, 0 conflicts\n"
+		  "job 8: 8 of 3, inference 0..0, 1 tenants, 1 ledgers, 0 conflicts\n"
+		  "part 1: 0 and 8, over tenants\nlineage 1.00: 0\nlineage 1.00: 2\n0 findings\n");
+	make(9, "unknown", PHASE_IS_INFERENCE);
+	claims(1, 3, 2);
+	put(t);
+	expect(t, "job 0: 0 8 9 of 3, training 750..3000, 1 tenants, 2 ledgers, 0 conflicts\n"
+		  "job instance 2 of unknown serves job 0 of unknown\nlineage 0.99: 0 2\n0 findings\n");
+	together_free(t);
+}
+
+/* Who takes another's process id is not joined by it, and takes nobody out of his job. */
+static void a_copied_process_joins_nobody(void **state)
+{
+	struct together *t = one_job("acme", "acme");
+
+	make(16, "mallory", PHASE_IS_TRAINING);
+	p.process = name('p', 9);
+	put(t);
+	expect(t, "job 0: 0 8 9 of 3, training 750..3000, 1 tenants, 2 ledgers, 0 conflicts\n"
+		  "job 11: 9 of 1, training 750..1000, 1 tenants, 1 ledgers, 0 conflicts\n"
+		  "job instance 2 of acme serves job 0 of acme\nshared 9: 9 and 9, over tenants\nlineage 0.99: 0 2\nlineage 1.00: 4\n0 findings\n");
+	together_free(t);
+}
+
+static void two_claims_of_one_tenant_free_nobody(void **state)
 {
 	struct together *t = one_job("acme", "acme");
 
 	make(16, "acme", PHASE_IS_UNKNOWN);
 	claims(1, 3, 1);
 	put(t);
-	expect(t, "job 0: 0 of 1, training 750..1000, 1 tenants, 1 ledgers, 0 conflicts\njob 8: 8 of 1, inference 0..0, 1 tenants, 1 ledgers, 1 conflicts\n"
-		  "job 9: 9 of 1, inference 0..0, 1 tenants, 1 ledgers, 0 conflicts\njob 16: 16 of 1, unknown 0..1000, 1 tenants, 1 ledgers, 1 conflicts\n"
-		  "conflict 1: 8 and 16\nlineage 1.00: 0\nlineage 1.00: 2\nlineage 1.00: 4\n0 findings\n");
+	expect(t, "job 0: 0 8 9 16 of 4, training 750..4000, 1 tenants, 3 ledgers, 1 conflicts\n"
+		  "job instance 2 of acme serves job 0 of acme\nconflict 1: 8 and 16\nlineage 0.99: 0 2 4\n0 findings\n");
 	assert_int_equal(disputed(t), 0);
 	together_free(t);
 }
@@ -290,7 +388,9 @@ static void random_record(unsigned *seed, struct process_record *ret)
 	p.phase.executed = (opcount)(1 + rand_r(seed) % 5) * 1000;
 	snprintf(p.lineage, sizeof(p.lineage), "%s", names[rand_r(seed) % 6]);
 	for (int i = rand_r(seed) % 3; i > 0; i--)
-		claims((unsigned)rand_r(seed) % 12, 4, rand_r(seed) % 4);
+		claims((unsigned)rand_r(seed) % 12, 4, rand_r(seed) % 5 - 1);
+	if (rand_r(seed) % 16 == 0)
+		p.ledger = name('l', 99);
 	if (rand_r(seed) % 2)
 		multiplies(models[rand_r(seed) % 2]);
 	process_record_copy(ret, &p);
@@ -490,11 +590,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_answers_serves_who_learns),
-		cmocka_unit_test(who_learns_serves_nobody),
+		cmocka_unit_test(a_decoy_that_learns_frees_nobody),
+		cmocka_unit_test(doubt_about_a_learner_widens_who_answers),
 		cmocka_unit_test(a_copied_communicator_joins_nobody),
 		cmocka_unit_test(a_place_that_is_free_joins_over_tenants_when_all_are_there),
-		cmocka_unit_test(a_claim_without_a_rank_joins_nobody_over_tenants),
-		cmocka_unit_test(two_claims_of_one_tenant_join_nobody),
+		cmocka_unit_test(no_rank_in_a_complete_communicator_joins_nobody),
+		cmocka_unit_test(nobody_is_no_tenant),
+		cmocka_unit_test(a_copied_process_joins_nobody),
+		cmocka_unit_test(two_claims_of_one_tenant_free_nobody),
 		cmocka_unit_test(order_and_repetition_change_nothing),
 		cmocka_unit_test(a_record_comes_back_whole),
 		cmocka_unit_test(a_flood_pushes_out_its_own),

@@ -201,8 +201,10 @@ static bool print_set(const struct om_joining *all, const struct om_join_set *s)
 						    om_id_format(&s->claimant[1], b)));
 	else
 		json_object_set_new(o, "job", json_string(om_id_format(&all->jobs[s->job].name, job)));
+	if (s->unseated)
+		json_object_set_new(o, "unseated", json_integer(s->unseated));
 	print_line(o);
-	return s->verdict == OM_JOIN_CONFLICT || s->disagrees;
+	return s->verdict == OM_JOIN_CONFLICT || s->disagrees || s->unseated;
 }
 
 static int print_joining(const struct gathered *g, uint64_t window_ns)

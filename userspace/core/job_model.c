@@ -12,9 +12,19 @@
 #define DEGREE_MAX 4096
 #define PACE_DIFFERS 0.05 /* of stages with the head that were looked at at different times */
 
+bool job_learns(enum phase_verdict v)
+{
+	return v == PHASE_IS_TRAINING || v == PHASE_IS_FROZEN || v == PHASE_IS_MIXED;
+}
+
+bool job_may_learn(enum phase_verdict v, opcount executed, bool is_suspected)
+{
+	return job_learns(v) || (executed && (v == PHASE_IS_UNKNOWN || is_suspected));
+}
+
 static bool learns(const struct job_rank *r)
 {
-	return r->phase.verdict == PHASE_IS_TRAINING || r->phase.verdict == PHASE_IS_FROZEN;
+	return job_learns(r->phase.verdict);
 }
 
 /* --- the phase --- */
@@ -27,12 +37,17 @@ static opcount share(opcount of, double part)
 static void add_phases(const struct job_rank *r, size_t count, struct job_judgement *ret)
 {
 	opcount frozen = 0, trained = 0;
+	size_t may_learn = 0, doubtful = 0; /* how many, and one of them */
 
 	for (size_t i = 0; i < count; i++) {
 		const struct phase_judgement *p = &r[i].phase;
 
 		ret->suspicion = ret->suspicion ?: p->suspicion;
 		ret->learning += learns(&r[i]);
+		if (job_may_learn(p->verdict, p->executed, p->suspicion)) {
+			may_learn++;
+			doubtful = i;
+		}
 		ret->inferring += p->verdict == PHASE_IS_INFERENCE;
 		ret->unknown += p->verdict == PHASE_IS_UNKNOWN;
 		opcount_add_saturating(&ret->executed, p->executed);
@@ -43,13 +58,16 @@ static void add_phases(const struct job_rank *r, size_t count, struct job_judgem
 	}
 	for (size_t i = 0; i < count; i++) {
 		const struct phase_judgement *p = &r[i].phase;
-		bool serves_learning = p->verdict == PHASE_IS_INFERENCE && ret->learning;
+		/* One that is suspected need not serve itself. */
+		bool serves_learning =
+			p->verdict == PHASE_IS_INFERENCE && may_learn && (may_learn > 1 || doubtful != i);
 
 		opcount_add_saturating(&ret->training_high,
 				       serves_learning
 					       ? p->executed
 					       : share(p->executed, p->training_high - p->recompute_low));
 	}
+	ret->in_doubt = !ret->learning && may_learn;
 	ret->verdict = ret->learning	? (frozen > trained ? PHASE_IS_FROZEN : PHASE_IS_TRAINING)
 		       : ret->suspicion ? PHASE_IS_UNKNOWN
 		       : ret->inferring ? PHASE_IS_INFERENCE
@@ -146,13 +164,15 @@ static void tally_model(const struct model_fingerprint *f, struct tallied *t)
 
 	t->ranks++;
 	t->heads += f->vocabulary > 0 && f->has_passes;
-	t->dense += f->parameters.best - routed;
+	t->dense += fmax(0, f->parameters.best - routed);
 	t->routed += routed;
 	t->low += f->parameters.low;
 	t->high += f->parameters.high;
 	t->largest_low = fmax(t->largest_low, f->parameters.low);
 	t->largest_high = fmax(t->largest_high, f->parameters.high);
-	if (f->tensor_parallel) {
+	if (f->tensor_parallel > DEGREE_MAX) {
+		t->tensor_differs = true;
+	} else if (f->tensor_parallel) {
 		t->tensor_differs |= t->tensor && t->tensor != f->tensor_parallel;
 		t->tensor = f->tensor_parallel;
 	}
@@ -161,13 +181,19 @@ static void tally_model(const struct model_fingerprint *f, struct tallied *t)
 		t->expert = fmax(t->expert, round((double)f->experts / f->experts_here));
 }
 
+/* 0: none that can be. */
+static uint32_t degree(double v)
+{
+	return v >= 1 && v <= DEGREE_MAX ? (uint32_t)v : 0;
+}
+
 /* Stages: learning ranks for each one with the head, if all ranks are seen; else the ranks that hand
  * activations on. */
 static uint32_t find_pipeline(const struct job_rank *r, size_t count, const struct tallied *t,
 			      const struct job_judgement *j)
 {
 	if (j->ranks == j->world)
-		return t->heads && t->ranks % t->heads == 0 ? t->ranks / t->heads : 0;
+		return t->heads && t->ranks % t->heads == 0 ? degree(t->ranks / t->heads) : 0;
 	return largest_group(r, count, RUN_SENDRECV);
 }
 
@@ -179,7 +205,7 @@ static void find_degrees(const struct job_rank *r, size_t count, const struct ta
 
 	j->tensor = t->tensor_differs ? 0 : t->tensor;
 	j->pipeline = find_pipeline(r, count, t, j);
-	j->expert = !t->has_experts ? 1 : (uint32_t)t->expert;
+	j->expert = !t->has_experts ? 1 : degree(t->expert);
 	if (t->has_experts && !j->expert)
 		j->expert = largest_group(r, count, RUN_ALLTOALL);
 	if (j->tensor && j->pipeline && all % (j->tensor * j->pipeline) == 0)
@@ -220,8 +246,10 @@ static void say(struct job_judgement *j)
 		 "%s%s%sOf %u ranks %u were seen: %u learn, %u only infer%s, %u are unknown. %s",
 		 j->suspicion ? PHASE_SUSPECTED " in a rank: " : "", j->suspicion ?: "",
 		 j->suspicion ? ". " : "", j->world, j->ranks, j->learning, j->inferring,
-		 j->learning && j->inferring ? " (answers, references or teachers: in the upper bound only)"
-					     : "",
+		 !j->inferring ? ""
+		 : j->learning ? " (answers, references or teachers: in the upper bound only)"
+		 : j->in_doubt ? " (perhaps for what is not told: in the upper bound)"
+			       : "",
 		 j->unknown, degrees);
 }
 

@@ -22,8 +22,10 @@
  *   2. any learns: training (frozen-weight training if that is most of what learns). Ranks that only infer
  *beside it answer, judge or teach for it as far as anybody can tell (reinforcement learning, distillation):
  *what they do is not in `low`, but in `high`. Ranks of unknown phase the same.
- *   3. no rank learns and at least one infers: inference; what is unknown of others is in `high`
- *   4. a rank whose work is suspected (core/phase.h, suspicion) makes a job in which no rank learns unknown
+ *   3. no rank learns and at least one infers: inference; what is unknown of others is in `high`. If one of
+ *those computed anything it may be what learns, so what infers beside it is in `high`, too
+ *   4. a rank whose work is suspected (core/phase.h, suspicion) makes a job in which no rank learns unknown,
+ *and may be what learns
  */
 
 #include <stdbool.h>
@@ -60,9 +62,15 @@ struct job_judgement {
 	/* 0: not told. */
 	uint32_t tensor, pipeline, expert, data;
 	struct model_bounds parameters; /* of the whole job: 0, 0, 0: nothing is known */
-	const char *suspicion;		/* of one of the ranks; NULL: none */
+	bool in_doubt;	       /* none is told to learn, but one may: what infers beside it is in high */
+	const char *suspicion; /* of one of the ranks; NULL: none */
 	char evidence[512];
 };
+
+/* One process' work of several kinds (PHASE_IS_MIXED) is learning, too. */
+bool job_learns(enum phase_verdict v);
+/* It does, or nobody can tell that it does not. */
+bool job_may_learn(enum phase_verdict v, opcount executed, bool is_suspected);
 
 /* `world`: ranks that the job has by its communicators; 0: those given. `known` may be NULL. 0; -EINVAL: no
  * ranks; -ENOMEM, -EOVERFLOW. */

@@ -15,6 +15,7 @@ struct work {
 	struct om_id *process; /* sorted, each once */
 	size_t process_count;
 	size_t *parent; /* union-find over processes */
+	size_t *seat;	/* of each: the last set (from 1) in which it has a rank */
 	uint64_t window_ns;
 };
 
@@ -98,11 +99,11 @@ static void unite(struct work *w, const struct om_id *x, const struct om_id *y)
 
 /* --- sets --- */
 
-/* Claims of one stretch, sorted by rank now. */
+/* Claims of one stretch, sorted by rank now: those without one are last. */
 static void set_judge(struct om_join_set *s, const struct om_join_claim *c, size_t count)
 {
 	s->verdict = OM_JOIN_COMPLETE;
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && c[i].rank >= 0; i++) {
 		bool is_again = i && c[i].rank == c[i - 1].rank;
 
 		if (is_again && by_id(&c[i].process, &c[i - 1].process) && s->verdict != OM_JOIN_CONFLICT) {
@@ -111,7 +112,7 @@ static void set_judge(struct om_join_set *s, const struct om_join_claim *c, size
 			s->claimant[0] = c[i - 1].process;
 			s->claimant[1] = c[i].process;
 		}
-		s->ranks_seen += !is_again && c[i].rank >= 0;
+		s->ranks_seen += !is_again;
 	}
 	if (s->verdict == OM_JOIN_COMPLETE && s->ranks_seen < (uint32_t)s->nranks)
 		s->verdict = OM_JOIN_INCOMPLETE;
@@ -126,13 +127,23 @@ static void set_make(struct work *w, struct om_join_claim *c, size_t count)
 	};
 	qsort(c, count, sizeof(*c), by_rank);
 	set_judge(s, c, count);
+	for (size_t i = 0; i < count && c[i].rank >= 0; i++)
+		w->seat[index_of(w, &c[i].process)] = w->out->set_count;
 	if (s->verdict == OM_JOIN_CONFLICT) {
 		s->job = index_of(w, &s->claimant[0]);
 		return;
 	}
 	s->job = index_of(w, &c->process);
-	for (size_t i = 1; i < count; i++)
+	for (size_t i = 1; i < count; i++) {
+		size_t *seat = &w->seat[index_of(w, &c[i].process)];
+
+		/* Where all are seen no place is left for who claims none. */
+		if (s->verdict == OM_JOIN_COMPLETE && *seat != w->out->set_count) {
+			s->unseated += by_id(&c[i].process, &c[i - 1].process) != 0;
+			continue;
+		}
 		unite(w, &c->process, &c[i].process);
+	}
 }
 
 static void sets_make(struct work *w)
@@ -258,7 +269,8 @@ static int prepare(struct work *w, const struct om_join_claim *claims, size_t co
 	w->claim = calloc(count + 1, sizeof(*w->claim));
 	w->process = calloc(count + 1, sizeof(*w->process));
 	w->parent = calloc(count + 1, sizeof(*w->parent));
-	if (!out->member || !out->jobs || !out->sets || !w->claim || !w->process || !w->parent)
+	w->seat = calloc(count + 1, sizeof(*w->seat));
+	if (!out->member || !out->jobs || !out->sets || !w->claim || !w->process || !w->parent || !w->seat)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
 		w->process[i] = claims[i].process;
@@ -313,6 +325,7 @@ int om_joining_make(const struct om_join_claim *claims, size_t count, uint64_t w
 	free(w.claim);
 	free(w.process);
 	free(w.parent);
+	free(w.seat);
 	if (r)
 		return r;
 	*ret = TAKE_PTR(out);

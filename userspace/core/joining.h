@@ -11,8 +11,9 @@
  * neighbours is longer than the window. With `NCCL_COMM_ID` an id is constant, so
  * the id alone says nothing. A set in which two processes claim one rank is
  * not joined: it is two runs, or somebody pretends. All others unite their
- * processes; a process with several communicators unites their sets; what is split,
- * shrunk or grown from a communicator stays within the processes that had it.
+ * processes, but where every rank was seen those alone that have one; a process with
+ * several communicators unites their sets; what is split, shrunk or grown from a
+ * communicator stays within the processes that had it.
  *
  * A pure function of the set of calls: order and repetition change nothing. What is
  * joined is what processes claim: docs/threat-model.md says what a forger could do.
@@ -52,7 +53,9 @@ struct om_join_set {
 	uint32_t ranks_seen; /* distinct ones */
 	uint64_t first_ns, last_ns;
 	enum om_join_verdict verdict;
-	bool disagrees; /* the same id came with another number of ranks within the window: a finding too */
+	uint32_t
+		unseated; /* of a complete one: claimants without a rank, which it does not join: a finding */
+	bool disagrees;	  /* the same id came with another number of ranks within the window: a finding too */
 	/* Of a conflict: two of those that claim one rank. */
 	struct om_id claimant[2];
 	int32_t claimed_rank;

@@ -122,7 +122,7 @@ bool model_scale(struct model_fingerprint *f, double passes)
 	f->passes = f->passes * common / whole;
 	f->seen_in_order = f->by_tokens = 0;
 	f->is_certain = false;
-	f->layers = (uint32_t)round(layers_of(f));
+	f->layers = (uint32_t)fmin(round(layers_of(f)), UINT32_MAX);
 	f->hidden = f->feed_forward = f->key_value = f->vocabulary = 0;
 	model_name_dims(f);
 	find_experts(f);

@@ -7,9 +7,11 @@
  * jobs that communicators join (core/joining.h), one phase and model for each (core/job_model.h), and the
  * lineages that their runs are of (core/lineage.h). Pure; records may come in any order and repeatedly.
  *
- * A communicator is a claim. In one in which two processes claim one rank nobody is joined by it. Over
- * tenants one joins only if all of its ranks are claimed, each once, and by every process in it: whoever
- * copies an id must fill just the ranks that nobody else has.
+ * A communicator is a claim. Within a tenant it joins whoever makes it, also where two claim one rank. Over
+ * tenants only one joins of which every rank was seen and is claimed by one tenant's processes alone, and it
+ * joins only those with a rank: whoever copies an id must fill just the ranks that nobody else has. Of any
+ * other each tenant's processes are joined among themselves. A job instance whose tenant is "unknown" or ""
+ * is a tenant by itself.
  *
  * Memory is bounded: a record takes 1 to 3 KB. Where there is no more room, records of the tenant that has
  * most go: of processes that ended, then those heard of longest ago; how many is told.
@@ -59,21 +61,23 @@ void together_record(const struct together *t, const struct together_process *p,
 
 /* A job over nodes; pointers are loans during the call. */
 struct together_job {
-	struct om_id name;			       /* the least of its processes */
+	/* The least of its processes; where another ledger or tenant has that id, too, one made of it. */
+	struct om_id name;
 	const struct together_process *const *process; /* sorted by process */
 	size_t count;
 	size_t ledgers, tenants; /* how many */
 	struct job_judgement judgement;
-	uint32_t conflicts; /* communicators of its processes in which two claim one rank: they join nobody */
+	uint32_t conflicts; /* communicators in which two claim one rank, one of them its process */
 };
-/* Jobs of one process, too. In the order of their names. -ENOMEM, or what fn returns other than 0. */
+/* Jobs of one process, too. In the order of their least processes. -ENOMEM, or what fn returns other than 0.
+ */
 int together_each_job(struct together *t, int (*fn)(void *ctx, const struct together_job *j), void *ctx);
 /* The jobs that a job instance has processes in: the same. */
 int together_jobs_of(struct together *t, const struct om_id *ledger, const struct om_id *job,
 		     int (*fn)(void *ctx, const struct together_job *j), void *ctx);
 
-/* Job instances of which some process infers and none learns, and that are joined with another's that learns:
- * all of it may be for the learning (core/job_model.h). Sorted by ledger and job. */
+/* Job instances of which some process infers and is joined with one that learns, or may do so: of unknown or
+ * suspected work. All of it may be for the learning (core/job_model.h). Sorted by ledger and job. */
 struct together_serving {
 	struct om_id ledger, job, joined; /* joined: the name of the job over nodes */
 	/* From the earliest record or communicator of the job instance that is known to its latest record. */
@@ -84,24 +88,26 @@ struct together_serving {
 int together_each_serving(struct together *t, int (*fn)(void *ctx, const struct together_serving *s),
 			  void *ctx);
 
-/* Communicators that join nobody. */
+/* What does not join, or does not as it should. */
 enum together_oddity_kind {
-	TOGETHER_CONFLICT,    /* two processes claim one rank */
-	TOGETHER_PARTLY_SEEN, /* of several tenants, and not all ranks were seen */
+	TOGETHER_CONFLICT,	 /* two processes claim one rank, or one claims none where all were seen */
+	TOGETHER_PARTLY_SEEN,	 /* of several tenants, and not all ranks were seen */
+	TOGETHER_SHARED_PROCESS, /* one process id of two ledgers or tenants: it unites nobody */
 };
 struct together_oddity {
 	enum together_oddity_kind kind;
-	struct om_id id;      /* of the communicator */
-	int32_t nranks, rank; /* rank: that two claim; of the other kind how many were seen */
+	struct om_id id; /* of the communicator, or of the process */
+	/* rank: that two claim, or OM_JOIN_NO_RANK; of one partly seen how many were; else 0, as nranks. */
+	int32_t nranks, rank;
 	uint64_t time_ns;
-	/* Those who claim it; of the other kind two of two tenants. Sorted by process. */
+	/* Those who claim it, or whose it is; of one partly seen two of two tenants. Sorted by process. */
 	const struct together_process *a, *b;
-	bool is_over_tenants;
+	bool is_over_tenants; /* a and b are of two */
 };
 int together_each_oddity(struct together *t, int (*fn)(void *ctx, const struct together_oddity *o),
 			 void *ctx);
-/* Processes in a conflict over tenants: what was said of their job instances by the communicator may be
- * somebody else's doing. */
+/* Processes of a communicator of which two tenants claim one rank: what was said of their job instances by
+ * the communicator may be somebody else's doing. */
 int together_each_disputed(struct together *t, int (*fn)(void *ctx, const struct together_process *p),
 			   void *ctx);
 

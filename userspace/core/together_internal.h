@@ -6,7 +6,8 @@
  * What the files of core/together share.
  *
  *   together_store.c    records, packed, by their keys; who goes when there is no room
- *   together.c          which processes are one job, what they do, who serves whom
+ *   together_join.c     which processes are one job, by communicators
+ *   together.c          what they do, who serves whom
  *   together_lineage.c  their job instances as runs of lineages
  *
  * All that is told is made anew from the records when some changed, so the order of their coming has no part
@@ -22,10 +23,14 @@ struct held {
 	uint8_t *packed;
 	size_t packed_size;
 	uint32_t claims;
+	bool is_suspected;
+	uint64_t claims_left_out;
 	size_t at; /* position in the list of all */
 	/* Made anew with the rest. */
 	size_t job;	  /* index of its job over nodes */
-	bool is_disputed; /* it is in a communicator in which two claim one rank, of several tenants */
+	size_t owner;	  /* equal of one tenant's; a job instance of nobody knows whom has one of its own */
+	bool is_disputed; /* it is in a communicator in which two tenants claim one rank */
+	bool is_shared;	  /* another ledger or tenant has a process of that id */
 };
 
 /* A job over nodes: a range of `order`. */
@@ -33,8 +38,9 @@ struct joined {
 	struct om_id name;
 	size_t first, count;
 	uint32_t world, conflicts;
-	size_t seen;				/* while conflicts are counted */
-	const struct together_process *learner; /* the first; NULL: none */
+	size_t seen;				 /* while conflicts are counted */
+	const struct together_process *learner;	 /* the first; NULL: none */
+	const struct together_process *doubtful; /* the first that may be one; NULL: none */
 };
 
 struct together {
@@ -65,7 +71,7 @@ int together_by_key(const struct om_id *ledger_a, const struct om_id *job_a, con
 /* Its communicators; `room` for PROCESS_CLAIMS_MAX. How many. */
 size_t together_claims(const struct together *t, const struct held *h, struct om_join_claim *ret);
 
-/* together.c */
+/* together_join.c */
 int together_make(struct together *t); /* what is told, if something changed. -ENOMEM */
 void together_unmake(struct together *t);
 

@@ -288,6 +288,8 @@ static int fill(struct together *t, struct held *h, const struct process_record 
 	h->packed = packed;
 	h->packed_size = size;
 	h->claims = (uint32_t)p->claims;
+	h->claims_left_out = p->claims_left_out;
+	h->is_suspected = p->suspicion[0];
 	h->told.tenant = memcpy(names, p->tenant, tenant);
 	h->told.model_name = memcpy(names + tenant, p->model_name, model);
 	h->told.lineage = memcpy(names + tenant + model, p->lineage, lineage);

@@ -173,7 +173,7 @@ static int tell_serving(struct look *l, const struct together_serving *s)
 		return 0;
 	snprintf(sentence, sizeof(sentence),
 		 "Processes of tenant %.100s that only infer are joined by communicators with others that "
-		 "learn (tenant %.100s): what they compute is in the upper bound of training.",
+		 "learn, or may do so (tenant %.100s): what they compute is in the upper bound of training.",
 		 jobs_whose(s->tenant), jobs_whose(s->learner));
 	return findings_emit(
 		l->findings, subject, "job-serves", "1", sentence,
@@ -245,40 +245,74 @@ static int on_disputed(void *ctx, const struct together_process *p)
 	return r;
 }
 
+/* How an oddity is said. */
+struct odd {
+	const char *subject, *cause, *what_to_do;
+};
+
+static struct odd say_odd(const struct together_oddity *o, char ret[500])
+{
+	static const struct odd conflict = { "communicator/", "communicator-conflict",
+					     "look at both jobs: a restart within minutes under a constant "
+					     "NCCL_COMM_ID does this, and so does who copies another's id" },
+				partly = { "communicator/", "communicator-over-tenants",
+					   "look whether the ranks that are missing run on nodes without a "
+					   "meter" },
+				shared = { "process/", "process-shared",
+					   "find out which node's record is not true" };
+	const char *a = jobs_whose(o->a->tenant), *b = jobs_whose(o->b->tenant);
+
+	switch (o->kind) {
+	case TOGETHER_CONFLICT:
+		if (o->rank == OM_JOIN_NO_RANK)
+			snprintf(ret, 500,
+				 "All %" PRId32 " ranks of a communicator were seen, and a process without a "
+				 "rank claims it, of tenants %.100s and %.100s: it is not joined.",
+				 o->nranks, a, b);
+		else
+			snprintf(ret, 500,
+				 "Two processes claim rank %" PRId32 " of %" PRId32
+				 " of one communicator, of tenants %.100s and %.100s: %s.",
+				 o->rank, o->nranks, a, b,
+				 o->is_over_tenants
+					 ? "each tenant's processes are joined by it to its own only"
+					 : "both are joined by it");
+		return conflict;
+	case TOGETHER_SHARED_PROCESS:
+		snprintf(
+			ret, 500,
+			"Records of two ledgers or tenants (%.100s and %.100s) have one process id: it joins "
+			"none of them to the other.",
+			a, b);
+		return shared;
+	case TOGETHER_PARTLY_SEEN:
+		break;
+	}
+	snprintf(ret, 500,
+		 "Processes of tenants %.100s and %.100s are of one communicator of which %" PRId32
+		 " of %" PRId32 " ranks were seen: they are not joined to each other.",
+		 a, b, o->rank, o->nranks);
+	return partly;
+}
+
 static int on_oddity(void *ctx, const struct together_oddity *o)
 {
 	struct look *l = ctx;
-	bool is_conflict = o->kind == TOGETHER_CONFLICT;
-	const char *cause = is_conflict ? "communicator-conflict" : "communicator-over-tenants";
-	char subject[64] = "communicator/", sentence[500], process[2][OM_ID_STRLEN], ledger[2][OM_ID_STRLEN];
+	char subject[64], sentence[500], process[2][OM_ID_STRLEN], ledger[2][OM_ID_STRLEN];
+	struct odd odd = say_odd(o, sentence);
 
-	om_id_format(&o->id, subject + strlen(subject));
+	snprintf(subject, sizeof(subject), "%s%s", odd.subject, om_id_format(&o->id, process[0]));
 	if ((!o->is_over_tenants && om_id_equal(&o->a->ledger, &o->b->ledger)) ||
-	    (!is_conflict && l->now_ns < o->time_ns + SETTLES_NS) ||
-	    !jobs_may_tell(l, OF_ODDITIES, subject, cause, "1"))
+	    (o->kind == TOGETHER_PARTLY_SEEN && l->now_ns < o->time_ns + SETTLES_NS) ||
+	    !jobs_may_tell(l, OF_ODDITIES, subject, odd.cause, "1"))
 		return 0;
-	if (is_conflict)
-		snprintf(sentence, sizeof(sentence),
-			 "Two processes claim rank %" PRId32 " of %" PRId32
-			 " of one communicator, of tenants %.100s and %.100s: nobody is joined by it%s.",
-			 o->rank, o->nranks, jobs_whose(o->a->tenant), jobs_whose(o->b->tenant),
-			 o->is_over_tenants ? " but each tenant's processes to its own" : "");
-	else
-		snprintf(sentence, sizeof(sentence),
-			 "Processes of tenants %.100s and %.100s are of one communicator of which %" PRId32
-			 " of %" PRId32 " ranks were seen: they are not joined to each other.",
-			 jobs_whose(o->a->tenant), jobs_whose(o->b->tenant), o->rank, o->nranks);
 	return findings_emit(
-		l->findings, subject, cause, "1", sentence,
+		l->findings, subject, odd.cause, "1", sentence,
 		json_pack("{s:[s,s],s:[s,s],s:[s,s],s:s}", "processes",
 			  om_id_format(&o->a->process, process[0]), om_id_format(&o->b->process, process[1]),
 			  "ledgers", om_id_format(&o->a->ledger, ledger[0]),
 			  om_id_format(&o->b->ledger, ledger[1]), "tenants", jobs_whose(o->a->tenant),
-			  jobs_whose(o->b->tenant), "what_to_do",
-			  is_conflict
-				  ? "look at both jobs: a restart within minutes under a constant "
-				    "NCCL_COMM_ID does this, and so does who copies another's id"
-				  : "look whether the ranks that are missing run on nodes without a meter"));
+			  jobs_whose(o->b->tenant), "what_to_do", odd.what_to_do));
 }
 
 /* --- what is not as it should be, once a day --- */
