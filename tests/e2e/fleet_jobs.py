@@ -267,6 +267,8 @@ def check_api(w, parties, renamed, tmp):
         groups = {g["lineage"]: g for g in api.get("/v1/job-lineages", token)[1]["lineages"]["groups"]}
         assert groups[renamed]["count"] == 12 and len({r["model"] for r in groups[renamed]["runs"]}) == 12, groups
         check_words(api, parties, renamed, token, tmp)
+        counted = ["opmeter_fleet_jobs_over_nodes 4", "opmeter_fleet_jobs_serving 2", "opmeter_fleet_job_lineages 5"]
+        w.wait("jobs are counted", lambda: all(line in api.ask("/metrics", token)[2].decode().splitlines() for line in counted))
         assert f"opmeter_fleet_processes {4 + 12 + 2 + 1 + 4 + 2}" in api.ask("/metrics", token)[2].decode()
     finally:
         assert api.close() == 0

@@ -123,6 +123,22 @@ int together_each_job(struct together *t, int (*fn)(void *ctx, const struct toge
 	return r;
 }
 
+int together_each_size(struct together *t,
+		       int (*fn)(void *ctx, const struct together_process *first, size_t processes,
+				 size_t ledgers),
+		       void *ctx)
+{
+	int r = together_make(t);
+
+	for (size_t i = 0; r == 0 && i < t->jobs; i++) {
+		struct together_job j = { .process = &t->order[t->job[i].first], .count = t->job[i].count };
+
+		r = count_whose(&j);
+		r = r ?: fn(ctx, j.process[0], j.count, j.ledgers);
+	}
+	return r;
+}
+
 int together_jobs_of(struct together *t, const struct om_id *ledger, const struct om_id *job,
 		     int (*fn)(void *ctx, const struct together_job *j), void *ctx)
 {

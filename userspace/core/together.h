@@ -72,6 +72,11 @@ struct together_job {
 /* Jobs of one process, too. In the order of their least processes. -ENOMEM, or what fn returns other than 0.
  */
 int together_each_job(struct together *t, int (*fn)(void *ctx, const struct together_job *j), void *ctx);
+/* How many processes and ledgers each has, in the same order; nothing is judged. */
+int together_each_size(struct together *t,
+		       int (*fn)(void *ctx, const struct together_process *first, size_t processes,
+				 size_t ledgers),
+		       void *ctx);
 /* The jobs that a job instance has processes in: the same. */
 int together_jobs_of(struct together *t, const struct om_id *ledger, const struct om_id *job,
 		     int (*fn)(void *ctx, const struct together_job *j), void *ctx);

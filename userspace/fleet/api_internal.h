@@ -275,7 +275,12 @@ struct api_jobs *api_jobs_new(const struct api_config *config);
 struct api_jobs *api_jobs_free(struct api_jobs *j);
 /* Reads for a moment; of one thread. 0; -ENOMEM. */
 int api_jobs_step(struct api_jobs *j);
-void api_jobs_state(struct api_jobs *j, struct processes_state *ret, struct together_counts *ret_counts);
+/* As they were when they were counted last. */
+struct api_jobs_counts {
+	uint64_t over_nodes, serving, lineages; /* jobs of several ledgers; job instances; of several runs */
+};
+void api_jobs_state(struct api_jobs *j, struct processes_state *ret, struct together_counts *ret_counts,
+		    struct api_jobs_counts *ret_jobs);
 
 /* api_http.c */
 struct api_http;

@@ -17,12 +17,17 @@
 #define SHOWN_MAX 1000
 #define RUNS_SHOWN 200
 #define REST 9
+#define SHARE 49 /* a fiftieth of the time is for counting */
+#define COUNT_NS UINT64_C(10000000000)
 
 struct api_jobs {
 	pthread_mutex_t lock;
 	struct processes *processes;
 	struct jobs_said said;
-	uint64_t next_ns; /* CLOCK_MONOTONIC: nothing is read before */
+	uint64_t next_ns;  /* CLOCK_MONOTONIC: nothing is read before */
+	bool is_due;	   /* what is counted is of before some record */
+	uint64_t count_ns; /* CLOCK_MONOTONIC: not counted anew before */
+	struct api_jobs_counts counts;
 };
 
 static int on_assigned(void *ctx, const rd_kafka_message_t *m)
@@ -60,6 +65,52 @@ struct api_jobs *api_jobs_free(struct api_jobs *j)
 	return NULL;
 }
 
+static const char *said_before(void *ctx, const struct om_id *ledger, const struct om_id *job)
+{
+	return jobs_said_lineage(&((struct api_jobs *)ctx)->said, ledger, job);
+}
+
+static const char *persons_word(void *ctx, const struct om_id *ledger, const struct om_id *job)
+{
+	return jobs_said_word(&((struct api_jobs *)ctx)->said, ledger, job);
+}
+
+static int count_job(void *ctx, const struct together_process *first, size_t processes, size_t ledgers)
+{
+	((struct api_jobs_counts *)ctx)->over_nodes += ledgers > 1;
+	return 0;
+}
+
+static int count_serving(void *ctx, const struct together_serving *s)
+{
+	((struct api_jobs_counts *)ctx)->serving++;
+	return 0;
+}
+
+/* For the page of metrics, so that nobody who scrapes it waits for it. */
+static int count(struct api_jobs *j)
+{
+	const struct together_words words = { .ctx = j, .before = said_before, .declared = persons_word };
+	struct together *t = processes_together(j->processes);
+	uint64_t begun = fleet_now_ns(CLOCK_MONOTONIC), took;
+	struct api_jobs_counts n = { 0 };
+	const struct lineage_run *runs;
+	const struct lineages *l;
+	size_t all;
+	int r = together_each_size(t, count_job, &n);
+
+	r = r ?: together_each_serving(t, count_serving, &n);
+	r = r ?: together_lineages(t, &words, &runs, &all, &l);
+	for (size_t i = 0; r == 0 && i < l->groups; i++)
+		n.lineages += l->group[i].count > 1;
+	if (r == 0)
+		j->counts = n;
+	took = fleet_now_ns(CLOCK_MONOTONIC) - begun;
+	j->count_ns = begun + (SHARE * took > COUNT_NS ? SHARE * took : COUNT_NS);
+	j->is_due = false;
+	return r;
+}
+
 int api_jobs_step(struct api_jobs *j)
 {
 	uint64_t wall = fleet_now_ns(CLOCK_REALTIME);
@@ -67,17 +118,25 @@ int api_jobs_step(struct api_jobs *j)
 
 	pthread_mutex_lock(&j->lock);
 	r = fleet_now_ns(CLOCK_MONOTONIC) < j->next_ns ? 0 : processes_step(j->processes);
-	if (processes_take_change(j->processes) && wall > PROCESSES_KEPT_NS)
-		together_expire(processes_together(j->processes), wall - PROCESSES_KEPT_NS);
+	if (processes_take_change(j->processes)) {
+		j->is_due = true;
+		if (wall > PROCESSES_KEPT_NS)
+			together_expire(processes_together(j->processes), wall - PROCESSES_KEPT_NS);
+	}
+	if (r >= 0 && j->is_due && processes_are_read(j->processes) &&
+	    fleet_now_ns(CLOCK_MONOTONIC) >= j->count_ns)
+		r = count(j);
 	pthread_mutex_unlock(&j->lock);
 	return r < 0 ? r : 0;
 }
 
-void api_jobs_state(struct api_jobs *j, struct processes_state *ret, struct together_counts *ret_counts)
+void api_jobs_state(struct api_jobs *j, struct processes_state *ret, struct together_counts *ret_counts,
+		    struct api_jobs_counts *ret_jobs)
 {
 	pthread_mutex_lock(&j->lock);
 	*ret = *processes_state(j->processes);
 	together_count(processes_together(j->processes), ret_counts);
+	*ret_jobs = j->counts;
 	pthread_mutex_unlock(&j->lock);
 }
 
@@ -353,16 +412,6 @@ int answer_job(struct call *c)
 }
 
 /* --- lineages --- */
-
-static const char *said_before(void *ctx, const struct om_id *ledger, const struct om_id *job)
-{
-	return jobs_said_lineage(&((struct api_jobs *)ctx)->said, ledger, job);
-}
-
-static const char *persons_word(void *ctx, const struct om_id *ledger, const struct om_id *job)
-{
-	return jobs_said_word(&((struct api_jobs *)ctx)->said, ledger, job);
-}
 
 static json_t *run_json(const struct lineage_run *runs, const struct lineage_group *g, size_t at)
 {

@@ -370,8 +370,14 @@ static void put_jobs(struct page *p)
 {
 	struct processes_state s;
 	struct together_counts n;
+	struct api_jobs_counts jobs;
 
-	api_jobs_state(p->c->api->jobs, &s, &n);
+	api_jobs_state(p->c->api->jobs, &s, &n, &jobs);
+	gauge(p, "opmeter_fleet_jobs_over_nodes", "Jobs whose processes are of several ledgers.",
+	      (double)jobs.over_nodes);
+	gauge(p, "opmeter_fleet_jobs_serving", "Job instances that serve the learning of others.",
+	      (double)jobs.serving);
+	gauge(p, "opmeter_fleet_job_lineages", "Lineages of several job instances.", (double)jobs.lineages);
 	gauge(p, "opmeter_fleet_processes", "Processes whose records are kept.", (double)n.processes);
 	gauge(p, "opmeter_fleet_processes_missing", "Whether the topic of processes cannot be read.",
 	      s.is_missing);
