@@ -13,7 +13,7 @@
 
 /* Below a minute: what a job does is known within one, with what the drain and the judging of many jobs take.
  */
-#define SHAPES_EVERY_NS 50000000000ULL
+#define SHAPES_EVERY_NS 45000000000ULL
 #define LAUNCHES_EVERY_NS 5000000000ULL /* walking their maps costs what they could hold */
 
 /* The job instance goes on record with the path that names it. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What jobs are judged to do: each 50 seconds the products of each process are judged as a
+ * What jobs are judged to do: each 45 seconds the products of each process are judged as a
  * recorded run is (core/tally.h), the hour's judgement of each job goes into the ledger, and
  * the day's, made of its hours, becomes an assignment when it has changed.
  *
