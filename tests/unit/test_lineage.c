@@ -213,6 +213,7 @@ static void random_run(unsigned *seed, uint8_t n, struct lineage_run *ret)
 	static const char *const tenants[] = { "acme", "zeta", "beta" }, *const before[] = { "l-1", "l-2" },
 				 *const subjects[] = { "acme/a", "acme/b", "zeta/c" };
 	static const struct lineage_parent parents[] = { { "acme/a", true }, { "acme/b", false }, { "zeta/c", true } };
+	static const struct om_id also[] = { { { 1 } }, { { 2 } }, { { 3 } }, { { 4 } } };
 	static struct model_fingerprint near, uncertain;
 	const struct model_fingerprint *models[] = { &small, &large, &open_one, &near, &uncertain, NULL };
 	uint64_t from = (uint64_t)rand_r(seed) % 1000;
@@ -225,6 +226,9 @@ static void random_run(unsigned *seed, uint8_t n, struct lineage_run *ret)
 	*ret = run(n, tenants[rand_r(seed) % 3], from, from + (uint64_t)rand_r(seed) % 400, models[rand_r(seed) % 6]);
 	ret->is_united = rand_r(seed) % 8 == 0;
 	ret->united = (struct om_id){ { (uint8_t)(rand_r(seed) % 4) } };
+	/* Those of several jobs have greater ones besides. */
+	ret->also = &also[ret->united.byte[0]];
+	ret->also_count = (size_t)rand_r(seed) % (4 - ret->united.byte[0]);
 	ret->before = rand_r(seed) % 6 ? NULL : before[rand_r(seed) % 2];
 	ret->subject = rand_r(seed) % 4 ? NULL : subjects[rand_r(seed) % 3];
 	ret->parent = &parents[rand_r(seed) % 3];

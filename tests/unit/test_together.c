@@ -496,6 +496,68 @@ static void a_flood_pushes_out_its_own(void **state)
 	together_free(t);
 }
 
+/* Many tenants who have little each: one who comes does not make all be sorted again. */
+static void room_is_made_for_many_at_once(void **state)
+{
+	struct together *t = together_new(512);
+	struct together_counts counts;
+	char tenant[32];
+	uint64_t before = 0, rounds = 0;
+
+	for (unsigned n = 0; n < 1024; n++) {
+		snprintf(tenant, sizeof(tenant), "tenant-%04u", n % 300);
+		make(n, tenant, PHASE_IS_INFERENCE);
+		put(t);
+		together_count(t, &counts);
+		assert_true(counts.processes <= 512);
+		rounds += counts.forgotten != before;
+		before = counts.forgotten;
+	}
+	assert_true(rounds >= 1 && rounds <= (1024 - 512) / 16);
+	assert_int_equal(counts.processes + counts.forgotten, 1024);
+	together_free(t);
+}
+
+/* As large as a record can be made. */
+static void fill_record(unsigned n)
+{
+	make(n, n % 8 ? "mallory" : "acme", PHASE_IS_INFERENCE);
+	p.has_model = true;
+	p.model.weights = MODEL_WEIGHTS_MAX;
+	for (size_t i = 0; i < MODEL_WEIGHTS_MAX; i++)
+		p.model.weight[i] = (struct model_weight){ .small = UINT64_MAX - i, .large = UINT64_MAX - n, .copies = 0.1, .active = 0.1 };
+	memset(p.model.evidence, 'x', sizeof(p.model.evidence) - 1);
+	memset(p.phase.evidence, 'y', sizeof(p.phase.evidence) - 1);
+}
+
+static void large_records_take_no_more_memory(void **state)
+{
+	struct together *t = together_new(256);
+	struct together_counts counts;
+
+	for (unsigned n = 0; n < 600; n++) {
+		fill_record(n);
+		put(t);
+		together_count(t, &counts);
+		assert_true(counts.bytes <= 256 * TOGETHER_CHARGE);
+	}
+	assert_true(counts.processes > 16 && counts.processes < 256);
+	/* Small ones that become large. */
+	for (unsigned n = 0; n < 256; n++) {
+		make(1000 + n, "mallory", PHASE_IS_INFERENCE);
+		put(t);
+	}
+	for (unsigned n = 0; n < 256; n++) {
+		fill_record(1000 + n);
+		snprintf(p.tenant, sizeof(p.tenant), "mallory");
+		p.at_ns += SECOND;
+		assert_true(together_put(t, &p) >= 0);
+		together_count(t, &counts);
+		assert_true(counts.bytes <= 256 * TOGETHER_CHARGE);
+	}
+	together_free(t);
+}
+
 static void what_is_old_or_gone_is_forgotten(void **state)
 {
 	struct together *t = one_job("acme", "acme");
@@ -553,6 +615,46 @@ static void a_renamed_model_is_one_lineage(void **state)
 	together_free(t);
 }
 
+/* Two processes that have nothing to do with it, joined to each other, hide no job. */
+static void a_decoy_pair_hides_no_job(void **state)
+{
+	struct together *t = together_new(100);
+	char got[TEXT] = "";
+
+	for (unsigned n = 0; n < 2; n++) {
+		make(n, "acme", PHASE_IS_INFERENCE);
+		claims(5, 2, (int)n);
+		put(t);
+	}
+	make(2, "acme", PHASE_IS_TRAINING);
+	claims(1, 2, 0);
+	put(t);
+	make(8, "acme", PHASE_IS_TRAINING);
+	claims(1, 2, 1);
+	put(t);
+	print_lineages(t, NULL, got);
+	assert_string_equal(got, "lineage 0.99: 0 2\n0 findings\n");
+	together_free(t);
+}
+
+static void what_is_left_out_is_told(void **state)
+{
+	struct together *t = together_new(100);
+
+	make(0, "acme", PHASE_IS_TRAINING);
+	put(t);
+	make(8, "acme", PHASE_IS_INFERENCE);
+	p.claims_left_out = 3;
+	put(t);
+	make(16, "zeta", PHASE_IS_INFERENCE);
+	p.claims_left_out = 3;
+	put(t);
+	expect(t, "job 0: 0 of 1, training 750..1000, 1 tenants, 1 ledgers, 0 conflicts\njob 8: 8 of 1, inference 0..0, 1 tenants, 1 ledgers, 0 conflicts\n"
+		  "job 16: 16 of 1, inference 0..0, 1 tenants, 1 ledgers, 0 conflicts\nleft out 8: 8 and 0\n"
+		  "lineage 1.00: 0\nlineage 1.00: 2\nlineage 1.00: 4\n0 findings\n");
+	together_free(t);
+}
+
 /* What was of one lineage stays so when what tied it is gone, until a person parts it. */
 static void a_lineage_only_grows(void **state)
 {
@@ -604,6 +706,10 @@ int main(void)
 		cmocka_unit_test(what_is_old_or_gone_is_forgotten),
 		cmocka_unit_test(a_renamed_model_is_one_lineage),
 		cmocka_unit_test(a_lineage_only_grows),
+		cmocka_unit_test(room_is_made_for_many_at_once),
+		cmocka_unit_test(large_records_take_no_more_memory),
+		cmocka_unit_test(a_decoy_pair_hides_no_job),
+		cmocka_unit_test(what_is_left_out_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

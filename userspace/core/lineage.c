@@ -39,6 +39,34 @@ static double declared_parent(const struct lineage_run *child, const struct line
 	return best;
 }
 
+static bool has_job(const struct lineage_run *r, const struct om_id *job)
+{
+	size_t lo = 0, hi = lineage_jobs(r);
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		int c = memcmp(lineage_job(r, mid), job, sizeof(*job));
+
+		if (!c)
+			return true;
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return false;
+}
+
+static bool share_job(const struct lineage_run *a, const struct lineage_run *b)
+{
+	const struct lineage_run *few = lineage_jobs(a) < lineage_jobs(b) ? a : b, *many = few == a ? b : a;
+
+	for (size_t i = 0; i < lineage_jobs(few); i++)
+		if (has_job(many, lineage_job(few, i)))
+			return true;
+	return false;
+}
+
 /* The words of lineage_tie(); like: of their models, if it is known already, else below 0. */
 static double tie_of(const struct lineage_run *a, const struct lineage_run *b, double like,
 		     const char **ret_why)
@@ -54,7 +82,7 @@ static double tie_of(const struct lineage_run *a, const struct lineage_run *b, d
 		*ret_why = "parted by a person";
 		return 0;
 	}
-	if (a->is_united && b->is_united && om_id_equal(&a->united, &b->united)) {
+	if (share_job(a, b)) {
 		*ret_why = "one job";
 		return 0.99;
 	}

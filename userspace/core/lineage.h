@@ -61,6 +61,8 @@ struct lineage_run {
 	size_t parents;
 	bool is_united; /* `united` is the job that communicators unite it into */
 	struct om_id united;
+	const struct om_id *also; /* further ones, where its processes are of several; sorted, all greater */
+	size_t also_count;
 };
 
 struct lineage_group {

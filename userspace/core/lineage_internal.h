@@ -27,6 +27,15 @@ struct making {
 	uint64_t not_compared;
 };
 
+/* Jobs that communicators unite the run's processes into, sorted. */
+static inline size_t lineage_jobs(const struct lineage_run *r)
+{
+	return r->is_united ? 1 + r->also_count : 0;
+}
+static inline const struct om_id *lineage_job(const struct lineage_run *r, size_t i)
+{
+	return i ? &r->also[i - 1] : &r->united;
+}
 bool lineage_is_open(const struct lineage_run *r);
 /* Told at a glance, so that many runs are compared soon. */
 bool lineage_is_other_size(const struct lineage_run *a, const struct lineage_run *b);

@@ -82,28 +82,34 @@ static int tie_labelled(struct making *m, struct labelled *l, size_t count, bool
 
 enum what { WORDS, JOBS, BEFORE };
 
-static bool label_of(const struct lineage_run *r, enum what what, struct labelled *ret)
+static size_t labels_of(const struct lineage_run *r, enum what what)
 {
-	ret->label = what == WORDS ? (const void *)r->declared : what == BEFORE ? r->before : NULL;
-	ret->size = ret->label ? strlen(ret->label) : 0;
-	if (what == JOBS && r->is_united) {
-		ret->label = &r->united;
-		ret->size = sizeof(r->united);
-	}
-	return ret->label;
+	return what == JOBS ? lineage_jobs(r) : what == WORDS ? r->declared != NULL : r->before != NULL;
+}
+
+static struct labelled label_of(const struct lineage_run *r, enum what what, size_t i, uint32_t position)
+{
+	const char *word = what == WORDS ? r->declared : r->before;
+
+	if (what == JOBS)
+		return (struct labelled){ lineage_job(r, i), sizeof(struct om_id), position, false };
+	return (struct labelled){ word, strlen(word), position, false };
 }
 
 static int tie_by(struct making *m, enum what what)
 {
-	_cleanup_free_ struct labelled *l = calloc(m->count + 1, sizeof(*l));
+	_cleanup_free_ struct labelled *l = NULL;
 	size_t n = 0;
 
+	for (uint32_t i = 0; i < m->count; i++)
+		n += labels_of(run_at(m, i), what);
+	l = calloc(n + 1, sizeof(*l));
 	if (!l)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < m->count; i++) {
-		l[n] = (struct labelled){ .position = i };
-		n += label_of(run_at(m, i), what, &l[n]);
-	}
+	n = 0;
+	for (uint32_t i = 0; i < m->count; i++)
+		for (size_t k = 0; k < labels_of(run_at(m, i), what); k++)
+			l[n++] = label_of(run_at(m, i), what, k, i);
 	return tie_labelled(m, l, n, what == WORDS);
 }
 

@@ -13,8 +13,9 @@
  * other each tenant's processes are joined among themselves. A job instance whose tenant is "unknown" or ""
  * is a tenant by itself.
  *
- * Memory is bounded: a record takes 1 to 3 KB. Where there is no more room, records of the tenant that has
- * most go: of processes that ended, then those heard of longest ago; how many is told.
+ * Memory is bounded: a record takes 1 to 3 KB, one made to be large 13 KB. Where there is no more room,
+ * records of the tenants that have most go: of processes that ended, then those heard of longest ago; how
+ * many is told.
  */
 
 #include <stdbool.h>
@@ -30,7 +31,10 @@
 
 struct together;
 
-/* NULL: out of memory. */
+/* Of each process so much room is counted, or what it takes if that is more. */
+#define TOGETHER_CHARGE 3072
+
+/* Room for processes_max * TOGETHER_CHARGE, at least 32 KB. NULL: out of memory. */
 struct together *together_new(size_t processes_max);
 struct together *together_free(struct together *t); /* NULL is fine; returns NULL */
 static inline void together_freep(struct together **t)
@@ -98,14 +102,17 @@ enum together_oddity_kind {
 	TOGETHER_CONFLICT,	 /* two processes claim one rank, or one claims none where all were seen */
 	TOGETHER_PARTLY_SEEN,	 /* of several tenants, and not all ranks were seen */
 	TOGETHER_SHARED_PROCESS, /* one process id of two ledgers or tenants: it unites nobody */
+	TOGETHER_LEFT_OUT, /* it infers, its tenant has another that learns, and its record has no room for
+			    * all of its communicators: once a job */
 };
 struct together_oddity {
 	enum together_oddity_kind kind;
-	struct om_id id; /* of the communicator, or of the process */
+	struct om_id id; /* of the communicator, of the process, of the job over nodes */
 	/* rank: that two claim, or OM_JOIN_NO_RANK; of one partly seen how many were; else 0, as nranks. */
 	int32_t nranks, rank;
 	uint64_t time_ns;
-	/* Those who claim it, or whose it is; of one partly seen two of two tenants. Sorted by process. */
+	/* Those who claim it, or whose it is; of one partly seen two of two tenants. Sorted by process. Of
+	 * one left out the one that infers and the one that learns. */
 	const struct together_process *a, *b;
 	bool is_over_tenants; /* a and b are of two */
 };

@@ -38,6 +38,7 @@ struct joined {
 	struct om_id name;
 	size_t first, count;
 	uint32_t world, conflicts;
+	bool is_left_out;			 /* it was told that a communicator of it may be */
 	size_t seen;				 /* while conflicts are counted */
 	const struct together_process *learner;	 /* the first; NULL: none */
 	const struct together_process *doubtful; /* the first that may be one; NULL: none */
@@ -46,7 +47,8 @@ struct joined {
 struct together {
 	void *by_key; /* a tree of struct held */
 	struct held **all;
-	size_t count, room, max, bytes;
+	size_t count, room, bytes;
+	size_t charged, charged_max; /* bytes, of each record at least TOGETHER_CHARGE */
 	uint64_t forgotten;
 	struct process_record *scratch;
 	/* Made when some record changed. */
@@ -61,6 +63,7 @@ struct together {
 	struct model_fingerprint **model; /* different ones */
 	size_t models, model_room;
 	char **subject;
+	struct om_id *united; /* jobs over nodes that runs are of */
 	size_t runs;
 	struct lineages *lineages;
 };

@@ -458,6 +458,35 @@ static void count_sets(struct making *m)
 	}
 }
 
+/* What its record leaves out may be what joins it to its tenant's learner. */
+static int tell_left_out(struct making *m)
+{
+	struct together *t = m->t;
+	_cleanup_free_ const struct together_process **learner = calloc(t->count + 1, sizeof(*learner));
+	int r = 0;
+
+	if (!learner)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->count; i++)
+		if (job_learns(m->sorted[i]->told.verdict) && !learner[m->sorted[i]->owner])
+			learner[m->sorted[i]->owner] = &m->sorted[i]->told;
+	for (size_t i = 0; r == 0 && i < t->count; i++) {
+		const struct held *h = m->sorted[i];
+		struct joined *j = &t->job[h->job];
+		struct together_oddity o = { .kind = TOGETHER_LEFT_OUT, .id = j->name };
+
+		if (!h->claims_left_out || h->told.verdict != PHASE_IS_INFERENCE || !learner[h->owner] ||
+		    j->learner || j->is_left_out)
+			continue;
+		o.a = &h->told;
+		o.b = learner[h->owner];
+		o.time_ns = h->told.from_ns;
+		j->is_left_out = true;
+		r = add_oddity(t, &o);
+	}
+	return r;
+}
+
 static void making_done(struct making *m)
 {
 	free(m->sorted);
@@ -487,7 +516,7 @@ static int make(struct making *m)
 	for (size_t i = 0; i < t->jobs; i++)
 		place(m, i, &at);
 	count_sets(m);
-	return 0;
+	return tell_left_out(m);
 }
 
 int together_make(struct together *t)

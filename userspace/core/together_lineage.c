@@ -15,6 +15,7 @@ struct gathering {
 	struct together *t;
 	const struct together_words *words;
 	const struct together_process **p; /* by ledger, job, process */
+	size_t united;			   /* used of t->united */
 	void *models;			   /* a tree of those in t->model */
 	struct process_record *record;
 };
@@ -29,10 +30,12 @@ void together_lineages_done(struct together *t)
 	free(t->model);
 	free(t->subject);
 	free(t->run);
+	free(t->united);
 	t->lineages = NULL;
 	t->model = NULL;
 	t->subject = NULL;
 	t->run = NULL;
+	t->united = NULL;
 	t->models = t->model_room = t->runs = 0;
 }
 
@@ -144,6 +147,37 @@ static int name_run(struct gathering *g, const struct together_process *p, char 
 	return 0;
 }
 
+static int by_id(const void *x, const void *y)
+{
+	return memcmp(x, y, sizeof(struct om_id));
+}
+
+/* All of them: the first alone may be a decoy, made to hide the others. */
+static void take_jobs(struct gathering *g, const struct together_process *const *p, size_t count,
+		      struct lineage_run *run)
+{
+	struct om_id *all = g->t->united + g->united;
+	size_t n = 0, kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct joined *j = &g->t->job[((const struct held *)p[i])->job];
+
+		if (j->count > 1)
+			all[n++] = j->name;
+	}
+	qsort(all, n, sizeof(*all), by_id);
+	for (size_t i = 0; i < n; i++)
+		if (!i || !om_id_equal(&all[i], &all[kept - 1]))
+			all[kept++] = all[i];
+	g->united += kept;
+	if (!kept)
+		return;
+	run->is_united = true;
+	run->united = all[0];
+	run->also = all + 1;
+	run->also_count = kept - 1;
+}
+
 static int make_run(struct gathering *g, const struct together_process *const *p, size_t count)
 {
 	struct together *t = g->t;
@@ -153,15 +187,10 @@ static int make_run(struct gathering *g, const struct together_process *const *p
 
 	*run = (struct lineage_run){ .ledger = p[0]->ledger, .job = p[0]->job, .from_ns = UINT64_MAX };
 	for (size_t i = 0; i < count; i++) {
-		const struct joined *j = &t->job[((const struct held *)p[i])->job];
-
 		run->from_ns = p[i]->from_ns < run->from_ns ? p[i]->from_ns : run->from_ns;
 		run->to_ns = p[i]->to_ns > run->to_ns ? p[i]->to_ns : run->to_ns;
-		if (j->count > 1 && !run->is_united) {
-			run->is_united = true;
-			run->united = j->name;
-		}
 	}
+	take_jobs(g, p, count, run);
 	r = name_run(g, latest_of(p, count), &t->subject[t->runs], run);
 	t->runs++;
 	if (r || !face)
@@ -192,7 +221,8 @@ static int gather(struct gathering *g)
 	g->record = malloc(sizeof(*g->record));
 	t->run = calloc(t->count + 1, sizeof(*t->run));
 	t->subject = calloc(t->count + 1, sizeof(*t->subject));
-	if (!g->p || !g->record || !t->run || !t->subject)
+	t->united = calloc(t->count + 1, sizeof(*t->united));
+	if (!g->p || !g->record || !t->run || !t->subject || !t->united)
 		return -ENOMEM;
 	memcpy(g->p, t->order, t->count * sizeof(*g->p));
 	qsort(g->p, t->count, sizeof(*g->p), by_instance);

@@ -15,6 +15,7 @@
 #define ZEROS_WORTH 8 /* shorter runs cost more than they save */
 #define RUN_MAX UINT16_MAX
 #define GO_AT_ONCE 32 /* a 32nd part of the room is made at once */
+#define ROOM_MIN 32768
 
 /* --- packing: (zeros, bytes, the bytes) until all is there --- */
 
@@ -143,12 +144,18 @@ static size_t size_of(const struct held *h)
 	return sizeof(*h) + h->packed_size;
 }
 
+static size_t charge_of(const struct held *h)
+{
+	return size_of(h) > TOGETHER_CHARGE ? size_of(h) : TOGETHER_CHARGE;
+}
+
 static void forget(struct together *t, struct held *h)
 {
 	tdelete(&h->told, &t->by_key, compare_held);
 	t->all[h->at] = t->all[--t->count];
 	t->all[h->at]->at = h->at;
 	t->bytes -= size_of(h);
+	t->charged -= charge_of(h);
 	held_free(h);
 	together_unmake(t);
 }
@@ -159,7 +166,11 @@ struct together *together_new(size_t processes_max)
 
 	if (!t)
 		return NULL;
-	t->max = processes_max ?: 1;
+	if (processes_max > SIZE_MAX / TOGETHER_CHARGE)
+		processes_max = SIZE_MAX / TOGETHER_CHARGE;
+	t->charged_max = processes_max * TOGETHER_CHARGE;
+	if (t->charged_max < ROOM_MIN)
+		t->charged_max = ROOM_MIN;
 	t->scratch = calloc(1, sizeof(*t->scratch));
 	return t->scratch ? t : together_free(t);
 }
@@ -193,33 +204,68 @@ static int by_tenant(const void *x, const void *y)
 	return compare_held(&a->told, &b->told);
 }
 
-/* Whoever has most makes room, so that nobody can crowd another out. */
-static int make_room(struct together *t)
+/* What one tenant has: a range of the sorted. */
+struct tenants_part {
+	size_t first, charge;
+};
+
+static int by_charge(const void *x, const void *y)
+{
+	const struct tenants_part *a = x, *b = y;
+
+	if (a->charge != b->charge)
+		return a->charge > b->charge ? -1 : 1;
+	return a->first < b->first ? -1 : 1;
+}
+
+/* What each tenant keeps at most, so that `go` goes of those who have more. Parts are sorted. */
+static size_t level_of(const struct tenants_part *part, size_t count, size_t go)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t next = i + 1 < count ? part[i + 1].charge : 0;
+
+		sum += part[i].charge;
+		if (sum - (i + 1) * next >= go)
+			return (sum - go) / (i + 1);
+	}
+	return 0;
+}
+
+/* Whoever has most makes room, and the next, down to what all have, so that nobody can crowd another out.
+ * Sorting pays for many that come. */
+static int make_room(struct together *t, size_t more)
 {
 	_cleanup_free_ struct held **sorted = calloc(t->count + 1, sizeof(struct held *));
-	size_t from = 0, most = 0, most_at = 0, go = t->max / GO_AT_ONCE + 1;
+	_cleanup_free_ struct tenants_part *part = calloc(t->count + 1, sizeof(*part));
+	size_t parts = 0, level, go = t->charged_max / GO_AT_ONCE + more, kept = t->charged;
 
-	if (!sorted)
+	if (!sorted || !part)
 		return -ENOMEM;
+	go = go < t->charged ? go : t->charged;
 	memcpy(sorted, t->all, t->count * sizeof(struct held *));
 	qsort(sorted, t->count, sizeof(struct held *), by_tenant);
-	for (size_t i = 1; i <= t->count; i++) {
-		if (i < t->count && !strcmp(sorted[i]->told.tenant, sorted[from]->told.tenant))
-			continue;
-		if (i - from > most) {
-			most = i - from;
-			most_at = from;
-		}
-		from = i;
+	for (size_t i = 0; i < t->count; i++) {
+		if (!i || strcmp(sorted[i]->told.tenant, sorted[i - 1]->told.tenant) != 0)
+			part[parts++] = (struct tenants_part){ .first = i };
+		part[parts - 1].charge += charge_of(sorted[i]);
 	}
-	for (size_t i = 0; i < go && i < most; i++, t->forgotten++)
-		forget(t, sorted[most_at + i]);
+	qsort(part, parts, sizeof(*part), by_charge);
+	level = level_of(part, parts, go);
+	kept -= go;
+	for (size_t i = 0; i < parts; i++)
+		for (size_t at = part[i].first; part[i].charge > level && t->charged > kept; at++) {
+			part[i].charge -= charge_of(sorted[at]);
+			forget(t, sorted[at]);
+			t->forgotten++;
+		}
 	return 0;
 }
 
 static int keep(struct together *t, struct held *h)
 {
-	if (t->count >= t->max && make_room(t))
+	if (charge_of(h) > t->charged_max - t->charged && make_room(t, charge_of(h)))
 		return -ENOMEM;
 	if (t->count == t->room) {
 		size_t room = t->room ? 2 * t->room : 64;
@@ -235,6 +281,7 @@ static int keep(struct together *t, struct held *h)
 	h->at = t->count;
 	t->all[t->count++] = h;
 	t->bytes += size_of(h);
+	t->charged += charge_of(h);
 	return 0;
 }
 
@@ -305,7 +352,7 @@ static int fill(struct together *t, struct held *h, const struct process_record 
 static int replace(struct together *t, struct held *h, const struct process_record *p)
 {
 	uint64_t first = earliest(p);
-	size_t before = size_of(h);
+	size_t before = size_of(h), charged = charge_of(h);
 	int r;
 
 	if (first < h->told.from_ns) {
@@ -316,8 +363,9 @@ static int replace(struct together *t, struct held *h, const struct process_reco
 	if (r)
 		return r;
 	t->bytes += size_of(h) - before;
+	t->charged += charge_of(h) - charged;
 	together_unmake(t);
-	return 0;
+	return t->charged > t->charged_max ? make_room(t, t->charged - t->charged_max) : 0;
 }
 
 int together_put(struct together *t, const struct process_record *p)

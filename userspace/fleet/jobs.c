@@ -258,6 +258,9 @@ static struct odd say_odd(const struct together_oddity *o, char ret[500])
 				partly = { "communicator/", "communicator-over-tenants",
 					   "look whether the ranks that are missing run on nodes without a "
 					   "meter" },
+				left_out = { "job/", "communicators-left-out",
+					     "find out whether it answers for the learning; a person's word "
+					     "about the phase holds" },
 				shared = { "process/", "process-shared",
 					   "find out which node's record is not true" };
 	const char *a = jobs_whose(o->a->tenant), *b = jobs_whose(o->b->tenant);
@@ -285,6 +288,12 @@ static struct odd say_odd(const struct together_oddity *o, char ret[500])
 			"none of them to the other.",
 			a, b);
 		return shared;
+	case TOGETHER_LEFT_OUT:
+		snprintf(ret, 500,
+			 "Processes of tenant %.100s that only infer made more communicators than their "
+			 "records hold, and others of it learn: whether one of them joins both is not told.",
+			 a);
+		return left_out;
 	case TOGETHER_PARTLY_SEEN:
 		break;
 	}
@@ -302,7 +311,8 @@ static int on_oddity(void *ctx, const struct together_oddity *o)
 	struct odd odd = say_odd(o, sentence);
 
 	snprintf(subject, sizeof(subject), "%s%s", odd.subject, om_id_format(&o->id, process[0]));
-	if ((!o->is_over_tenants && om_id_equal(&o->a->ledger, &o->b->ledger)) ||
+	if ((!o->is_over_tenants && o->kind != TOGETHER_LEFT_OUT &&
+	     om_id_equal(&o->a->ledger, &o->b->ledger)) ||
 	    (o->kind == TOGETHER_PARTLY_SEEN && l->now_ns < o->time_ns + SETTLES_NS) ||
 	    !jobs_may_tell(l, OF_ODDITIES, subject, odd.cause, "1"))
 		return 0;
