@@ -149,12 +149,11 @@ static void a_rank_of_unknown_work_may_learn(void **state)
 static void degrees_that_no_job_has_are_none(void **state)
 {
 	static const uint32_t tensor[] = { 4096, 65536, 1U << 31, UINT32_MAX };
+	static const struct job_group group = { 4096, RUN_SENDRECV, 1 };
 	_cleanup_free_ struct job_rank *r = calloc(2, sizeof(*r));
 	struct job_judgement x;
 
 	for (size_t i = 0; i < sizeof(tensor) / sizeof(*tensor); i++) {
-		const struct job_group group = { 4096, RUN_SENDRECV, 1 };
-
 		for (size_t k = 0; k < 2; k++) {
 			struct model_fingerprint *f = &r[k].model;
 
