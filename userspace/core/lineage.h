@@ -31,6 +31,8 @@
 
 #define LINEAGE_JOINS 0.5
 #define LINEAGE_LIKE 0.9
+/* From here on a tie is no matter of likeness: such a run is in both bounds of its lineage. */
+#define LINEAGE_SURE 0.95
 #define LINEAGE_RUNS_ALL (1 << 24)
 /* A model is compared with so many of its tenant that are as large or larger, a group with so many of other
  * tenants, the nearest in size first, until so many were like it. Those whose comparing ended so are counted.

@@ -23,7 +23,7 @@ struct said {
 	struct key_node node;
 	char value[128];
 	uint64_t at_ns;
-	uint32_t share_high_ppm;
+	uint32_t share_low_ppm, share_high_ppm;
 };
 
 /* One that waits to be written. */
@@ -31,7 +31,7 @@ struct to_say {
 	char key[160]; /* of `said` */
 	char value[128];
 	uint64_t at_ns;
-	uint32_t share_high_ppm;
+	uint32_t share_low_ppm, share_high_ppm;
 };
 
 struct jobs_said {

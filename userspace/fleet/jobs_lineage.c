@@ -140,10 +140,59 @@ double jobs_best_tie(const struct lineage_run *runs, const struct lineage_group 
 	return best;
 }
 
+static bool is_sure(const struct lineage_run *a, const struct lineage_run *b)
+{
+	struct lineage_run x = *a, y = *b;
+	const char *why;
+
+	x.model = y.model = NULL; /* likeness is never sure */
+	return lineage_tie(&x, &y, &why) >= LINEAGE_SURE;
+}
+
+static size_t root_of(size_t *root, size_t i)
+{
+	while (root[i] != i)
+		i = root[i] = root[root[i]];
+	return i;
+}
+
+/*
+ * The largest part of a lineage that sure ties hold together: only it is in the lower bound, for what
+ * likeness ties to it may be another model. root_of() of *ret is each member's part; the caller frees.
+ * *ret_largest: the largest, `count` where no two are tied. Members are by time; each is compared with those
+ * near it.
+ */
+static int sure_parts(const struct lineage_run *runs, const struct lineage_group *g, size_t **ret,
+		      size_t *ret_largest)
+{
+	size_t *root = calloc(2 * g->count + 1, sizeof(*root)), *size = root + g->count, most = 1;
+
+	if (!root)
+		return -ENOMEM;
+	for (size_t i = 0; i < g->count; i++) {
+		root[i] = i;
+		for (size_t k = i > NEIGHBOURS ? i - NEIGHBOURS : 0; k < i; k++)
+			if (is_sure(&runs[g->member[i]], &runs[g->member[k]]))
+				root[root_of(root, i)] = root_of(root, k);
+	}
+	*ret_largest = g->count;
+	for (size_t i = 0; i < g->count; i++)
+		size[root_of(root, i)]++;
+	for (size_t i = 0; i < g->count; i++)
+		if (size[i] > most) {
+			most = size[i];
+			*ret_largest = i;
+		}
+	*ret = root;
+	return 0;
+}
+
 static int say_lineage(struct look *l, const struct lineage_run *runs, const struct lineage_group *g,
 		       const char *name)
 {
-	int r = 0;
+	_cleanup_free_ size_t *part = NULL;
+	size_t largest;
+	int r = sure_parts(runs, g, &part, &largest);
 
 	for (size_t i = 0; r == 0 && i < g->count; i++) {
 		const struct lineage_run *run = &runs[g->member[i]];
@@ -151,15 +200,17 @@ static int say_lineage(struct look *l, const struct lineage_run *runs, const str
 		struct om_assignment a = { .ledger = run->ledger,
 					   .job = run->job,
 					   .kind = OM_ASSIGN_LINEAGE,
-					   .share_low_ppm = 1000000,
 					   .share_high_ppm = 1000000 };
 		const struct said *known = jobs_said_find(&l->jobs->said, &a);
 		const char *why;
 		double tie;
 
-		if (run->declared || (known && !strcmp(known->value, name)))
+		if (run->declared)
 			continue;
 		tie = jobs_best_tie(runs, g, i, &why);
+		a.share_low_ppm = root_of(part, i) == largest ? 1000000 : 0;
+		if (known && !strcmp(known->value, name) && known->share_low_ppm == a.share_low_ppm)
+			continue;
 		snprintf(a.value, sizeof(a.value), "%s", name);
 		snprintf(a.evidence, sizeof(a.evidence),
 			 "One of %zu runs of lineage %.64s, which go by several names. Its surest tie: %s, "

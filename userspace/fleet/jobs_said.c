@@ -44,7 +44,7 @@ static size_t key_of(const struct om_assignment *a, char ret[160])
 }
 
 static int note(struct key_map *m, const char *key, size_t len, const char *value, uint64_t at_ns,
-		uint32_t share_high_ppm)
+		uint32_t share_low_ppm, uint32_t share_high_ppm)
 {
 	struct said *s = (struct said *)key_map_find(m, key, len);
 
@@ -59,6 +59,7 @@ static int note(struct key_map *m, const char *key, size_t len, const char *valu
 	}
 	snprintf(s->value, sizeof(s->value), "%s", value);
 	s->at_ns = at_ns;
+	s->share_low_ppm = share_low_ppm;
 	s->share_high_ppm = share_high_ppm;
 	return 0;
 }
@@ -69,7 +70,8 @@ static int take_word(struct jobs_said *s, const struct om_assignment *a)
 	char key[2 * OM_ID_STRLEN];
 	size_t len = key_of_job(&a->ledger, &a->job, key);
 
-	return a->to_ns ? 0 : note(&s->person, key, len, a->value, a->at_ns, a->share_high_ppm);
+	return a->to_ns ? 0
+			: note(&s->person, key, len, a->value, a->at_ns, a->share_low_ppm, a->share_high_ppm);
 }
 
 int jobs_said_take(struct jobs_said *s, const rd_kafka_message_t *m)
@@ -88,7 +90,7 @@ int jobs_said_take(struct jobs_said *s, const rd_kafka_message_t *m)
 		return a.kind == OM_ASSIGN_LINEAGE ? take_word(s, &a) : 0;
 	if (strcmp(a.rule, RULE_LINEAGE) != 0 && strcmp(a.rule, OM_RULE_JOINED) != 0)
 		return 0;
-	return note(&s->rule, key, key_of(&a, key), a.value, a.at_ns, a.share_high_ppm);
+	return note(&s->rule, key, key_of(&a, key), a.value, a.at_ns, a.share_low_ppm, a.share_high_ppm);
 }
 
 const char *jobs_said_lineage(const struct jobs_said *s, const struct om_id *ledger, const struct om_id *job)
@@ -168,7 +170,9 @@ int jobs_said_add(struct jobs_said *s, const struct fleet *f, struct om_assignme
 	snprintf(a->rule, sizeof(a->rule), "%s", a->kind == OM_ASSIGN_SERVES ? OM_RULE_JOINED : RULE_LINEAGE);
 	snprintf(a->version, sizeof(a->version), RULE_VERSION);
 	t = &s->to_say[s->count];
-	*t = (struct to_say){ .at_ns = a->at_ns, .share_high_ppm = a->share_high_ppm };
+	*t = (struct to_say){ .at_ns = a->at_ns,
+			      .share_low_ppm = a->share_low_ppm,
+			      .share_high_ppm = a->share_high_ppm };
 	key_of(a, t->key);
 	snprintf(t->value, sizeof(t->value), "%s", a->value);
 	if (asprintf(&key, "%s/rule", t->key) < 0)
@@ -193,7 +197,8 @@ int jobs_said_written(struct jobs_said *s, bool is_written)
 		const struct to_say *t = &s->to_say[i];
 
 		if (is_written && r == 0)
-			r = note(&s->rule, t->key, strlen(t->key), t->value, t->at_ns, t->share_high_ppm);
+			r = note(&s->rule, t->key, strlen(t->key), t->value, t->at_ns, t->share_low_ppm,
+				 t->share_high_ppm);
 		free(s->sayings[i].text);
 		free((char *)s->sayings[i].key);
 	}
