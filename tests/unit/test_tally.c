@@ -288,6 +288,42 @@ static void what_goes_on_as_it_went_is_what_it_was(void **state)
 	}
 }
 
+/* A little learning beside much that goes on as it went is in the upper bound at once, and told exactly when the hour ends. */
+static void what_moves_is_in_the_bounds(void **state)
+{
+	_cleanup_(run_done) struct run serves = { 0 };
+	_cleanup_(run_done) struct run learns = { 0 };
+	struct om_tally *t = om_tally_new(hash_of);
+	struct om_phase_hour h[8] = { 0 }, was;
+	opcount a, b;
+	uint64_t times;
+
+	load(INFERENCE, &serves);
+	load(TRAINING, &learns);
+	assert_int_equal(run_ops(&serves, &a), 0);
+	assert_int_equal(run_ops(&learns, &b), 0);
+	times = (uint64_t)(b * 1000 / a) + 1; /* so that the other is a thousandth */
+	put(t, &serves, 7, job(1), times, false);
+	burst(t, &serves, 7);
+	assert_int_equal(om_tally_judge(t, keep, h), 0);
+	was = h[1];
+	assert_int_equal(was.verdict, PHASE_IS_INFERENCE);
+	put(t, &learns, 7, job(1), 1, false);
+	assert_int_equal(om_tally_judge(t, keep, h), 0);
+	assert_true(h[1].executed == was.executed + b);
+	assert_true(h[1].training_high >= was.training_high + b);
+	assert_true(h[1].training_high <= was.training_high + 3 * b);
+	assert_true(h[1].training_low <= was.training_low);
+	om_tally_hour_ends(t);
+	was = h[1];
+	assert_int_equal(om_tally_judge(t, keep, memset(h, 0, sizeof(h))), 0);
+	assert_true(h[1].executed == was.executed); /* judged anew, though nothing came */
+	om_tally_hour_ends(t);
+	assert_int_equal(om_tally_judge(t, keep, memset(h, 0, sizeof(h))), 0);
+	assert_int_equal(h[1].processes, 0); /* it is as exact as it gets */
+	om_tally_free(t);
+}
+
 /* One process under one job, with windows that were kept elsewhere before its own; and what its ranks add up. */
 static void a_process_is_taken_by_itself(void **state)
 {
@@ -379,6 +415,7 @@ int main(void)
 		cmocka_unit_test(windows_are_kept_with_their_buffers),
 		cmocka_unit_test(a_process_is_taken_by_itself),
 		cmocka_unit_test(what_goes_on_as_it_went_is_what_it_was),
+		cmocka_unit_test(what_moves_is_in_the_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -484,6 +484,8 @@ int agent_phases_look(struct agent *a, const struct drain_result *d, bool had_al
 	r = r ?: agent_models_step(a, p->tally, now_ns, &has_ended);
 	if (r || (!has_counts && !has_ended))
 		return r;
+	if (agent_phases_hour_is_over(a, now_ns))
+		om_tally_hour_ends(p->tally);
 	r = om_tally_judge(p->tally, on_hour, &g);
 	r = r ?: look_together(a, now_ns);
 	if (r == 0 && agent_phases_hour_is_over(a, now_ns))

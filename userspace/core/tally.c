@@ -404,17 +404,20 @@ static opcount part(opcount of, double share, bool up)
 	return opcount_muldiv(of, ppm(share, up), PPM, &r) ? of : r;
 }
 
-/* So many operations, of which the shares are known; unshaped ones are in the upper bound. */
+/* So many operations, of which the shares are known; unshaped ones are in the upper bound. What has moved
+ * since then counts twice: backward products that are new make as many forward ones, which were there before,
+ * training's. */
 static void set_amounts(struct process *p, opcount executed)
 {
 	opcount unshaped = p->unshaped - p->unshaped_base;
 	struct om_phase_hour *h = &p->judged;
+	double other = 2 * p->like.moved;
 
 	h->executed = executed;
-	h->recompute_low = part(executed, p->like.recompute_low, false);
-	h->recompute_high = part(executed, p->like.recompute_high, true);
-	h->training_low = part(executed, p->like.training_low - p->like.recompute_high, false);
-	h->training_high = part(executed, p->like.training_high - p->like.recompute_low, true);
+	h->recompute_low = part(executed, p->like.recompute_low - other, false);
+	h->recompute_high = part(executed, p->like.recompute_high + other, true);
+	h->training_low = part(executed, p->like.training_low - p->like.recompute_high - other, false);
+	h->training_high = part(executed, p->like.training_high - p->like.recompute_low + other, true);
 	opcount_add_saturating(&h->executed, unshaped);
 	opcount_add_saturating(&h->training_high, unshaped);
 	p->has_changed = false;

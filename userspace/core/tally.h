@@ -81,6 +81,9 @@ uint32_t om_tally_windows(const struct om_tally *t, uint32_t tgid, uint64_t star
 /* Its last counts are put: after the next judgement only the sum is kept. */
 void om_tally_ended(struct om_tally *t, uint32_t tgid, uint64_t start_ns);
 
+/* The next judgement is the hour's last: nothing is taken for what it was before. */
+void om_tally_hour_ends(struct om_tally *t);
+
 /* A job instance and hour. */
 struct om_phase_hour {
 	struct om_id job;

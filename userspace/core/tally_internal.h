@@ -52,6 +52,7 @@ struct process {
 	/* What that was made of: as long as the hour goes on as it went, it holds for all of it. */
 	struct {
 		double training_low, training_high, recompute_low, recompute_high;
+		double moved; /* part of the operations that may be other products' by now */
 		size_t sums;
 		uint32_t times; /* that it was taken for what came since */
 	} like;

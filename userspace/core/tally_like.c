@@ -10,6 +10,7 @@
 #include "gemm_entries.h"
 
 #define LIKE 0.002   /* of the operations may be other products' */
+#define EXACT 1e-9   /* less is rounding */
 #define LIKE_TIMES 4 /* then it is judged anew all the same: the order may be another */
 
 /* As run_ops() has them. */
@@ -51,6 +52,7 @@ void tally_remember(struct process *p, opcount executed)
 		p->item[i].judged = part_of(&p->item[i], all);
 	p->like.sums = p->sums;
 	p->like.times = 0;
+	p->like.moved = 0;
 }
 
 bool tally_goes_on(struct process *p, opcount executed)
@@ -62,5 +64,14 @@ bool tally_goes_on(struct process *p, opcount executed)
 		return false;
 	for (size_t i = 0; i < p->count; i++)
 		moved += fabs(part_of(&p->item[i], all) - p->item[i].judged);
+	p->like.moved = moved / 2 > EXACT ? moved / 2 : 0;
 	return moved / 2 < LIKE;
+}
+
+void om_tally_hour_ends(struct om_tally *t)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		t->process[i].has_changed |= t->process[i].like.moved > 0;
+		t->process[i].like.times = LIKE_TIMES;
+	}
 }
