@@ -499,6 +499,67 @@ static void what_moves_anyway_is_no_news(void **state)
 	NEWS(true, now->group[0].kind = RUN_ALLTOALL);
 }
 
+/* A minute of an hour after one that was told. */
+#define STANDS(yes, change)                                                                                                              \
+	do {                                                                                                                             \
+		process_record_copy(now, was);                                                                                           \
+		now->from_ns = was->to_ns;                                                                                               \
+		now->to_ns = now->at_ns = now->from_ns + HOUR / 60;                                                                      \
+		now->phase.verdict = PHASE_IS_UNKNOWN;                                                                                   \
+		now->phase.executed = was->phase.executed / 60;                                                                          \
+		change;                                                                                                                  \
+		assert_int_equal(process_record_stands(was, now), yes);                                                                  \
+	} while (0)
+
+static void an_earlier_hour_stands_for_minutes_only(void **state)
+{
+	_cleanup_free_ struct process_record *was = malloc(sizeof(*was)), *now = malloc(sizeof(*now));
+	_cleanup_free_ char *text = NULL;
+
+	golden("process_v1.json", was, &text);
+	was->to_ns = was->at_ns = was->from_ns + HOUR;
+	STANDS(true, );
+	STANDS(true, now->phase.executed = 1);
+	STANDS(false, now->phase.executed *= 11); /* faster than ever: other work */
+	STANDS(false, now->phase.verdict = was->phase.verdict);
+	STANDS(true, now->phase.verdict = was->phase.verdict; now->phase.executed = 1); /* its model is surer */
+	STANDS(false, now->phase.verdict = PHASE_IS_INFERENCE; now->phase.executed = 1);
+	STANDS(false, now->phase.suspicion = "what somebody does");
+	STANDS(false, now->to_ns = now->from_ns + HOUR / 10);
+	STANDS(false, now->from_ns = was->from_ns); /* of the same hour: it was taken back */
+	STANDS(false, now->from_ns += 2 * HOUR; now->to_ns += 2 * HOUR);
+	/* However much was claimed to be inference once: who learns after that is seen to learn, and unknown is unknown in time. */
+	was->phase.executed = OPCOUNT_MAX / 16;
+	was->phase.verdict = PHASE_IS_INFERENCE;
+	STANDS(false, now->phase.verdict = PHASE_IS_TRAINING; now->phase.executed = 1);
+	STANDS(false, now->to_ns = now->from_ns + HOUR / 2; now->phase.executed = 1);
+	was->phase.verdict = PHASE_IS_UNKNOWN;
+	STANDS(false, );
+}
+
+static void what_stands_keeps_its_beginning_and_no_end(void **state)
+{
+	_cleanup_free_ struct process_record *was = malloc(sizeof(*was)), *now = malloc(sizeof(*now));
+	_cleanup_free_ char *text = NULL, *again = NULL;
+	uint64_t to;
+
+	golden("process_v1.json", was, &text);
+	process_record_copy(now, was);
+	now->from_ns += HOUR;
+	to = now->to_ns = now->at_ns = was->at_ns + 2 * HOUR;
+	now->phase.verdict = PHASE_IS_UNKNOWN;
+	now->has_model = false;
+	snprintf(was->suspicion, sizeof(was->suspicion), "what a rule says");
+	was->phase.suspicion = was->suspicion;
+	process_record_keep(now, was);
+	assert_true(now->from_ns == was->from_ns && now->to_ns == to && now->at_ns == to);
+	assert_false(process_record_is_news(was, now));
+	assert_ptr_equal(now->phase.suspicion, now->suspicion);
+	again = process_record_encode(now);
+	assert_int_equal(process_record_decode(again, strlen(again), was), 0);
+	assert_true(was->to_ns == to);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -511,6 +572,8 @@ int main(void)
 		cmocka_unit_test(longer_than_it_may_be_is_refused),
 		cmocka_unit_test(no_json_is_no_record),
 		cmocka_unit_test(what_moves_anyway_is_no_news),
+		cmocka_unit_test(an_earlier_hour_stands_for_minutes_only),
+		cmocka_unit_test(what_stands_keeps_its_beginning_and_no_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -251,8 +251,12 @@ int agent_process_judge(struct agent *a, const struct om_tally *t, const struct 
 int agent_process_name(struct agent *a, const struct om_tally *t, const struct agent_process_of *of,
 		       struct process_record *p);
 /* Says it if it is news, or the last one is old: 0 said, 1 not. The last one is looked for in the log. */
+struct agent_process_said {
+	bool is_same,	 /* as the last one */
+		is_kept; /* it has the last one's judgement: it is to be judged again */
+};
 int agent_process_say(struct agent *a, struct process_record *p, struct process_record *was,
-		      bool *ret_is_same);
+		      struct agent_process_said *ret);
 /* The last record of that process under that job: 0, 1 there is none. */
 int agent_process_last(struct agent *a, const struct agent_process_of *of, struct process_record *ret);
 

@@ -297,7 +297,8 @@ static int say(struct agent *a, struct known *k, uint64_t names)
 {
 	struct agent_models *m = a->models;
 	struct share *s = share_of(m, &k->of.job);
-	bool is_same = false, was_said = k->names != 0;
+	struct agent_process_said said = { 0 };
+	bool was_said = k->names != 0;
 	int r;
 
 	if (!was_said && tells_nothing(m->now))
@@ -306,7 +307,7 @@ static int say(struct agent *a, struct known *k, uint64_t names)
 		m->totals.left_out++;
 		return 0;
 	}
-	r = agent_process_say(a, m->now, m->was, &is_same);
+	r = agent_process_say(a, m->now, m->was, &said);
 	if (r < 0)
 		return r;
 	if (r == 0) {
@@ -314,8 +315,9 @@ static int say(struct agent *a, struct known *k, uint64_t names)
 		m->records--;
 		s->records++;
 	}
-	k->is_settled = is_same || k->of.is_dear ||
-			(m->now->model.is_certain && !strcmp(m->now->phase.confidence, "high"));
+	k->is_settled =
+		!said.is_kept && (said.is_same || k->of.is_dear ||
+				  (m->now->model.is_certain && !strcmp(m->now->phase.confidence, "high")));
 	k->names = names;
 	return 0;
 }

@@ -18,7 +18,6 @@
 #include "agent_internal.h"
 
 #define SAY_AGAIN_NS (6 * 3600000000000ULL) /* that it is there still, and does what it did */
-#define LITTLE 100			    /* of the work of the last record: no reason to take it back */
 #define NAME_STRLEN (16 + 2 * OM_ID_STRLEN + 24)
 
 /* --- the windows that are kept --- */
@@ -205,20 +204,8 @@ int agent_process_last(struct agent *a, const struct agent_process_of *of, struc
 	return find_last(a, &of->process, &of->job, ret);
 }
 
-/* What it did before stands for it, not the first moments of another hour. */
-static void keep_judgement(struct process_record *p, const struct process_record *was)
-{
-	p->from_ns = was->from_ns;
-	p->to_ns = was->to_ns;
-	p->phase = was->phase;
-	memcpy(p->suspicion, was->suspicion, sizeof(p->suspicion));
-	p->phase.suspicion = was->phase.suspicion ? p->suspicion : NULL;
-	p->has_model = was->has_model;
-	p->model = was->model;
-}
-
 int agent_process_say(struct agent *a, struct process_record *p, struct process_record *was,
-		      bool *ret_is_same)
+		      struct agent_process_said *ret)
 {
 	_cleanup_free_ char *text = NULL;
 	char unique[NAME_STRLEN];
@@ -227,12 +214,11 @@ int agent_process_say(struct agent *a, struct process_record *p, struct process_
 
 	if (r < 0)
 		return r;
-	*ret_is_same = r == 0 && !process_record_is_news(was, p);
-	if (r == 0 && p->phase.executed < was->phase.executed / LITTLE) {
-		keep_judgement(p, was);
-		*ret_is_same = !process_record_is_news(was, p);
-	}
-	if (*ret_is_same && p->at_ns < was->at_ns + SAY_AGAIN_NS)
+	ret->is_kept = r == 0 && process_record_stands(was, p);
+	if (ret->is_kept)
+		process_record_keep(p, was);
+	ret->is_same = r == 0 && !process_record_is_news(was, p);
+	if (ret->is_same && p->at_ns < was->at_ns + SAY_AGAIN_NS)
 		return 1;
 	text = process_record_encode(p);
 	if (!text)

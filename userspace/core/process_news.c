@@ -6,6 +6,10 @@
 #include <string.h>
 
 #define MOVED 0.005 /* of a figure, or of all operations */
+#define HOUR_NS 3600000000000ULL
+#define FIRST_NS 300000000000ULL /* by then a process is judged by itself again */
+#define FASTER 10		 /* than before: that is other work */
+#define LITTLE 100		 /* of what was counted before: its shares and its model are surer */
 
 static bool has_moved(double a, double b)
 {
@@ -84,4 +88,33 @@ bool process_record_is_news(const struct process_record *was, const struct proce
 		if (!has_group(was, &now->group[i]))
 			return true;
 	return false;
+}
+
+/* Operations in a second; those of a hostile process are of any size, and its times too. */
+static double rate(const struct process_record *p)
+{
+	double seconds = p->to_ns > p->from_ns ? (double)(p->to_ns - p->from_ns) / 1e9 : 1;
+
+	return opcount_to_double(p->phase.executed) / fmax(seconds, 1);
+}
+
+bool process_record_stands(const struct process_record *was, const struct process_record *now)
+{
+	bool is_same = now->phase.verdict == was->phase.verdict &&
+		       now->phase.executed < was->phase.executed / LITTLE;
+
+	return was->phase.verdict != PHASE_IS_UNKNOWN &&
+	       (now->phase.verdict == PHASE_IS_UNKNOWN || is_same) && !now->phase.suspicion &&
+	       now->to_ns < now->from_ns + FIRST_NS && was->from_ns < now->from_ns &&
+	       now->from_ns < was->to_ns + HOUR_NS && rate(now) <= FASTER * rate(was);
+}
+
+void process_record_keep(struct process_record *now, const struct process_record *was)
+{
+	now->from_ns = was->from_ns;
+	now->phase = was->phase;
+	memcpy(now->suspicion, was->suspicion, sizeof(now->suspicion));
+	now->phase.suspicion = was->phase.suspicion ? now->suspicion : NULL;
+	now->has_model = was->has_model;
+	now->model = was->model;
 }

@@ -25,7 +25,8 @@
 struct process_record {
 	struct om_id ledger, job, process; /* process: as in om_join_claim, the same in every ledger */
 	/* What the counts are of, Unix time: all of it since the process or the UTC hour began, whichever is
-	 * later. at_ns: when it was judged. */
+	 * later; where an earlier judgement stands (process_record_stands()), since that one's began. at_ns:
+	 * when it was judged. */
 	uint64_t from_ns, to_ns, at_ns;
 	bool has_ended;
 	/* Whose it is, as its node knows it; "unknown", "unassigned", "" where nothing says. A lineage is a
@@ -56,6 +57,13 @@ void process_record_copy(struct process_record *to, const struct process_record 
 /* Of one process under one job instance: does `now` tell what `was` does not? Times, counts (operations,
  * passes, tokens, bytes), words and figures that moved by less than half a percent are no news. */
 bool process_record_is_news(const struct process_record *was, const struct process_record *now);
+/* In the first minutes of an hour, or after the agent's restart, too little may have been counted to tell
+ * what a process does. Does what it was judged to do before still stand for it? Only in these minutes, while
+ * no other phase is known and nothing speaks against it, and where it has done no more than ten times as much
+ * in the time as it used to. */
+bool process_record_stands(const struct process_record *was, const struct process_record *now);
+/* Phase and model of `was`, and when that began, become now's. `to` and `at` stay. */
+void process_record_keep(struct process_record *now, const struct process_record *was);
 
 /* "<ledger>/<job>/<process>", the Kafka key; its partition is that of the job's registers. */
 #define PROCESS_KEY_STRLEN (3 * OM_ID_STRLEN)
