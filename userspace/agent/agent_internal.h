@@ -206,13 +206,14 @@ int agent_joins_begin(struct agent *a);
 void agent_joins_learns(struct agent *a, const struct om_id *job);
 bool agent_joins_with_learner(const struct agent *a, const struct om_id *job);
 
-/* How many of its communicators have an id. */
-int agent_joins_count(struct agent *a, const struct om_id *process, size_t *ret);
-/* The communicators of p->process, the latest; -ENOMEM. */
-int agent_joins_claims(struct agent *a, struct process_record *p);
+/* How many of its communicators have an id and several ranks. */
+size_t agent_joins_count(const struct agent *a, const struct om_id *process);
+/* The communicators of p->process, the earliest and the latest. */
+void agent_joins_claims(const struct agent *a, struct process_record *p);
 /* The ranks of its communicators, if all are of one size: the handle that a collective is asked of is not the
- * one that a communicator was made with. 0: not known. After agent_joins_claims(). */
+ * one that a communicator was made with. 0: not known. */
 uint32_t agent_joins_ranks(const struct agent *a, const struct om_id *process);
+uint64_t agent_joins_left_out(const struct agent *a); /* communicators past a limit */
 
 /* agent_models.c: which model each process computes, judged now and then, and said in its record. */
 struct agent_model_totals {
@@ -229,7 +230,7 @@ int agent_models_window(struct agent *a, const struct om_id *job, uint32_t tgid,
 bool agent_models_ended(struct agent *a, const struct om_tally *t, uint32_t tgid, uint64_t start_ns,
 			uint64_t now_ns);
 /* The tally has the counts of all processes, as of now_ns. */
-int agent_models_looked(struct agent *a, uint64_t now_ns);
+void agent_models_looked(struct agent *a, uint64_t now_ns);
 /* A new hour begins: what has ended is judged by the one that it ended in. */
 int agent_models_turn(struct agent *a, struct om_tally *t, uint64_t now_ns);
 /* A few models, after each drain. *ret_ended: processes that have ended were finished with. */
@@ -248,8 +249,8 @@ struct agent_process_of {
 int agent_process_judge(struct agent *a, const struct om_tally *t, const struct agent_process_of *of,
 			uint64_t now_ns, struct process_record *ret);
 /* Whose it is, and its communicators, as they are known now. */
-int agent_process_name(struct agent *a, const struct om_tally *t, const struct agent_process_of *of,
-		       struct process_record *p);
+void agent_process_name(struct agent *a, const struct om_tally *t, const struct agent_process_of *of,
+			struct process_record *p);
 /* Says it if it is news, or the last one is old: 0 said, 1 not. The last one is looked for in the log. */
 struct agent_process_said {
 	bool is_same,	 /* as the last one */

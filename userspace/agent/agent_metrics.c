@@ -263,6 +263,9 @@ static void render_models(struct agent *a)
 	counter(a, "opmeter_process_records", "Records of what a process does.", (double)t.said);
 	counter(a, "opmeter_process_records_left_out",
 		"Processes and records past a limit: not judged, or not said.", (double)t.left_out);
+	counter(a, "opmeter_communicators_left_out",
+		"Communicators past a process's, a job's or the node's limit: they join nothing here.",
+		(double)agent_joins_left_out(a));
 	gauge(a, "opmeter_model_worst_seconds", "seconds", "The most processor time that one judgement took.",
 	      (double)t.worst_ns / 1e9);
 }

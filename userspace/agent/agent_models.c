@@ -196,13 +196,11 @@ static uint64_t hash_text(uint64_t h, const char *text)
 }
 
 /* Never 0. */
-static int names_of(struct agent *a, const struct known *k, uint64_t now_ns, uint64_t *ret)
+static uint64_t names_of(struct agent *a, const struct known *k, uint64_t now_ns)
 {
 	static const enum om_assignment_kind kinds[] = { OM_ASSIGN_TENANT, OM_ASSIGN_MODEL,
 							 OM_ASSIGN_LINEAGE };
 	uint64_t h = 0xcbf29ce484222325ULL;
-	size_t communicators;
-	int r = agent_joins_count(a, &k->of.process, &communicators);
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		const struct om_dated *d = om_totals_holds(a->totals, om_ledger_id(a->ledger), &k->of.job,
@@ -210,27 +208,21 @@ static int names_of(struct agent *a, const struct known *k, uint64_t now_ns, uin
 
 		h = hash_text(h, d ? d->value : "");
 	}
-	*ret = (h ^ communicators) * 0x100000001b3ULL | 1;
-	return r;
+	return (h ^ agent_joins_count(a, &k->of.process)) * 0x100000001b3ULL | 1;
 }
 
-int agent_models_looked(struct agent *a, uint64_t now_ns)
+void agent_models_looked(struct agent *a, uint64_t now_ns)
 {
 	struct agent_models *m = a->models;
-	int r = 0;
 
 	m->is_ready = true;
 	m->looked_ns = now_ns;
-	for (size_t i = 0; i < m->count && r == 0; i++) {
+	for (size_t i = 0; i < m->count; i++) {
 		struct known *k = &m->known[i];
-		uint64_t names;
 
-		if (!k->names || k->of.has_ended)
-			continue;
-		r = names_of(a, k, now_ns, &names);
-		k->is_renamed |= names != k->names;
+		if (k->names && !k->of.has_ended)
+			k->is_renamed |= names_of(a, k, now_ns) != k->names;
 	}
-	return r;
 }
 
 /* --- limits --- */
@@ -359,7 +351,7 @@ static int make(struct agent *a, const struct om_tally *t, const struct known *k
 static int tell(struct agent *a, struct om_tally *t, struct known *k, uint64_t now_ns)
 {
 	const struct share *s = share_of(a->models, &k->of.job);
-	uint64_t names = 0, begun = processor_ns();
+	uint64_t begun = processor_ns();
 	int r;
 
 	if (k->is_due && (!s || s->time_ns > TIME_OF_A_JOB_NS)) {
@@ -373,9 +365,8 @@ static int tell(struct agent *a, struct om_tally *t, struct known *k, uint64_t n
 	k->is_due = k->is_renamed = false;
 	if (r)
 		return r < 0 ? r : 0;
-	r = agent_process_name(a, t, &k->of, a->models->now);
-	r = r ?: names_of(a, k, now_ns, &names);
-	return r ?: say(a, k, names);
+	agent_process_name(a, t, &k->of, a->models->now);
+	return say(a, k, names_of(a, k, now_ns));
 }
 
 /* The last of its job instances is told: the tally may let it go. */

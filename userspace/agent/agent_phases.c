@@ -470,7 +470,9 @@ static int take_counts(struct agent *a, const struct drain_result *d, bool had_a
 	if (r)
 		return r;
 	take_dead(a, d, now_ns);
-	return had_all ? agent_models_looked(a, now_ns) : 0;
+	if (had_all)
+		agent_models_looked(a, now_ns);
+	return 0;
 }
 
 int agent_phases_look(struct agent *a, const struct drain_result *d, bool had_all, uint64_t now_ns)

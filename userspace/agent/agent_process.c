@@ -148,18 +148,14 @@ static void add_groups(const struct agent *a, const struct om_tally *t, const st
 	qsort(p->group, p->groups, sizeof(p->group[0]), by_bytes);
 }
 
-int agent_process_name(struct agent *a, const struct om_tally *t, const struct agent_process_of *of,
-		       struct process_record *p)
+void agent_process_name(struct agent *a, const struct om_tally *t, const struct agent_process_of *of,
+			struct process_record *p)
 {
-	int r = agent_joins_claims(a, p);
-
-	if (r)
-		return r;
+	agent_joins_claims(a, p);
 	name(a, p, OM_ASSIGN_TENANT, "unknown", p->tenant, sizeof(p->tenant));
 	name(a, p, OM_ASSIGN_MODEL, "unassigned", p->model_name, sizeof(p->model_name));
 	name(a, p, OM_ASSIGN_LINEAGE, "", p->lineage, sizeof(p->lineage));
 	add_groups(a, t, of, p);
-	return 0;
 }
 
 /* --- the log --- */

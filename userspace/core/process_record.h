@@ -19,7 +19,7 @@
 #include "joining.h"
 #include "register.h"
 
-#define PROCESS_CLAIMS_MAX 64 /* communicators, the latest; further ones are counted */
+#define PROCESS_CLAIMS_MAX 64 /* communicators, the earliest and the latest; further ones are counted */
 #define PROCESS_GROUPS_MAX 64 /* kinds of traffic, the most bytes first */
 
 struct process_record {
