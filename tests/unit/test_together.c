@@ -213,6 +213,42 @@ static void doubt_about_a_learner_widens_who_answers(void **state)
 	together_free(t);
 }
 
+static size_t serving_count(struct together *t)
+{
+	char text[TEXT] = "";
+	size_t n = 0;
+
+	assert_int_equal(together_each_serving(t, print_serving, text), 0);
+	for (const char *at = text; (at = strchr(at, '\n')); at++)
+		n++;
+	return n;
+}
+
+/* A server of several nodes in its first minutes: what is not told yet is no doubt; what never came to be told is. */
+static void nobody_is_doubted_before_he_can_be_told(void **state)
+{
+	static const struct {
+		unsigned seconds;
+		bool has_ended;
+		size_t serving;
+	} cases[] = { { 60, false, 0 }, { 599, false, 0 }, { 600, false, 1 }, { 60, true, 1 } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct together *t = together_new(1000);
+
+		make(0, "acme", PHASE_IS_UNKNOWN);
+		claims(1, 2, 0);
+		p.to_ns = p.at_ns = p.from_ns + cases[i].seconds * SECOND;
+		p.has_ended = cases[i].has_ended;
+		put(t);
+		make(8, "acme", PHASE_IS_INFERENCE);
+		claims(1, 2, 1);
+		put(t);
+		assert_int_equal(serving_count(t), cases[i].serving);
+		together_free(t);
+	}
+}
+
 static int count_one(void *ctx, const struct together_process *one)
 {
 	++*(size_t *)ctx;
@@ -694,6 +730,7 @@ int main(void)
 		cmocka_unit_test(who_answers_serves_who_learns),
 		cmocka_unit_test(a_decoy_that_learns_frees_nobody),
 		cmocka_unit_test(doubt_about_a_learner_widens_who_answers),
+		cmocka_unit_test(nobody_is_doubted_before_he_can_be_told),
 		cmocka_unit_test(a_copied_communicator_joins_nobody),
 		cmocka_unit_test(a_place_that_is_free_joins_over_tenants_when_all_are_there),
 		cmocka_unit_test(no_rank_in_a_complete_communicator_joins_nobody),

@@ -402,13 +402,25 @@ static struct om_id name_of(const struct held *least)
 	return name;
 }
 
+/* In its first minutes nobody's phase is known: a server of several nodes would be in doubt each time it
+ * starts, and what was said of a day stays. */
+#define DOUBT_NS UINT64_C(600000000000)
+
+static bool is_early(const struct held *h)
+{
+	const struct together_process *p = &h->told;
+
+	return p->verdict == PHASE_IS_UNKNOWN && !h->is_suspected && !p->has_ended &&
+	       p->to_ns < p->from_ns + DOUBT_NS;
+}
+
 static void note_learning(struct joined *to, const struct held *h)
 {
 	const struct together_process *p = &h->told;
 
 	if (!to->learner && job_learns(p->verdict))
 		to->learner = p;
-	if (!to->doubtful && job_may_learn(p->verdict, p->executed, h->is_suspected))
+	if (!to->doubtful && !is_early(h) && job_may_learn(p->verdict, p->executed, h->is_suspected))
 		to->doubtful = p;
 }
 

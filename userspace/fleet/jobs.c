@@ -123,12 +123,35 @@ static bool is_told(const struct findings *j, const char *subject, const char *c
 	return j->policy.is_known(j->policy.known_ctx, &id);
 }
 
+struct told {
+	struct key_node node; /* key: kind and tenants */
+	size_t count;
+};
+
+/* Out of memory: nothing more is said now. */
+static bool is_more_of_them(struct look *l, int kind, const char *const tenant[2])
+{
+	char key[300];
+	size_t len = (size_t)snprintf(key, sizeof(key), "%d/%.140s/%.140s", kind, tenant[0], tenant[1]);
+	struct told *t = (struct told *)key_map_find(&l->told, key, len);
+
+	if (!t) {
+		t = calloc(1, sizeof(*t));
+		if (!t || key_map_add(&l->told, &t->node, key, len)) {
+			free(t);
+			return true;
+		}
+	}
+	return t->count++ >= OF_ONE_AT_ONCE;
+}
+
 /* Once, and not too many at a time: the others at a later look. True: it is to be said now. */
-bool jobs_may_tell(struct look *l, int kind, const char *subject, const char *cause, const char *level)
+bool jobs_may_tell(struct look *l, int kind, const char *subject, const char *cause, const char *level,
+		   const char *const tenant[2])
 {
 	if (is_told(l->findings, subject, cause, level))
 		return false;
-	if (l->emitted[kind] == NEW_AT_ONCE) {
+	if (l->emitted[kind] == NEW_AT_ONCE || is_more_of_them(l, kind, tenant)) {
 		processes_changed(l->jobs->processes);
 		return false;
 	}
@@ -169,7 +192,8 @@ static int tell_serving(struct look *l, const struct together_serving *s)
 	char subject[64] = "job/", ledger[OM_ID_STRLEN], job[OM_ID_STRLEN], sentence[500];
 
 	om_id_format(&s->joined, subject + strlen(subject));
-	if (!jobs_may_tell(l, OF_SERVING, subject, "job-serves", "1"))
+	if (!jobs_may_tell(l, OF_SERVING, subject, "job-serves", "1",
+			   (const char *const[2]){ s->tenant, s->learner }))
 		return 0;
 	snprintf(sentence, sizeof(sentence),
 		 "Processes of tenant %.100s that only infer are joined by communicators with others that "
@@ -314,7 +338,8 @@ static int on_oddity(void *ctx, const struct together_oddity *o)
 	if ((!o->is_over_tenants && o->kind != TOGETHER_LEFT_OUT &&
 	     om_id_equal(&o->a->ledger, &o->b->ledger)) ||
 	    (o->kind == TOGETHER_PARTLY_SEEN && l->now_ns < o->time_ns + SETTLES_NS) ||
-	    !jobs_may_tell(l, OF_ODDITIES, subject, odd.cause, "1"))
+	    !jobs_may_tell(l, OF_ODDITIES, subject, odd.cause, "1",
+			   (const char *const[2]){ o->a->tenant, o->b->tenant }))
 		return 0;
 	return findings_emit(
 		l->findings, subject, odd.cause, "1", sentence,
@@ -372,11 +397,11 @@ static int tell_forgotten(struct look *l)
 	if (is_told(l->findings, "processes", "processes-forgotten", day))
 		return 0;
 	snprintf(count, sizeof(count), "%" PRIu64, counts.forgotten);
-	snprintf(sentence, sizeof(sentence),
-		 "There is room for the records of %zu processes, and %s were forgotten: of the tenant that "
-		 "has "
-		 "most, first those that ended.",
-		 counts.processes, count);
+	snprintf(
+		sentence, sizeof(sentence),
+		"There is no room for the records of more processes: %zu are kept, and %s were forgotten, of "
+		"the tenant that has most, first those that ended.",
+		counts.processes, count);
 	return findings_emit(l->findings, "processes", "processes-forgotten", day, sentence,
 			     json_pack("{s:s,s:s}", "count", count, "what_to_do", "raise --processes-max"));
 }
@@ -422,6 +447,7 @@ int jobs_look(struct fleet *f, struct findings *findings)
 		return 0;
 	r = look(&l);
 	key_map_done(&l.serving, key_node_free);
+	key_map_done(&l.told, key_node_free);
 	took = fleet_now_ns(CLOCK_MONOTONIC) - begun;
 	f->jobs->has_looked = true;
 	f->jobs->looked_ns = begun;

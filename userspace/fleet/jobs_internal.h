@@ -57,7 +57,10 @@ int jobs_said_add(struct jobs_said *s, const struct fleet *f, struct om_assignme
 /* All of it was written, or is dropped. -ENOMEM. */
 int jobs_said_written(struct jobs_said *s, bool is_written);
 
-#define NEW_AT_ONCE 64 /* alerts of one kind in a look: a tenant can bring about many */
+/* Alerts of one kind in a look, in all and of the same tenants: one can bring about many, and must not keep
+ * what is to be said of others waiting. */
+#define NEW_AT_ONCE 256
+#define OF_ONE_AT_ONCE 16
 enum { OF_SERVING, OF_ODDITIES, OF_LIKENESS, OF_END };
 
 struct jobs {
@@ -81,11 +84,13 @@ struct look {
 	uint64_t now_ns;
 	struct key_map serving; /* job instances that do, by ledger and job */
 	size_t emitted[OF_END];
+	struct key_map told; /* how many, by kind and tenants */
 };
 
 /* jobs.c */
 /* Whether an alert is to be said now: once, and not too many at a time; the others at a later look. */
-bool jobs_may_tell(struct look *l, int kind, const char *subject, const char *cause, const char *level);
+bool jobs_may_tell(struct look *l, int kind, const char *subject, const char *cause, const char *level,
+		   const char *const tenant[2]);
 const char *jobs_whose(const char *tenant); /* "unknown" for none */
 
 /* jobs_lineage.c; -ENOMEM */

@@ -233,7 +233,8 @@ static int tell_likeness(struct look *l, const struct lineage_run *a, const stru
 	snprintf(subject, sizeof(subject), "%.128s+%.128s", first, second);
 	snprintf(level, sizeof(level), "h%" PRIu64 "-l%" PRIu32 "-v%" PRIu64, a->model->hidden,
 		 a->model->layers, a->model->vocabulary);
-	if (!jobs_may_tell(l, OF_LIKENESS, subject, RULE_LINEAGE, level))
+	if (!jobs_may_tell(l, OF_LIKENESS, subject, RULE_LINEAGE, level,
+			   (const char *const[2]){ first, second }))
 		return 0;
 	snprintf(sentence, sizeof(sentence),
 		 "Tenants %.100s and %.100s compute models that are alike by %.2f (hidden size %" PRIu64
