@@ -93,7 +93,8 @@ def process():
     three = lambda low, best, high: {"low": low, "best": best, "high": high}
     return {
         "v": 1, "ledger": LEDGER.hex(), "job": JOB.hex(), "process": bytes(range(0xC0, 0xD0)).hex(), "from": "2026-11-23T18:00:00Z",
-        "to": "2026-11-23T18:12:00Z", "at": "2026-11-23T18:12:01.500000000Z", "ended": False, "tenant": "acme", "model_name": "lm/\u00e9", "lineage": None,
+        "to": "2026-11-23T18:12:00Z", "at": "2026-11-23T18:12:01.500000000Z", "begun": "2026-11-22T07:00:00Z", "ended": False,
+        "tenant": "acme", "model_name": "lm/\u00e9", "lineage": None,
         "phase": {"verdict": "training", "confidence": "high", "training": both("0.7228", "0.883301"), "recomputed": three("0", "0.1", "0.12"),
                   "executed": str(10**26 + 1), "suspicion": None, "evidence": "24 weights are there in all three forms."},
         "model": {"hidden": 768, "feed_forward": 3072, "key_value": 0, "vocabulary": 50257, "experts": 8, "experts_here": 2, "layers": 12, "tensor_parallel": 1,

@@ -124,6 +124,7 @@ static void random_record(struct process_record *p)
 	random_id(&p->job);
 	random_id(&p->process);
 	p->from_ns = T0 + below(HOUR);
+	p->begun_ns = below(2) ? p->from_ns - below(30 * 24 * HOUR) : 0;
 	p->to_ns = p->from_ns + below(HOUR);
 	p->at_ns = p->to_ns + below(HOUR);
 	p->has_ended = below(2);
@@ -160,7 +161,7 @@ static bool near9(double a, double b)
 static void assert_same(const struct process_record *p, const struct process_record *q)
 {
 	assert_true(om_id_equal(&p->ledger, &q->ledger) && om_id_equal(&p->job, &q->job) && om_id_equal(&p->process, &q->process));
-	assert_true(p->from_ns == q->from_ns && p->to_ns == q->to_ns && p->at_ns == q->at_ns && p->has_ended == q->has_ended);
+	assert_true(p->from_ns == q->from_ns && p->to_ns == q->to_ns && p->at_ns == q->at_ns && p->begun_ns == q->begun_ns && p->has_ended == q->has_ended);
 	assert_true(p->phase.verdict == q->phase.verdict && p->phase.confidence == q->phase.confidence && p->phase.executed == q->phase.executed);
 	assert_true(q->phase.training_low <= p->phase.training_low && q->phase.training_high >= p->phase.training_high);
 	assert_true(q->phase.recompute_low <= p->phase.recompute_low && q->phase.recompute_high >= p->phase.recompute_high);
@@ -315,6 +316,9 @@ static const struct change changes[] = {
 	{ "to", "\"9999-11-23T17:00:00Z\"", -EBADMSG }, /* past 2^64 ns */
 	{ "at", "\"2026-11-23T18:12:61Z\"", -EBADMSG },
 	{ "from", "null", -EBADMSG },
+	{ "begun", "\"2026-11-23T18:00:00.000000001Z\"", -EBADMSG }, /* after from */
+	{ "begun", "null", -EBADMSG },
+	{ "begun", "\"2026-11-23T18:00:00Z\"", 0 },
 	{ "ended", "0", -EBADMSG },
 	{ "tenant", "\"\"", -EBADMSG },
 	{ "tenant", "null", -EBADMSG },

@@ -213,6 +213,22 @@ static void doubt_about_a_learner_widens_who_answers(void **state)
 	together_free(t);
 }
 
+/* A topic keeps the last record, which is of an hour: whoever reads it anew knows of the whole run. */
+static void the_last_record_tells_since_when(void **state)
+{
+	struct together *t = together_new(1000);
+	const struct lineage_run *run;
+	const struct lineages *l;
+	size_t runs;
+
+	make(0, "acme", PHASE_IS_TRAINING);
+	p.begun_ns = START - 5 * HOUR;
+	put(t);
+	assert_int_equal(together_lineages(t, NULL, &run, &runs, &l), 0);
+	assert_true(runs == 1 && run[0].from_ns == START - 5 * HOUR);
+	together_free(t);
+}
+
 static size_t serving_count(struct together *t)
 {
 	char text[TEXT] = "";
@@ -730,6 +746,7 @@ int main(void)
 		cmocka_unit_test(who_answers_serves_who_learns),
 		cmocka_unit_test(a_decoy_that_learns_frees_nobody),
 		cmocka_unit_test(doubt_about_a_learner_widens_who_answers),
+		cmocka_unit_test(the_last_record_tells_since_when),
 		cmocka_unit_test(nobody_is_doubted_before_he_can_be_told),
 		cmocka_unit_test(a_copied_communicator_joins_nobody),
 		cmocka_unit_test(a_place_that_is_free_joins_over_tenants_when_all_are_there),

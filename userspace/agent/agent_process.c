@@ -81,6 +81,14 @@ static int judge_run(const struct run *r, opcount unshaped, struct process_recor
 	return 0;
 }
 
+/* By the clock as it is now; 0: before 1970, by a clock that is off. */
+static uint64_t began(const struct agent_process_of *of, uint64_t now_ns)
+{
+	uint64_t boot = agent_boot_ns(), age = boot > of->start_ns ? boot - of->start_ns : 0;
+
+	return now_ns > age ? now_ns - age : 0;
+}
+
 int agent_process_judge(struct agent *a, const struct om_tally *t, const struct agent_process_of *of,
 			uint64_t now_ns, struct process_record *ret)
 {
@@ -104,6 +112,9 @@ int agent_process_judge(struct agent *a, const struct om_tally *t, const struct 
 	ret->to_ns = of->to_ns;
 	ret->from_ns = of->from_ns < of->to_ns ? of->from_ns : of->to_ns;
 	ret->at_ns = now_ns;
+	ret->begun_ns = began(of, now_ns);
+	if (ret->begun_ns > ret->from_ns)
+		ret->begun_ns = ret->from_ns;
 	ret->has_ended = of->has_ended;
 	return judge_run(&r, unshaped, ret);
 }

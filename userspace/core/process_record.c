@@ -274,7 +274,8 @@ bool process_claim_is_valid(const struct om_join_claim *c)
 char *process_record_encode(const struct process_record *p)
 {
 	struct json_out o = { 0 };
-	uint64_t at = p->at_ns ?: 1, to = p->to_ns < at ? p->to_ns ?: at : at;
+	uint64_t at = p->at_ns ?: 1, to = p->to_ns < at ? p->to_ns ?: at : at,
+		 from = p->from_ns && p->from_ns < to ? p->from_ns : to;
 
 	json_out_open(&o, '{');
 	json_out_key(&o, "v");
@@ -282,9 +283,11 @@ char *process_record_encode(const struct process_record *p)
 	put_id(&o, "ledger", &p->ledger);
 	put_id(&o, "job", &p->job);
 	put_id(&o, "process", &p->process);
-	put_time(&o, "from", p->from_ns && p->from_ns < to ? p->from_ns : to);
+	put_time(&o, "from", from);
 	put_time(&o, "to", to);
 	put_time(&o, "at", at);
+	if (p->begun_ns)
+		put_time(&o, "begun", p->begun_ns < from ? p->begun_ns : from);
 	put_bool(&o, "ended", p->has_ended);
 	put_name(&o, "tenant", p->tenant, "unknown");
 	put_name(&o, "model_name", p->model_name, "unassigned");

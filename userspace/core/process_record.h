@@ -28,6 +28,7 @@ struct process_record {
 	 * later; where an earlier judgement stands (process_record_stands()), since that one's began. at_ns:
 	 * when it was judged. */
 	uint64_t from_ns, to_ns, at_ns;
+	uint64_t begun_ns; /* when the process began, Unix time, at from_ns or before; 0: not told */
 	bool has_ended;
 	/* Whose it is, as its node knows it; "unknown", "unassigned", "" where nothing says. A lineage is a
 	 * person's word. */

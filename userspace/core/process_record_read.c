@@ -336,7 +336,9 @@ static int take_record(const json_t *o, struct process_record *p)
 	r = r ?: take_id(o, "process", &p->process);
 	r = r ?: take_time(o, "from", &p->from_ns) ?: take_time(o, "to", &p->to_ns);
 	r = r ?: take_time(o, "at", &p->at_ns) ?: take_bool(o, "ended", &p->has_ended);
-	if (r || p->from_ns > p->to_ns || p->to_ns > p->at_ns)
+	if (r == 0 && json_object_get(o, "begun"))
+		r = take_time(o, "begun", &p->begun_ns);
+	if (r || p->begun_ns > p->from_ns || p->from_ns > p->to_ns || p->to_ns > p->at_ns)
 		return -EBADMSG;
 	r = take_name(o, "tenant", p->tenant) ?: take_name(o, "model_name", p->model_name);
 	r = r ?: take_or_null(o, "lineage", p->lineage, sizeof(p->lineage));

@@ -289,7 +289,7 @@ static int keep(struct together *t, struct held *h)
 
 static uint64_t earliest(const struct process_record *p)
 {
-	uint64_t at = p->from_ns;
+	uint64_t at = p->begun_ns ?: p->from_ns;
 
 	for (size_t i = 0; i < p->claims; i++)
 		if (p->claim[i].time_ns && p->claim[i].time_ns < at)
