@@ -126,6 +126,8 @@ def main():
         hours = collections.Counter(r["at"][:13] for r in kept(rig, "forker"))
         assert all(n <= OF_A_JOB + 16 for n in hours.values()), hours
         assert sum(hours.values()) + last["opmeter_process_records_left_out_total"] >= FORKS, (hours, last)
+        said = [e["payload"]["subject"] for e in rig.export("entries") if e["kind"] == "alert" and "models-left-out" in e["payload"]["data"]["cause"]]
+        assert said == [f"job {j}" for j in jobs_of(rig, "forker")], said
         log = (rig.dir / "agent.log").read_text()
         assert log.count("what further ones compute is not recorded") <= 1, log
         subprocess.run([OPMETER, "ledger", "verify", "--dir", rig.ledger], check=True, stdout=subprocess.DEVNULL)

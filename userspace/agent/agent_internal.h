@@ -231,6 +231,7 @@ bool agent_models_ended(struct agent *a, const struct om_tally *t, uint32_t tgid
 			uint64_t now_ns);
 /* The tally has the counts of all processes, as of now_ns. */
 void agent_models_looked(struct agent *a, uint64_t now_ns);
+int agent_models_tell_left_out(struct agent *a);
 /* A new hour begins: what has ended is judged by the one that it ended in. */
 int agent_models_turn(struct agent *a, struct om_tally *t, uint64_t now_ns);
 /* A few models, after each drain. *ret_ended: processes that have ended were finished with. */

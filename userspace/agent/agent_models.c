@@ -6,11 +6,13 @@
  *
  * All of it is bounded, since tenants make processes and products as they like: how many are known, how many
  * of them are of one job, the time that judging takes, of one job and in all, and how many records are
- * written. What is past a limit is counted; its operations are in registers and in its job's phase all the
- * same.
+ * written. Who has had least comes first, and has a little where nothing is left, so that nobody's floods
+ * keep another waiting. What is past a limit is counted and said of the job; its operations are in registers
+ * and in its job's phase all the same.
  */
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -39,10 +41,15 @@
 #define TIME_MAX_NS 5e9
 #define TIME_A_MINUTE_NS 200e6
 #define TIME_OF_A_JOB_NS 3000000000ULL /* in an hour */
-#define DEAR_NS 150000000ULL	       /* its kept windows are not looked at again */
+/* What a job has in an hour, though the others have used up what there is. */
+#define FIRST_TIME_NS 100000000ULL
+#define FIRST_RECORDS 16
+#define SAID_AT_ONCE 16	     /* jobs of which it is said that something was left out, at one look */
+#define DEAR_NS 150000000ULL /* its kept windows are not looked at again */
 
 struct known {
 	struct agent_process_of of;
+	uint32_t share;	  /* index */
 	uint32_t windows; /* kept so far, by this agent */
 	uint64_t names;	  /* what was said besides the judgement; 0: nothing was said */
 	bool is_due, is_renamed;
@@ -52,8 +59,9 @@ struct known {
 /* What a job has had in this hour. */
 struct share {
 	struct om_id job;
-	uint32_t records;
+	uint32_t records, known; /* known: processes now */
 	uint64_t time_ns;
+	bool was_left_out, is_said;
 };
 
 struct agent_models {
@@ -118,20 +126,66 @@ static struct known *find(struct agent_models *m, const struct om_id *job, uint3
 	return NULL;
 }
 
-static bool has_room(struct agent_models *m, const struct om_id *job)
+/* NULL: more jobs than processes are known. */
+static struct share *share_of(struct agent_models *m, const struct om_id *job)
 {
-	size_t of_job = 0;
+	size_t i = 0;
 
-	for (size_t i = 0; i < m->count; i++)
-		of_job += om_id_equal(&m->known[i].of.job, job);
-	if (m->count < PROCESSES_MAX && of_job < OF_A_JOB_MAX)
+	while (i < m->shares && !om_id_equal(&m->share[i].job, job))
+		i++;
+	if (i == PROCESSES_MAX)
+		return NULL;
+	if (i == m->shares)
+		m->share[m->shares++] = (struct share){ .job = *job };
+	return &m->share[i];
+}
+
+static void leave_out(struct agent_models *m, struct share *s)
+{
+	m->totals.left_out++;
+	if (s)
+		s->was_left_out = true;
+}
+
+static void forget(struct agent_models *m, struct known *k)
+{
+	m->share[k->share].known--;
+	*k = m->known[--m->count];
+}
+
+/* At the cost of the job that has most, if that has more. */
+static bool make_room(struct agent_models *m, const struct share *s)
+{
+	struct share *most = &m->share[0];
+	struct known *victim = NULL;
+
+	for (size_t i = 1; i < m->shares; i++)
+		most = m->share[i].known > most->known ? &m->share[i] : most;
+	if (most->known <= s->known + 1)
+		return false;
+	for (size_t i = 0; i < m->count; i++) {
+		struct known *k = &m->known[i];
+
+		if (&m->share[k->share] == most && !k->of.has_ended && (!victim || !k->is_due))
+			victim = k;
+	}
+	if (!victim)
+		return false;
+	forget(m, victim);
+	leave_out(m, most);
+	return true;
+}
+
+static bool has_room(struct agent_models *m, struct share *s)
+{
+	if (s && s->known < OF_A_JOB_MAX && (m->count < PROCESSES_MAX || make_room(m, s)))
 		return true;
 	if (!m->is_full)
 		log_warn("more than %d processes, or %d of one job: what further ones compute is not "
 			 "recorded by process",
 			 PROCESSES_MAX, OF_A_JOB_MAX);
 	m->is_full = true;
-	m->totals.left_out++;
+	leave_out(m, s);
 	return false;
 }
 
@@ -143,18 +197,16 @@ static struct known *need(struct agent *a, const struct om_id *job, uint32_t tgi
 					 .start_ns = start_ns };
 	struct agent_models *m = a->models;
 	struct known *k = find(m, job, tgid, start_ns);
+	struct share *s = k ? NULL : share_of(m, job);
 
-	if (k || !has_room(m, job))
+	if (k || !has_room(m, s))
 		return k;
 	k = &m->known[m->count++];
-	*k = (struct known){ .of = { .job = *job, .tgid = tgid, .start_ns = start_ns } };
+	*k = (struct known){ .of = { .job = *job, .tgid = tgid, .start_ns = start_ns },
+			     .share = (uint32_t)(s - m->share) };
+	s->known++;
 	om_collective_process_id(&who, &k->of.process);
 	return k;
-}
-
-static void forget(struct agent_models *m, struct known *k)
-{
-	*k = m->known[--m->count];
 }
 
 int agent_models_window(struct agent *a, const struct om_id *job, uint32_t tgid, uint64_t start_ns)
@@ -225,6 +277,30 @@ void agent_models_looked(struct agent *a, uint64_t now_ns)
 	}
 }
 
+/* Once for each job: what its processes are is not all known. */
+int agent_models_tell_left_out(struct agent *a)
+{
+	struct agent_models *m = a->models;
+	size_t said = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < m->shares && r == 0 && said < SAID_AT_ONCE; i++) {
+		struct share *s = &m->share[i];
+		char id[OM_ID_STRLEN], subject[OM_ID_STRLEN + 8];
+
+		if (!s->was_left_out || s->is_said)
+			continue;
+		snprintf(subject, sizeof(subject), "job %s", om_id_format(&s->job, id));
+		r = agent_say(
+			a, "models-left-out: not all of a job's processes are recorded", subject,
+			"It has more processes, or judging them takes longer, than one job may: they are "
+			"joined with nobody's. Its operations are counted.");
+		s->is_said = true;
+		said++;
+	}
+	return r;
+}
+
 /* --- limits --- */
 
 static void refill(struct agent_models *m)
@@ -237,23 +313,17 @@ static void refill(struct agent_models *m)
 	m->refilled_ns = now;
 }
 
-/* NULL: more jobs than processes are known. */
-static struct share *share_of(struct agent_models *m, const struct om_id *job)
-{
-	size_t i = 0;
-
-	while (i < m->shares && !om_id_equal(&m->share[i].job, job))
-		i++;
-	if (i == PROCESSES_MAX)
-		return NULL;
-	if (i == m->shares)
-		m->share[m->shares++] = (struct share){ .job = *job };
-	return &m->share[i];
-}
-
 static bool may_say(const struct agent_models *m, const struct share *s)
 {
-	return s && m->records >= 1 && s->records < RECORDS_OF_A_JOB;
+	return s->records < RECORDS_OF_A_JOB &&
+	       (m->records >= 1 || (s->records < FIRST_RECORDS && m->records > -RECORDS_MAX));
+}
+
+/* One that has had all that a job may is left out, which costs nothing. */
+static bool may_judge(const struct agent_models *m, const struct share *s)
+{
+	return m->time_ns > 0 || s->time_ns > TIME_OF_A_JOB_NS ||
+	       (s->time_ns < FIRST_TIME_NS && m->time_ns > -TIME_MAX_NS);
 }
 
 static uint64_t processor_ns(void)
@@ -266,11 +336,8 @@ static uint64_t processor_ns(void)
 
 static void spend(struct agent_models *m, struct known *k, uint64_t took_ns)
 {
-	struct share *s = share_of(m, &k->of.job);
-
 	m->time_ns -= (double)took_ns;
-	if (s)
-		s->time_ns += took_ns;
+	m->share[k->share].time_ns += took_ns;
 	k->of.is_dear |= took_ns > DEAR_NS;
 	if (took_ns > m->totals.worst_ns)
 		m->totals.worst_ns = took_ns;
@@ -288,7 +355,7 @@ static bool tells_nothing(const struct process_record *p)
 static int say(struct agent *a, struct known *k, uint64_t names)
 {
 	struct agent_models *m = a->models;
-	struct share *s = share_of(m, &k->of.job);
+	struct share *s = &m->share[k->share];
 	struct agent_process_said said = { 0 };
 	bool was_said = k->names != 0;
 	int r;
@@ -296,7 +363,7 @@ static int say(struct agent *a, struct known *k, uint64_t names)
 	if (!was_said && tells_nothing(m->now))
 		return 0;
 	if (!may_say(m, s)) {
-		m->totals.left_out++;
+		leave_out(m, s);
 		return 0;
 	}
 	r = agent_process_say(a, m->now, m->was, &said);
@@ -350,12 +417,12 @@ static int make(struct agent *a, const struct om_tally *t, const struct known *k
 
 static int tell(struct agent *a, struct om_tally *t, struct known *k, uint64_t now_ns)
 {
-	const struct share *s = share_of(a->models, &k->of.job);
+	struct share *s = &a->models->share[k->share];
 	uint64_t begun = processor_ns();
 	int r;
 
-	if (k->is_due && (!s || s->time_ns > TIME_OF_A_JOB_NS)) {
-		a->models->totals.left_out++;
+	if (k->is_due && s->time_ns > TIME_OF_A_JOB_NS) {
+		leave_out(a->models, s);
 		k->is_due = false;
 		return 0;
 	}
@@ -383,27 +450,41 @@ static void finish(struct agent *a, struct om_tally *t, struct known *k)
 		om_tally_ended(t, tgid, start_ns);
 }
 
+/* The one whose job has had least in this hour, by turns among equals; NULL: none is due, or has time left.
+ */
+static struct known *next_of(struct agent_models *m, bool has_ended)
+{
+	struct known *best = NULL;
+	size_t at = 0;
+
+	for (size_t i = 1; i <= m->count; i++) {
+		struct known *k = &m->known[(m->next + i) % m->count];
+		const struct share *s = &m->share[k->share];
+
+		if (k->of.has_ended != has_ended || (!has_ended && !k->is_due && !k->is_renamed) ||
+		    !may_judge(m, s) || (best && s->time_ns >= m->share[best->share].time_ns))
+			continue;
+		best = k;
+		at = (m->next + i) % m->count;
+	}
+	m->next = best ? at : m->next;
+	return best;
+}
+
 static int step_ended(struct agent *a, struct om_tally *t, uint64_t now_ns, size_t most, uint64_t most_ns,
 		      bool *ret_ended)
 {
 	struct agent_models *m = a->models;
 	uint64_t until = agent_steady_ns() + most_ns;
-	size_t n = 0;
+	struct known *k;
 	int r = 0;
 
-	for (size_t i = 0; i < m->count && r == 0 && n < most && m->time_ns > 0;) {
-		struct known *k = &m->known[i];
-
-		if (!k->of.has_ended) {
-			i++;
-			continue;
-		}
+	for (size_t n = 0; r == 0 && n < most && m->count && (k = next_of(m, true)); n++) {
 		if (n && agent_steady_ns() > until)
 			break;
 		r = tell(a, t, k, now_ns);
 		finish(a, t, k);
 		*ret_ended = true;
-		n++;
 	}
 	return r;
 }
@@ -413,15 +494,10 @@ static int step_live(struct agent *a, struct om_tally *t, uint64_t now_ns)
 	struct agent_models *m = a->models;
 	uint64_t seconds = a->config->drain_ns / 1000000000ULL ?: 1;
 	uint64_t until = agent_steady_ns() + seconds * LIVE_AT_ONCE_NS, left = seconds * LIVE_AT_ONCE;
+	struct known *k;
 	int r = 0;
 
-	for (size_t i = 0; i < m->count && r == 0 && left && m->is_ready && m->time_ns > 0; i++) {
-		struct known *k;
-
-		m->next = (m->next + 1) % m->count;
-		k = &m->known[m->next];
-		if (!k->is_due && !k->is_renamed)
-			continue;
+	while (r == 0 && left && m->is_ready && m->count && (k = next_of(m, false))) {
 		r = tell(a, t, k, now_ns);
 		left = agent_steady_ns() > until ? 0 : left - 1;
 	}
@@ -450,5 +526,11 @@ int agent_models_turn(struct agent *a, struct om_tally *t, uint64_t now_ns)
 	m->base_ns = 0;
 	m->is_ready = false; /* there is nothing to judge by yet */
 	m->shares = 0;
+	for (size_t i = 0; i < m->count; i++) {
+		struct share *s = share_of(m, &m->known[i].of.job);
+
+		m->known[i].share = (uint32_t)(s - m->share);
+		s->known++;
+	}
 	return r;
 }

@@ -470,9 +470,10 @@ static int take_counts(struct agent *a, const struct drain_result *d, bool had_a
 	if (r)
 		return r;
 	take_dead(a, d, now_ns);
-	if (had_all)
-		agent_models_looked(a, now_ns);
-	return 0;
+	if (!had_all)
+		return 0;
+	agent_models_looked(a, now_ns);
+	return agent_models_tell_left_out(a);
 }
 
 int agent_phases_look(struct agent *a, const struct drain_result *d, bool had_all, uint64_t now_ns)
