@@ -162,7 +162,7 @@ static void assert_same(const struct process_record *p, const struct process_rec
 {
 	assert_true(om_id_equal(&p->ledger, &q->ledger) && om_id_equal(&p->job, &q->job) && om_id_equal(&p->process, &q->process));
 	assert_true(p->from_ns == q->from_ns && p->to_ns == q->to_ns && p->at_ns == q->at_ns && p->begun_ns == q->begun_ns && p->has_ended == q->has_ended);
-	assert_true(p->phase.verdict == q->phase.verdict && p->phase.confidence == q->phase.confidence && p->phase.executed == q->phase.executed);
+	assert_true(p->phase.verdict == q->phase.verdict && strcmp(p->phase.confidence, q->phase.confidence) == 0 && p->phase.executed == q->phase.executed);
 	assert_true(q->phase.training_low <= p->phase.training_low && q->phase.training_high >= p->phase.training_high);
 	assert_true(q->phase.recompute_low <= p->phase.recompute_low && q->phase.recompute_high >= p->phase.recompute_high);
 	assert_true(fabs(q->phase.recompute_best - p->phase.recompute_best) < 2e-6);

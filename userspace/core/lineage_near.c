@@ -287,14 +287,22 @@ static int compare_within(struct making *m, struct budget *b, const struct linea
 {
 	uint64_t work = x->model->weights * y->model->weights;
 
-	b->is_spent = ++b->glances > GLANCES_MAX;
-	if (lineage_is_other_size(x, y))
+	b->is_spent = b->glances == GLANCES_MAX;
+	if (!b->is_spent && lineage_is_other_size(x, y)) {
+		b->glances++;
 		return 1;
-	b->is_spent |= b->compared == LINEAGE_COMPARED_MAX || b->like == LINEAGE_LIKE_MAX || work > *b->work;
+	}
+	/* Tied to so many that are like it, it is tied to what those are like. */
+	if (!b->is_spent && b->like == LINEAGE_LIKE_MAX) {
+		b->is_spent = true;
+		return 1;
+	}
+	b->is_spent |= b->compared == LINEAGE_COMPARED_MAX || work > *b->work;
 	if (b->is_spent) {
 		m->not_compared++;
 		return 1;
 	}
+	b->glances++;
 	b->compared++;
 	*b->work -= work;
 	*ret = model_similarity(x->model, y->model);

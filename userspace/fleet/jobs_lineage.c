@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/yaml.h"
+
 #define NEIGHBOURS 32 /* runs that a run's tie is looked for among, before and behind it */
 
 void jobs_forget_parents(struct jobs *j)
@@ -256,6 +258,26 @@ static const struct lineage_run *face_of(const struct lineage_run *runs, const s
 	return NULL;
 }
 
+/* Once a day. What makes so many models may be made to hide one of them. */
+static int tell_not_compared(struct look *l, const struct lineages *all)
+{
+	char sentence[400], day[16], models[24], findings[24];
+
+	if (!all->not_compared && !all->findings_left_out)
+		return 0;
+	date_format((int32_t)(l->now_ns / DAY_NS), day);
+	snprintf(models, sizeof(models), "%" PRIu64, all->not_compared);
+	snprintf(findings, sizeof(findings), "%zu", all->findings_left_out);
+	snprintf(sentence, sizeof(sentence),
+		 "%s models were not held against all others of nearly their size, and %s likenesses of two "
+		 "tenants have no room: lineages may be missing.",
+		 models, findings);
+	return findings_emit(
+		l->findings, "lineages", "lineages-not-compared", day, sentence,
+		json_pack("{s:s,s:s,s:s}", "models", models, "findings", findings, "what_to_do",
+			  "look who computes hundreds of different models: `opmeter lineage list --api`"));
+}
+
 int jobs_look_at_lineages(struct look *l)
 {
 	struct jobs *j = l->jobs;
@@ -289,5 +311,5 @@ int jobs_look_at_lineages(struct look *l)
 		if (!f->is_known && a && b)
 			r = tell_likeness(l, a, b, f->likeness);
 	}
-	return r;
+	return r ?: tell_not_compared(l, all);
 }
