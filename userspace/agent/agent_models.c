@@ -421,7 +421,7 @@ static int tell(struct agent *a, struct om_tally *t, struct known *k, uint64_t n
 	uint64_t begun = processor_ns();
 	int r;
 
-	if (k->is_due && s->time_ns > TIME_OF_A_JOB_NS) {
+	if (k->is_due && (s->time_ns > TIME_OF_A_JOB_NS || !may_judge(a->models, s))) {
 		leave_out(a->models, s);
 		k->is_due = false;
 		return 0;
@@ -450,6 +450,12 @@ static void finish(struct agent *a, struct om_tally *t, struct known *k)
 		om_tally_ended(t, tgid, start_ns);
 }
 
+/* What has ended keeps its place until it is judged: where places run out it is left out instead. */
+static bool is_crowded(const struct agent_models *m)
+{
+	return m->count > PROCESSES_MAX / 4 * 3;
+}
+
 /* The one whose job has had least in this hour, by turns among equals; NULL: none is due, or has time left.
  */
 static struct known *next_of(struct agent_models *m, bool has_ended)
@@ -462,7 +468,8 @@ static struct known *next_of(struct agent_models *m, bool has_ended)
 		const struct share *s = &m->share[k->share];
 
 		if (k->of.has_ended != has_ended || (!has_ended && !k->is_due && !k->is_renamed) ||
-		    !may_judge(m, s) || (best && s->time_ns >= m->share[best->share].time_ns))
+		    !(may_judge(m, s) || (has_ended && is_crowded(m))) ||
+		    (best && s->time_ns >= m->share[best->share].time_ns))
 			continue;
 		best = k;
 		at = (m->next + i) % m->count;
