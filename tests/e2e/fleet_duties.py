@@ -20,7 +20,7 @@ from fleet import *
 import scenarios
 from day import await_day
 
-await_day(150)
+await_day(120)
 
 PARTITIONS = 4
 BEGUN = date.today() - timedelta(days=60)

@@ -206,7 +206,7 @@ def check_said(w, lineages):
 
 
 def main():
-    await_day(170)
+    await_day(100)
     with Broker() as broker, tempfile.TemporaryDirectory(prefix="opmeter-jobs-") as tmp:
         subprocess.run([OPMETER, "topics", "create", "--brokers", broker.brokers, "--partitions", str(PARTITIONS), "--replication", "1"], check=True,
                        stdout=subprocess.DEVNULL)
