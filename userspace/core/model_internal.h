@@ -174,6 +174,9 @@ static inline bool model_is_whole(double v)
 	return v >= 0.98 && fabs(v - round(v)) <= MODEL_NEAR * fmax(1, round(v)) / 2;
 }
 
+/* Of numbers that are about whole: the greatest common divisor. model_passes.c */
+double model_gcd(double a, double b);
+
 static inline bool model_is_near(double a, double b)
 {
 	return fabs(a - b) <= MODEL_NEAR * fmax(fabs(a), fabs(b));

@@ -190,7 +190,7 @@ static void mark_uneven(struct judging *j)
 		j->pair[i].is_uneven = false;
 }
 
-static double gcd(double a, double b)
+double model_gcd(double a, double b)
 {
 	while (b >= 0.5) {
 		double t = fmod(a, b);
@@ -207,7 +207,7 @@ static double common_calls(const struct judging *j, double tokens)
 
 	for (size_t i = 0; i < j->count; i++)
 		if (model_is_near(model_mean_tokens(&j->pair[i]), tokens))
-			g = gcd(g, round(j->pair[i].pass.calls));
+			g = model_gcd(g, round(j->pair[i].pass.calls));
 	return g;
 }
 
@@ -258,7 +258,7 @@ static double layers_by_tokens(const struct judging *j, double *ret_passes)
 		double least = t[i].calls, all = 0;
 
 		for (end = i; end < n && t[end].tokens == t[i].tokens; end++) {
-			g = gcd(g, t[end].calls);
+			g = model_gcd(g, t[end].calls);
 			least = fmin(least, t[end].calls);
 			all += t[end].calls;
 		}
@@ -383,7 +383,7 @@ static double find_layers(const struct judging *j, double tokens, double passes,
 		if (copies <= 1) {
 			*ret_once += !is_router(j, p, has_uneven);
 		} else if (model_mean_tokens(p) >= 0.9 * tokens && !p->is_uneven) {
-			g = gcd(g, copies);
+			g = model_gcd(g, copies);
 			(*ret_kinds)++;
 			if (p->small != p->large) {
 				most = fmax(most, copies);

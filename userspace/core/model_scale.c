@@ -12,17 +12,6 @@
 #define OFF_WHOLE 0.25 /* from it: beyond, another one is as likely */
 #define EXACT 0.001    /* both ranks were looked at at the same time */
 
-static double gcd(double a, double b)
-{
-	while (b >= 0.5) {
-		double t = fmod(a, b);
-
-		a = b;
-		b = t;
-	}
-	return a;
-}
-
 /* Experts meet what comes, and are counted as such. */
 static bool is_countable(const struct model_weight *w)
 {
@@ -35,7 +24,7 @@ static double common_of(const struct model_fingerprint *f)
 
 	for (size_t i = 0; i < f->weights; i++)
 		if (is_countable(&f->weight[i]))
-			g = gcd(g, round(f->weight[i].copies));
+			g = model_gcd(g, round(f->weight[i].copies));
 	return g;
 }
 
@@ -63,7 +52,7 @@ static double layers_of(const struct model_fingerprint *f)
 
 		if (!is_countable(w) || w->copies <= 1)
 			continue;
-		g = gcd(g, w->copies);
+		g = model_gcd(g, w->copies);
 		if (w->small != w->large) {
 			most = fmax(most, w->copies);
 			has_fused |= has_half(f, w);
