@@ -209,10 +209,10 @@ static int say_lineage(struct look *l, const struct lineage_run *runs, const str
 
 		if (run->declared)
 			continue;
-		tie = jobs_best_tie(runs, g, i, &why);
 		a.share_low_ppm = root_of(part, i) == largest ? 1000000 : 0;
 		if (known && !strcmp(known->value, name) && known->share_low_ppm == a.share_low_ppm)
 			continue;
+		tie = jobs_best_tie(runs, g, i, &why);
 		snprintf(a.value, sizeof(a.value), "%s", name);
 		snprintf(a.evidence, sizeof(a.evidence),
 			 "One of %zu runs of lineage %.64s, which go by several names. Its surest tie: %s, "
