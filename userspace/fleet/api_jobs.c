@@ -256,9 +256,7 @@ static json_t *instances_json(const struct asking *a, const struct together_job 
 			++*ret_others;
 			continue;
 		}
-		om_id_format(&p->ledger, key);
-		key[OM_ID_STRLEN - 1] = '/';
-		om_id_format(&p->job, key + OM_ID_STRLEN);
+		jobs_instance_key(&p->ledger, &p->job, key);
 		one = json_object_get(list, key);
 		if (!one && json_object_size(list) < SHOWN_MAX)
 			json_object_set_new(list, key,

@@ -29,6 +29,24 @@ struct gathering {
 	size_t count, room;
 };
 
+/* What makes an alert about the data the one it is: its cause and occasion. */
+#define OCCASION_MAX 128
+static void identify(const struct findings *j, const char *subject, const char *cause, const char *level,
+		     char ret_occasion[OCCASION_MAX], struct om_id *ret)
+{
+	snprintf(ret_occasion, OCCASION_MAX, "%s/%s", cause, level);
+	alert_make_id(ALERT_DATA, j->policy.source, "", "", subject, ret_occasion, ret);
+}
+
+bool findings_is_said(const struct findings *j, const char *subject, const char *cause, const char *level)
+{
+	char occasion[OCCASION_MAX];
+	struct om_id id;
+
+	identify(j, subject, cause, level, occasion, &id);
+	return j->policy.is_known(j->policy.known_ctx, &id);
+}
+
 int findings_emit(struct findings *j, const char *subject, const char *cause, const char *level,
 		  const char *sentence, json_t *data)
 {
@@ -37,15 +55,14 @@ int findings_emit(struct findings *j, const char *subject, const char *cause, co
 			   .subject = subject,
 			   .time_ns = j->policy.now_ns };
 	_cleanup_free_ char *text = NULL;
-	char cause_level[128];
+	char occasion[OCCASION_MAX];
 
 	if (!data)
 		return -ENOMEM;
 	snprintf(a.sentence, sizeof(a.sentence), "%s", sentence);
-	snprintf(cause_level, sizeof(cause_level), "%s/%s", cause, level);
-	alert_make_id(a.type, a.source, "", "", subject, cause_level, &a.id);
+	identify(j, subject, cause, level, occasion, &a.id);
 	json_object_set_new(data, "cause", json_string(cause));
-	json_object_set_new(data, "occasion", json_string(cause_level));
+	json_object_set_new(data, "occasion", json_string(occasion));
 	json_object_set_new(data, "sentence", json_string(sentence));
 	a.data = text = json_dumps(data, JSON_COMPACT);
 	json_decref(data);

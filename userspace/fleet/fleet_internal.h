@@ -368,6 +368,8 @@ int findings_losses(struct findings *j); /* steps back, and totals that are left
  */
 int findings_emit(struct findings *j, const char *subject, const char *cause, const char *level,
 		  const char *sentence, json_t *data);
+/* Whether that alert was said before, by whichever judge. */
+bool findings_is_said(const struct findings *j, const char *subject, const char *cause, const char *level);
 
 /* near.c */
 struct near_watch;

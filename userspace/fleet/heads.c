@@ -279,16 +279,6 @@ void heads_look(struct fleet *f, bool forced)
 
 /* --- findings --- */
 
-static bool is_said(const struct findings *j, const char *subject, const char *cause, const char *level)
-{
-	char cause_level[128];
-	struct om_id id;
-
-	snprintf(cause_level, sizeof(cause_level), "%s/%s", cause, level);
-	alert_make_id(ALERT_DATA, j->policy.source, "", "", subject, cause_level, &id);
-	return j->policy.is_known(j->policy.known_ctx, &id);
-}
-
 /* Once for each log and cause, for ever: a log that showed it is not believed any more. */
 static int tell_pair(struct findings *j, const struct om_log_state *s, enum om_head_answer what)
 {
@@ -317,7 +307,7 @@ static int tell_pair(struct findings *j, const struct om_log_state *s, enum om_h
 	const struct om_head_pair *p = s->first[what];
 	char sentence[600], count[24], first[24], second[24];
 
-	if (!p || is_said(j, s->origin, told[what].cause, "1"))
+	if (!p || findings_is_said(j, s->origin, told[what].cause, "1"))
 		return 0;
 	snprintf(first, sizeof(first), "%" PRIu64, p->size[0]);
 	snprintf(second, sizeof(second), "%" PRIu64, p->size[1]);
@@ -345,7 +335,7 @@ static int tell_silent(struct findings *j, const struct om_log_state *s)
 	if (!node || !node->has_worked || node->is_retired || node_is_silent(node, now))
 		return 0;
 	snprintf(size, sizeof(size), "%" PRIu64, s->size);
-	if (is_said(j, s->origin, "log-silent", size))
+	if (findings_is_said(j, s->origin, "log-silent", size))
 		return 0;
 	om_time_format(s->heard_ns - s->heard_ns % UINT64_C(1000000000), since);
 	snprintf(sentence, sizeof(sentence),
@@ -380,7 +370,7 @@ static int tell_strange(struct findings *j, enum strange what)
 	if (!c->count)
 		return 0;
 	date_format((int32_t)(c->last_ns / DAY_NS), day);
-	if (is_said(j, "logs", stranges[what].cause, day))
+	if (findings_is_said(j, "logs", stranges[what].cause, day))
 		return 0;
 	snprintf(count, sizeof(count), "%" PRIu64, c->count);
 	snprintf(sentence, sizeof(sentence), "%s records of %s %s, the last on %s; the first is %s.", count,
@@ -396,7 +386,7 @@ static int tell_keys(struct findings *j)
 	char day[16];
 
 	date_format((int32_t)(j->policy.now_ns / DAY_NS), day);
-	if (!keys->has_failed || is_said(j, "file/log-keys", "file-refused", day))
+	if (!keys->has_failed || findings_is_said(j, "file/log-keys", "file-refused", day))
 		return 0;
 	return findings_emit(
 		j, "file/log-keys", "file-refused", day,

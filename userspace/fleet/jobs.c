@@ -113,16 +113,6 @@ bool jobs_are_read(const struct fleet *f)
 
 /* --- alerts --- */
 
-static bool is_told(const struct findings *j, const char *subject, const char *cause, const char *level)
-{
-	char cause_level[128];
-	struct om_id id;
-
-	snprintf(cause_level, sizeof(cause_level), "%s/%s", cause, level);
-	alert_make_id(ALERT_DATA, j->policy.source, "", "", subject, cause_level, &id);
-	return j->policy.is_known(j->policy.known_ctx, &id);
-}
-
 struct told {
 	struct key_node node; /* key: kind and tenants */
 	size_t count;
@@ -149,7 +139,7 @@ static bool is_more_of_them(struct look *l, int kind, const char *const tenant[2
 bool jobs_may_tell(struct look *l, int kind, const char *subject, const char *cause, const char *level,
 		   const char *const tenant[2])
 {
-	if (is_told(l->findings, subject, cause, level))
+	if (findings_is_said(l->findings, subject, cause, level))
 		return false;
 	if (l->emitted[kind] == NEW_AT_ONCE || is_more_of_them(l, kind, tenant)) {
 		processes_changed(l->jobs->processes);
@@ -166,18 +156,10 @@ const char *jobs_whose(const char *tenant)
 
 /* --- who serves --- */
 
-static size_t instance_key(const struct om_id *ledger, const struct om_id *job, char ret[2 * OM_ID_STRLEN])
-{
-	om_id_format(ledger, ret);
-	ret[OM_ID_STRLEN - 1] = '/';
-	om_id_format(job, ret + OM_ID_STRLEN);
-	return 2 * OM_ID_STRLEN - 1;
-}
-
 static int remember_serving(struct look *l, const struct together_serving *s)
 {
 	char key[2 * OM_ID_STRLEN];
-	size_t len = instance_key(&s->ledger, &s->job, key);
+	size_t len = jobs_instance_key(&s->ledger, &s->job, key);
 	struct key_node *n = calloc(1, sizeof(*n));
 
 	if (!n || key_map_add(&l->serving, n, key, len)) {
@@ -245,7 +227,7 @@ static int on_disputed(void *ctx, const struct together_process *p)
 	struct look *l = ctx;
 	uint64_t today = l->now_ns / DAY_NS;
 	char key[2 * OM_ID_STRLEN];
-	size_t len = instance_key(&p->ledger, &p->job, key);
+	size_t len = jobs_instance_key(&p->ledger, &p->job, key);
 	int r = 0;
 
 	if (key_map_find(&l->serving, key, len))
@@ -373,7 +355,7 @@ static int tell_refused(struct findings *j, const struct processes_state *s, enu
 	if (!s->refused[why])
 		return 0;
 	date_format((int32_t)(s->refused_ms[why] / 86400000), day);
-	if (is_told(j, "processes", refusal_name(why), day))
+	if (findings_is_said(j, "processes", refusal_name(why), day))
 		return 0;
 	snprintf(count, sizeof(count), "%" PRIu64, s->refused[why]);
 	snprintf(sentence, sizeof(sentence),
@@ -394,7 +376,7 @@ static int tell_forgotten(struct look *l)
 	if (!counts.forgotten)
 		return 0;
 	date_format((int32_t)(l->now_ns / DAY_NS), day);
-	if (is_told(l->findings, "processes", "processes-forgotten", day))
+	if (findings_is_said(l->findings, "processes", "processes-forgotten", day))
 		return 0;
 	snprintf(count, sizeof(count), "%" PRIu64, counts.forgotten);
 	snprintf(

@@ -43,6 +43,8 @@ struct jobs_said {
 	uint32_t partitions;
 };
 
+/* "<ledger>/<job>", and its length. */
+size_t jobs_instance_key(const struct om_id *ledger, const struct om_id *job, char ret[2 * OM_ID_STRLEN]);
 void jobs_said_done(struct jobs_said *s);
 /* A record of the assignments topic about a lineage or who serves. -ENOMEM. */
 int jobs_said_take(struct jobs_said *s, const rd_kafka_message_t *m);

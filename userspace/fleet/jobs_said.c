@@ -26,7 +26,7 @@ void jobs_said_done(struct jobs_said *s)
 	*s = (struct jobs_said){ .partitions = s->partitions };
 }
 
-static size_t key_of_job(const struct om_id *ledger, const struct om_id *job, char ret[2 * OM_ID_STRLEN])
+size_t jobs_instance_key(const struct om_id *ledger, const struct om_id *job, char ret[2 * OM_ID_STRLEN])
 {
 	om_id_format(ledger, ret);
 	ret[OM_ID_STRLEN - 1] = '/';
@@ -37,7 +37,7 @@ static size_t key_of_job(const struct om_id *ledger, const struct om_id *job, ch
 /* Without the author, who is a rule. */
 static size_t key_of(const struct om_assignment *a, char ret[160])
 {
-	size_t n = key_of_job(&a->ledger, &a->job, ret);
+	size_t n = jobs_instance_key(&a->ledger, &a->job, ret);
 
 	return n + (size_t)snprintf(ret + n, 160 - n, "/%s/%" PRIu64, om_assignment_kind_name(a->kind),
 				    a->from_ns);
@@ -68,7 +68,7 @@ static int note(struct key_map *m, const char *key, size_t len, const char *valu
 static int take_word(struct jobs_said *s, const struct om_assignment *a)
 {
 	char key[2 * OM_ID_STRLEN];
-	size_t len = key_of_job(&a->ledger, &a->job, key);
+	size_t len = jobs_instance_key(&a->ledger, &a->job, key);
 
 	return a->to_ns ? 0
 			: note(&s->person, key, len, a->value, a->at_ns, a->share_low_ppm, a->share_high_ppm);
@@ -104,7 +104,7 @@ const char *jobs_said_lineage(const struct jobs_said *s, const struct om_id *led
 const char *jobs_said_word(const struct jobs_said *s, const struct om_id *ledger, const struct om_id *job)
 {
 	char key[2 * OM_ID_STRLEN];
-	size_t len = key_of_job(ledger, job, key);
+	size_t len = jobs_instance_key(ledger, job, key);
 	const struct said *said = (const struct said *)key_map_find(&s->person, key, len);
 
 	return said ? said->value : NULL;
